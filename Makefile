@@ -1,0 +1,58 @@
+# `make` alone lists what there is. Needs Python 3.11 or newer with pip, make and git; setup brings the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(shell command -v uv || echo .tools/bin/uv)
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with tests/nbval_sanitize.cfg
+RUN := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lab notebooks data media bench mutants lock
+
+help:  ## list these commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup: .venv/ready  ## install everything into .venv, exactly as requirements.lock says
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make setup PYTHON=python3.12")'
+	@command -v $(UV) >/dev/null || $(PYTHON) -m pip install --quiet --target .tools uv
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	@echo "installing into .venv (on Linux torch alone is several GB: the first time takes minutes)"
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup  ## train on data/cells, evaluate, predict; writes runs/demo (about 4 minutes)
+	$(BIN)/pointlib train config.json --set train.output=$(RUN)/model
+	$(BIN)/pointlib evaluate $(RUN)/model data/cells --list test --output $(RUN)
+	$(BIN)/pointlib predict config.json --set infer.model=$(RUN)/model --set infer.output=$(RUN)
+
+test: setup check  ## lint, unit tests, training tests, notebooks as regression tests
+	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal tests
+	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile $(NBVAL) notebooks
+
+check: setup  ## lint and format check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: setup  ## open JupyterLab on notebooks/
+	$(BIN)/jupyter lab notebooks
+
+notebooks: setup  ## run every notebook in place and clean it; git stays clean where nothing changed
+	$(BIN)/python tests/run_notebooks.py
+
+data: setup  ## draw data/ anew, the same to the byte
+	$(BIN)/python -m pointlib.synthetic data
+
+media: setup  ## draw the pictures of the README
+	$(BIN)/python media/draw.py
+
+bench: setup  ## time the small operations beside named peers, as ratios
+	$(BIN)/python benchmarks/operations.py
+
+mutants: setup  ## change constants in pointlib one by one: a test must fail for each
+	$(BIN)/python tests/mutants.py
+
+lock: setup  ## resolve requirements.lock anew from pyproject.toml
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --quiet -o requirements.lock

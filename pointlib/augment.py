@@ -1,0 +1,155 @@
+"""Augmentation: one 3x3 matrix moves the image and its points together.
+
+About geometry in pixel-centre coordinates, and about changes of light. Not about which pictures
+are used: dataset.py decides that.
+
+A matrix maps source to result, ``[x', y', 1] = M [x, y, 1]``, and is used for both the points and
+the pixels, so that they cannot drift apart. Geometry is ours because public libraries disagree
+with themselves by up to a pixel; changes of light come from torchvision.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torchvision.transforms import v2
+
+from pointlib.files import InputError
+
+STRENGTH = {"rotation": 180.0, "scale": 1.2, "shear": 5.0, "light": 0.2, "noise": 0.03}
+
+
+def shift(dx, dy):
+    """Return the matrix that moves by (dx, dy) px."""
+    return np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1]], dtype=float)
+
+
+def resize(shape, new_shape):
+    """Return the matrix that resizes an image: p' = (p + 0.5) s - 0.5 along each axis."""
+    sy, sx = new_shape[0] / shape[0], new_shape[1] / shape[1]
+    return np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
+
+
+def flip(shape, *, horizontal=True):
+    """Return the matrix that mirrors an image: x' = W - 1 - x, or y' = H - 1 - y."""
+    matrix = np.eye(3)
+    axis = 0 if horizontal else 1
+    matrix[axis, axis], matrix[axis, 2] = -1, shape[1 - axis] - 1
+    return matrix
+
+
+def quarter_turns(shape, n_turns):
+    """Return the matrix of `n_turns` times 90 degrees, as np.rot90 turns the array (H, W)."""
+    matrix, (height, width) = np.eye(3), shape
+    for _ in range(n_turns % 4):
+        matrix = np.array([[0, 1, 0], [-1, 0, width - 1], [0, 0, 1]]) @ matrix
+        height, width = width, height
+    return matrix
+
+
+def affine(centre, *, rotation=0.0, scale=1.0, shear=0.0):
+    """Return the matrix that turns, scales and shears about a centre that stays in place.
+
+    Parameters
+    ----------
+    centre : (float, float)
+        x, y in pixels.
+    rotation, shear : float
+        Degrees; y points down, so a positive turn is clockwise on the screen.
+    scale : float
+    """
+    angle, slant = math.radians(rotation), math.tan(math.radians(shear))
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    matrix = np.eye(3)
+    matrix[:2, :2] = scale * turn @ np.array([[1, slant], [0, 1]])
+    return shift(*centre) @ matrix @ shift(-centre[0], -centre[1])
+
+
+def warp_points(points, matrix):
+    """Move points (N, 2) by a matrix; where they land is not checked."""
+    points = np.asarray(points, dtype=float).reshape(-1, 2)
+    return points @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def warp_image(image, matrix, shape, *, fill=0.0):
+    """Move an image by a matrix, bilinearly.
+
+    Parameters
+    ----------
+    image : tensor of shape (C, H, W), float
+    matrix : ndarray of shape (3, 3)
+        Source to result.
+    shape : (int, int)
+        Height and width of the result.
+    fill : float
+        What stands outside the source.
+
+    Returns
+    -------
+    image : tensor of shape (C, *shape), float
+    valid : tensor of shape (*shape), bool
+        False where the source gave nothing: keep the loss away from there.
+    """
+    if image.ndim != 3:
+        raise InputError(f"image has shape {tuple(image.shape)}; expected (C, H, W).")
+    height, width = image.shape[1:]
+    back = np.linalg.inv(matrix)
+    rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in shape), indexing="ij")
+    x = back[0, 0] * columns + back[0, 1] * rows + back[0, 2]
+    y = back[1, 0] * columns + back[1, 1] * rows + back[1, 2]
+    valid = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
+    result = functional.grid_sample(
+        image[None], grid[None].to(image.dtype), padding_mode="border", align_corners=False
+    )[0]
+    return torch.where(valid, result, torch.as_tensor(fill, dtype=image.dtype)), valid
+
+
+def random_affine(rng, centre, *, strength=STRENGTH):
+    """Return a random turn, scale, shear and mirror image about `centre`.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    centre : (float, float)
+        x, y in pixels; stays in place.
+    strength : dict
+        rotation and shear in degrees either way, scale as the largest factor either way.
+    """
+    log_scale = math.log(strength["scale"])
+    matrix = affine(
+        centre,
+        rotation=rng.uniform(-strength["rotation"], strength["rotation"]),
+        scale=math.exp(rng.uniform(-log_scale, log_scale)),
+        shear=rng.uniform(-strength["shear"], strength["shear"]),
+    )
+    if rng.random() < 0.5:
+        matrix = shift(2 * centre[0], 0) @ np.diag([-1.0, 1.0, 1.0]) @ matrix
+    return matrix
+
+
+def random_light(image, seed, *, strength=STRENGTH):
+    """Change brightness, contrast, colour, sharpness and noise; move nothing.
+
+    Parameters
+    ----------
+    image : tensor of shape (C, H, W), float in [0, 1]
+        Three channels are taken as colours; any other number is changed channel by channel.
+    seed : int
+        Same seed, same change.
+    """
+    light = strength["light"]
+    colourful = len(image) == 3
+    colour = {"saturation": light} if colourful else {}  # hue costs more than a step gains
+    steps = [
+        v2.ColorJitter(brightness=light, contrast=light, **colour),
+        v2.RandomApply([v2.GaussianBlur(3, sigma=(0.1, 1.0))], p=0.2),
+        v2.RandomApply([v2.GaussianNoise(sigma=strength["noise"])], p=0.3),
+    ]
+    batch = image if colourful else image[:, None]  # as so many grey images
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for step in steps:
+            batch = step(batch)
+    return batch.reshape(image.shape)

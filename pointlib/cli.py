@@ -1,0 +1,193 @@
+"""The `pointlib` command: nothing but arguments.
+
+Each command reads its words, calls one function of the module that does the work, and prints what
+a person wants to know. What the user got wrong is a sentence and exit status 2.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pointlib.files import InputError
+
+app = typer.Typer(
+    help="Find things by their centres: from clicks to a detector.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigPath = Annotated[Path | None, typer.Argument(help="config.json; without one, defaults.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="section.key=value, as train.num_epochs=5; may be repeated."),
+]
+Output = Annotated[Path | None, typer.Option(help="Folder for metrics.json and report.html.")]
+Radius = Annotated[float | None, typer.Option(min=0, help="Match radius in pixels.")]
+
+
+@app.command()
+def train(config: ConfigPath = None, overrides: Overrides = None):
+    """Train on a folder of images and points; writes a model folder."""
+    from pointlib.config import load_config  # torch takes seconds: only when it is needed
+    from pointlib.train import train_folder
+
+    settings = load_config(_default(config), overrides=overrides or ()).train
+    model = train_folder(settings, log=_say)
+    for name, value in model.info.metrics["validation"].items():
+        _say(f"validation {name}: {value:.3f}")
+    for name, value in model.info.thresholds.items():
+        distance = model.info.min_distances[name]
+        _say(f"{name}: threshold {value:.3f}, minimum distance {distance:g} px")
+    _say(f"model: {settings.output}")
+
+
+@app.command()
+def predict(
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    text: Annotated[bool, typer.Option(help="Also write the kit's text files.")] = False,
+    overlays: Annotated[bool, typer.Option(help="Also write pictures with the points.")] = False,
+    trust_code: Annotated[bool, typer.Option(help="Run a custom model's own file.")] = False,
+):
+    """Find the points of an image or a folder; writes points.csv and counts.csv."""
+    from pointlib.config import find_function, load_config
+    from pointlib.model import load_model
+    from pointlib.plots import draw_overlay
+    from pointlib.predict import predict_folder
+    from pointlib.thresholds import THRESHOLDS
+
+    settings = load_config(_default(config), overrides=overrides or ()).infer
+    if not settings.image_path:
+        raise InputError("infer.image_path is not set: name an image or a folder of images.")
+    model = load_model(settings.model, trust_code=trust_code)
+    options = {
+        "text": text,
+        "overlay": draw_overlay if overlays else None,
+        "threshold": settings.threshold,
+        "min_distance": settings.min_distance,
+        "threshold_fn": find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
+    }
+    summary = predict_folder(
+        _to_device(model), settings.image_path, settings.output, options=options, on_image=_say_image
+    )
+    _say("{n_points} points in {n_images} images, {n_unreadable} unreadable".format(**summary))
+    _say(f"points: {Path(settings.output) / 'points.csv'}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model folder, or a folder of found points.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of images and true points.")],
+    names: Annotated[str | None, typer.Option("--list", help="train, val or test.")] = None,
+    radius: Radius = None,
+    output: Output = None,
+    trust_code: Annotated[bool, typer.Option(help="Run a custom model's own file.")] = False,
+):
+    """Score a model, or another folder of points, on labelled images."""
+    from pointlib.evaluate import compare_folders, metrics_table
+
+    output = output or Path("evaluation")
+    if (model / "pointlib.json").is_file():
+        metrics = _evaluate_model((model, trust_code), (folder, names), radius=radius, output=output)
+    elif radius is None:
+        raise InputError(
+            f"{model} holds no pointlib.json, so it is taken as a folder of points: "
+            "give --radius, the match radius in pixels."
+        )
+    else:
+        metrics = compare_folders(folder, model, radius=radius, output=output)
+    _say(metrics_table(metrics))
+    _say(f"report: {output / 'report.html'}")
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="What another tool wrote.")],
+    target: Annotated[Path, typer.Argument(help="Folder to be made.")],
+    from_: Annotated[str, typer.Option("--from", help="Format: csv, origin, txt.")] = "csv",
+    to: Annotated[str, typer.Option("--to", help="Format: csv, origin, txt.")] = "txt",
+):
+    """Turn another tool's points into a dataset folder."""
+    from pointlib.formats import convert as convert_folder
+
+    _say(str(convert_folder(source, target, from_=from_, to=to)))
+
+
+@app.command()
+def version():
+    """Print the version."""
+    from pointlib import __version__
+
+    _say(__version__)
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit status."""
+    try:
+        app(args=arguments, standalone_mode=False, prog_name="pointlib")
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (InputError, OSError) as error:
+        print(f"pointlib: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pointlib: stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("click", "typer"):
+            raise
+        error.show()  # a wrong argument: the parser's own sentence
+        return error.exit_code
+    return 0
+
+
+def _evaluate_model(model, images, *, radius, output):
+    """Evaluate a model folder on a dataset folder or one of its lists."""
+    from pointlib.dataset import ImagePointDataset, read_list
+    from pointlib.evaluate import evaluate as evaluate_model
+    from pointlib.model import load_model
+
+    model = _to_device(load_model(model[0], trust_code=model[1]))
+    folder, names = images
+    if names is not None:
+        names = read_list(folder / f"{names.removesuffix('.txt')}.txt")
+    dataset = ImagePointDataset(
+        folder, names=names, classes=model.info.classes, n_channels=model.info.n_channels
+    )
+    return evaluate_model(model, dataset, radius=radius, output=output, on_image=_say_counts)
+
+
+def _to_device(model):
+    """Move a model to the fastest device there is."""
+    import torch
+
+    if torch.cuda.is_available():
+        return model.cuda()
+    return model.to("mps") if torch.backends.mps.is_available() else model
+
+
+def _default(config):
+    """Return config.json of the working folder where none is named and one stands there."""
+    return Path("config.json") if config is None and Path("config.json").is_file() else config
+
+
+def _say(text):
+    print(text, flush=True)
+
+
+def _say_image(name, n_points, error):
+    if error is None:
+        _say(f"{name}: {n_points} points")
+    else:
+        print(f"{name}: unreadable: {error}", file=sys.stderr, flush=True)
+
+
+def _say_counts(name, n_true, n_found):
+    _say(f"{name}: {n_true} true, {n_found} found")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

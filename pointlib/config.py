@@ -1,0 +1,200 @@
+"""config.json: what a run is told, checked before it starts.
+
+About names, types and defaults. Not about what is done with them. The nine keys of the kit this
+one grew from are enough; every other has a default. Paths are relative to the file's folder.
+"""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pointlib.files import InputError, load_python, need_file, suggest
+
+
+class Section(BaseModel):
+    """A part of the configuration; a name it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class TrainConfig(Section):
+    """How to train. Paths stay as written here; `load_config` makes them absolute."""
+
+    dataset_path: str | None = None
+    num_epochs: int = Field(40, ge=1)
+    learning_rate: float = Field(2e-3, gt=0, le=1)
+    batch_size: int = Field(8, ge=1)
+    val_split: float = Field(0.2, gt=0, lt=1)
+    num_channels: int | None = Field(None, ge=1)  # of the input; null: as the first image
+    gaussian_sigma: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"  # pixels
+    output: str = "model"
+    radius: float | None = Field(None, gt=0)  # match radius, px; null: 2 sigma
+    classes: list[str] | None = None  # null: the labels found
+    seed: int = Field(0, ge=0)
+    architecture: str = "Unet"
+    encoder: str = "mobilenet_v2"  # "name" or "name:depth"
+    encoder_weights: str | None = None  # "imagenet" or a .safetensors file
+    model: str | None = None  # your own: "file.py:function"
+    heatmap: str = "gaussian_max"
+    loss: str = "weighted_bce"
+    normalise: Literal["train", "percentile"] = "train"
+    crop_size: int = Field(128, ge=32)
+    augment: bool = True
+    patience: int = Field(20, ge=1)  # epochs without a better F1 before it stops
+    accelerator: str = "auto"  # cpu, cuda, mps
+    devices: int = Field(1, ge=1)
+    threads: int | None = Field(None, ge=1)  # CPU threads; null: as torch chooses
+
+
+class InferConfig(Section):
+    """How to predict."""
+
+    image_path: str | None = None
+    model: str = "model"
+    output: str = "predictions"
+    threshold: float | None = None  # null: as chosen in training
+    min_distance: float | None = Field(None, ge=0)
+    thresholding: str = "find_peaks"
+
+
+class AnnotateConfig(Section):
+    """How to annotate."""
+
+    dataset_path: str | None = None
+    classes: list[str] | None = None
+
+
+class Config(Section):
+    """The whole of config.json."""
+
+    train: TrainConfig = TrainConfig()
+    infer: InferConfig = InferConfig()
+    annotate: AnnotateConfig = AnnotateConfig()
+
+
+PATHS = {
+    "train": ("dataset_path", "output"),
+    "infer": ("image_path", "model", "output"),
+    "annotate": ("dataset_path",),
+}
+
+
+def load_config(path, *, overrides=()):
+    """Read a config.json and check it.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        None starts from the defaults, relative to the working folder.
+    overrides : sequence of str
+        ``"train.num_epochs=5"``: read as JSON where that is possible, else as text.
+
+    Returns
+    -------
+    Config
+        With absolute paths.
+    """
+    data, folder = {}, Path.cwd()
+    if path is not None:
+        path = need_file(path, "config file")
+        folder = path.resolve().parent
+        data = _read_json(path)
+    for override in overrides:
+        _apply(data, override)
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_explain(error, path or "--set")) from None
+    for section, keys in PATHS.items():
+        _make_absolute(getattr(config, section), keys, folder)
+    for key in ("heatmap", "loss", "model", "encoder_weights"):
+        _anchor(config.train, key, folder)
+    _anchor(config.infer, "thresholding", folder)
+    return config
+
+
+def find_function(name, builtins, *, what="function"):
+    """Return the function a configuration names.
+
+    Parameters
+    ----------
+    name : str or callable
+        A built-in's name, ``package.module:function`` or ``file.py:function``.
+    builtins : dict
+        Name to function.
+    what : str
+        What an error calls it.
+    """
+    if callable(name):
+        return name
+    if name in builtins:
+        return builtins[name]
+    where, colon, function = name.rpartition(":")
+    if not colon:
+        raise InputError(
+            f"{what} {name!r}: {suggest(name, builtins)} "
+            "Your own is package.module:function or file.py:function."
+        )
+    try:
+        module = load_python(where) if where.endswith(".py") else importlib.import_module(where)
+    except ImportError as error:
+        raise InputError(f"{what} {name!r} cannot be imported: {error}") from error
+    if not callable(getattr(module, function, None)):
+        raise InputError(f"{what} {name!r}: no function {function}. {suggest(function, vars(module))}")
+    return getattr(module, function)
+
+
+def _read_json(path):
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} holds a {type(data).__name__}; expected {{'train': ...}}.")
+    return data
+
+
+def _apply(data, override):
+    """Set one ``section.key=value`` in the raw data."""
+    left, equals, right = override.partition("=")
+    section, dot, key = left.strip().partition(".")
+    if not (equals and dot and key):
+        raise InputError(f"--set {override!r}; expected section.key=value, as train.num_epochs=5.")
+    try:
+        value = json.loads(right)
+    except json.JSONDecodeError:
+        value = right
+    part = data.setdefault(section, {})
+    if not isinstance(part, dict):
+        raise InputError(f"section {section!r} is a {type(part).__name__}; expected keys and values.")
+    part[key] = value
+
+
+def _explain(error, source):
+    """Return one sentence for the first thing that is wrong."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model = Config
+        for part in first["loc"][:-1]:
+            model = model.model_fields[part].annotation
+        return f"{source}: unknown key {place!r}. {suggest(first['loc'][-1], model.model_fields)}"
+    return f"{source}: {place} is {first['input']!r}. {first['msg']}."
+
+
+def _make_absolute(section, keys, folder):
+    for key in keys:
+        if (value := getattr(section, key)) is not None:
+            setattr(section, key, str(folder / value))
+
+
+def _anchor(section, key, folder):
+    """Make the path of a `file.py:function` or a weights file absolute; leave names alone."""
+    value = getattr(section, key)
+    if value and (".py:" in value or value.endswith(".safetensors")):
+        setattr(section, key, str(folder / value))

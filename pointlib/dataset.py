@@ -1,0 +1,349 @@
+"""Datasets: a folder of images and points, whole for validation and as crops for training.
+
+About what the network is shown. Not about what it learns from it: train.py does that.
+
+A dataset is anything with a length whose items are ``image, points, labels``: image (H, W, C),
+points (N, 2) in pixels, labels (N,) str. Write your own and pass it wherever one is asked for.
+An image without a text file is not yet labelled and is left out; one with an empty text file is
+labelled, nothing there, and is kept.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pointlib import augment
+from pointlib.files import InputError, need_file, need_folder, suggest
+from pointlib.heatmaps import draw_classes, gaussian_max
+from pointlib.images import image_shape, list_images, read_image, to_channels
+from pointlib.model import scale_image, scale_limits
+from pointlib.points import class_names, label_state, read_points, text_path
+
+CACHED_IMAGES = 256  # kept in memory once read
+NEAR_POINT = 0.8  # share of the crops that are placed at a point
+WARPED = 0.5  # share of the crops turned by any angle; the others are mirrored and quarter-turned
+FEW = 5  # fewer labelled images than this are split by crops
+
+
+class ImagePointDataset:
+    """The labelled images of a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Images with their text files, or a folder that holds them in `images/`.
+    names : sequence of str, optional
+        File names to use; default all labelled ones.
+    classes : sequence of str, optional
+        Default the sorted labels of all files used.
+    n_channels : int, optional
+        Default that of the first image, without alpha.
+
+    Attributes
+    ----------
+    names : list of str
+    classes : tuple of str
+    n_channels : int
+    n_unlabelled : int
+        Images of the folder that were left out for want of a text file.
+    """
+
+    def __init__(self, folder, *, names=None, classes=None, n_channels=None):
+        self.folder = image_folder(folder)
+        paths = {path.name: path for path in list_images(self.folder)}
+        labelled = [name for name, path in paths.items() if label_state(path) != "unlabelled"]
+        self.n_unlabelled = len(paths) - len(labelled)
+        self.names = list(labelled if names is None else names)
+        _check_names(self.names, paths, labelled, self.folder)
+        self.paths = [paths[name] for name in self.names]
+        self._records = [read_points(text_path(p), image_shape(p)) for p in self.paths]
+        self.classes = self._checked_classes(classes)
+        self.n_channels = n_channels or n_colours(read_image(self.paths[0]))
+        self._read = lru_cache(CACHED_IMAGES)(self._read_image)
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        """Return image (H, W, C), points (N, 2), labels (N,)."""
+        points, labels = self.points(index)
+        return self._read(index), points, labels
+
+    def __repr__(self):
+        n_points = sum(len(points) for points, _ in self._records)
+        return f"ImagePointDataset({len(self)} images, {n_points} points, {len(self.classes)} classes)"
+
+    def points(self, index):
+        """Return points (N, 2) and labels (N,) of one image without reading its pixels."""
+        points, labels = self._records[index]
+        return points, np.where(labels == "", self.classes[0], labels)
+
+    def _read_image(self, index):
+        path = self.paths[index]
+        try:
+            return to_channels(read_image(path), self.n_channels)
+        except InputError as error:
+            raise InputError(f"{path}: {error}" if str(path) not in str(error) else error) from error
+
+    def _checked_classes(self, classes):
+        found = class_names([labels for _, labels in self._records])
+        if classes is None:
+            return found
+        classes = tuple(classes)
+        if found == ("point",) and len(classes) == 1:
+            return classes  # the files name no class: they are all of this one
+        if unknown := [name for name in found if name not in classes]:
+            raise InputError(
+                f"{self.folder} has points labelled {unknown[0]!r}; "
+                f"the classes are {list(classes)}. {suggest(unknown[0], classes)}"
+            )
+        return classes
+
+
+class MemoryDataset:
+    """Images and points you already have: ``MemoryDataset([(image, points, labels), ...])``."""
+
+    def __init__(self, items, *, names=None, classes=None):
+        self.items = [(image if image.ndim == 3 else image[..., None], p, l) for image, p, l in items]
+        self.names = list(names) if names else [f"image {i}" for i in range(len(self.items))]
+        self.classes = tuple(classes or dataset_classes(self.items))
+        self.n_channels = self.items[0][0].shape[2]
+        self.n_unlabelled = 0
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+
+class TrainingCrops(torch.utils.data.Dataset):
+    """Augmented crops with their target heatmaps; each a function of (seed, epoch, index).
+
+    An epoch holds about as many pixels as the images, and at least 16 crops. Crops prefer points,
+    rare classes as much as common ones, and one in five lies anywhere.
+
+    Parameters
+    ----------
+    dataset : dataset
+    info : ModelInfo
+        Classes, sigma and scaling.
+    size : int
+        Side of the crops, pixels.
+    heatmap_fn : callable
+    options : dict
+        ``seed`` (int) and ``augment`` (bool).
+    """
+
+    def __init__(self, dataset, info, *, size=128, heatmap_fn=gaussian_max, options=None):
+        self.dataset, self.info, self.size, self.heatmap_fn = dataset, info, size, heatmap_fn
+        self.options = {"seed": 0, "augment": True, **(options or {})}
+        self.epoch = 0
+        some = np.linspace(0, len(dataset) - 1, min(len(dataset), 32)).astype(int)
+        per_image = np.mean([np.prod(dataset[i][0].shape[:2]) for i in some]) / size**2
+        self.repeats = max(1, round(max(16 / len(dataset), per_image)))
+
+    def __len__(self):
+        return len(self.dataset) * self.repeats
+
+    def __getitem__(self, index):
+        """Return image (C_in, S, S) in [0, 1], target (C, S, S) and valid (1, S, S) bool."""
+        seed = (self.options["seed"], self.epoch, index)
+        rng = np.random.default_rng(seed)
+        image, points, labels = self.dataset[self._order()[index]]
+        matrix = self._matrix(rng, image.shape[:2], points, labels)
+        piece, corner = _piece(image, matrix, self.size)
+        piece = scale_image(piece, self.info, limits=scale_limits(image, self.info))
+        onto_crop = matrix @ augment.shift(*corner)
+        crop, valid = augment.warp_image(piece, onto_crop, (self.size, self.size))
+        if self.options["augment"]:
+            crop = augment.random_light(crop, int(rng.integers(2**31)))
+        target = draw_classes(
+            augment.warp_points(points, matrix),
+            labels,
+            (self.size, self.size),
+            classes=self.info.classes,
+            sigma=self.info.sigma,
+            heatmap_fn=self.heatmap_fn,
+        )
+        return crop, target, valid[None]
+
+    def _order(self):
+        rng = np.random.default_rng((self.options["seed"], self.epoch))
+        return rng.permutation(np.repeat(np.arange(len(self.dataset)), self.repeats))
+
+    def _matrix(self, rng, shape, points, labels):
+        """Return the matrix that brings a random place of the image into the crop."""
+        middle = (self.size - 1) / 2
+        centre = self._centre(rng, shape, points, labels)
+        matrix = np.eye(3)
+        if self.options["augment"] and rng.random() < WARPED:
+            matrix = augment.random_affine(rng, centre)
+        elif self.options["augment"]:
+            matrix = _quarter_turned(rng, centre)
+        return augment.shift(middle - centre[0], middle - centre[1]) @ matrix
+
+    def _centre(self, rng, shape, points, labels):
+        """Return the crop's centre, at a half pixel, so that a straight crop moves no pixel."""
+        height, width = shape
+        place = rng.uniform([0, 0], [width - 1, height - 1])
+        if len(points) and rng.random() < NEAR_POINT:
+            among = points[labels == rng.choice(np.unique(labels))]
+            place = among[rng.integers(len(among))] + rng.uniform(-0.4, 0.4, 2) * self.size
+        half = (self.size - 1) / 2
+        lowest, highest = half, np.array([width, height]) - 1 - half
+        inside = np.clip(place, lowest, np.maximum(highest, lowest))
+        inside = np.where(highest < lowest, (np.array([width, height]) - 1) / 2, inside)
+        return np.floor(inside - half) + half
+
+
+def _piece(image, matrix, size):
+    """Return the part of the image that a crop sees, and its corner (x, y): scaling is dear."""
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
+    seen = augment.warp_points(corners, np.linalg.inv(matrix))
+    limit = np.array([image.shape[1], image.shape[0]])
+    start = np.clip(np.floor(seen.min(axis=0)) - 2, 0, limit - 1).astype(int)
+    stop = np.clip(np.ceil(seen.max(axis=0)) + 3, start + 1, limit).astype(int)
+    return image[start[1] : stop[1], start[0] : stop[0]], start
+
+
+def _quarter_turned(rng, centre):
+    """Return a random mirror image and quarter turn about a centre, which stays in place."""
+    turn = np.round(augment.affine((0, 0), rotation=90.0 * rng.integers(4)))
+    mirror = np.diag([rng.choice([-1.0, 1.0]), 1.0, 1.0])
+    return augment.shift(*centre) @ mirror @ turn @ augment.shift(-centre[0], -centre[1])
+
+
+def image_folder(folder):
+    """Return the folder that holds the images: `folder` itself or its `images/`."""
+    folder = need_folder(folder, "dataset folder")
+    return folder / "images" if (folder / "images").is_dir() else folder
+
+
+def n_colours(image):
+    """Return an image's number of channels, not counting alpha."""
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    return {2: 1, 4: 3}.get(channels, channels)
+
+
+def dataset_classes(dataset):
+    """Return a dataset's classes: its own `classes`, or the sorted labels of all its items."""
+    if hasattr(dataset, "classes"):
+        return tuple(dataset.classes)
+    return class_names([np.asarray(dataset[i][2], dtype=str) for i in range(len(dataset))])
+
+
+def read_list(path):
+    """Return the file names of a list such as train.txt, one a line."""
+    lines = need_file(path, "list").read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def split_names(names, *, fraction=0.2, groups=None, seed=0):
+    """Split names at random into training and validation.
+
+    Parameters
+    ----------
+    names : sequence of str
+    fraction : float
+        Share of the names (or groups) for validation; each part gets one at least.
+    groups : sequence of str, optional
+        One a name: all names of a group (a place, a day, a patient) stay together.
+    seed : int
+
+    Returns
+    -------
+    train, val : list of str
+        In the order given.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"fraction is {fraction}; expected a number between 0 and 1.")
+    groups = list(names) if groups is None else list(groups)
+    if len(groups) != len(names):
+        raise InputError(f"{len(groups)} groups for {len(names)} names; expected one each.")
+    kinds = sorted(set(groups))
+    if len(kinds) < 2:
+        raise InputError(f"{len(kinds)} image(s) or group(s) cannot be split; expected 2 or more.")
+    n_val = min(max(1, round(fraction * len(kinds))), len(kinds) - 1)
+    chosen = np.random.default_rng(seed).permutation(kinds)[:n_val].tolist()
+    train = [name for name, group in zip(names, groups, strict=True) if group not in chosen]
+    return train, [name for name in names if name not in set(train)]
+
+
+def split_by_crops(dataset, *, fraction=0.2):
+    """Cut each image in two: the end of its longer side validates, the rest trains.
+
+    For a handful of images, where leaving one out whole would leave too little to learn from.
+
+    Returns
+    -------
+    train, val : MemoryDataset
+    """
+    parts = ([], [])
+    for i in range(len(dataset)):
+        image, points, labels = dataset[i]
+        axis = int(image.shape[1] >= image.shape[0])  # 1: cut along x
+        cut = round(image.shape[axis] * (1 - fraction))
+        along = points[:, 1 - axis]
+        first = along < cut - 0.5
+        pixels = np.split(image, [cut], axis=axis)
+        offset = np.array([cut, 0.0] if axis else [0.0, cut])
+        parts[0].append((pixels[0], points[first], labels[first]))
+        parts[1].append((pixels[1], points[~first] - offset, labels[~first]))
+    classes = dataset_classes(dataset)
+    return tuple(MemoryDataset(part, names=dataset.names, classes=classes) for part in parts)
+
+
+def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None):
+    """Load the training and validation part of a dataset folder.
+
+    Its `train.txt` and `val.txt` decide where they stand; else images are split at random, and
+    fewer than five labelled images are split by crops.
+
+    Returns
+    -------
+    train, val : datasets
+    how : str
+        One sentence that says how they were split.
+    """
+    folder = need_folder(folder, "dataset folder")
+    options = {"classes": classes, "n_channels": n_channels}
+    if (folder / "train.txt").is_file() and (folder / "val.txt").is_file():
+        train, val = (read_list(folder / f"{part}.txt") for part in ("train", "val"))
+        if both := sorted(set(train) & set(val)):
+            raise InputError(f"{both[0]} stands in both train.txt and val.txt of {folder}.")
+        how = f"{len(train)} images train and {len(val)} validate, as train.txt and val.txt say"
+    else:
+        everything = ImagePointDataset(folder, **options)
+        if len(everything) < FEW:
+            how = f"only {len(everything)} labelled images: each is cut in two to train and validate"
+            return *split_by_crops(everything, fraction=val_split), how
+        train, val = split_names(_not_in_test(everything.names, folder), fraction=val_split, seed=seed)
+        how = f"{len(train)} images train and {len(val)} validate, split at random (seed {seed})"
+    whole = ImagePointDataset(folder, names=[*train, *val], **options)
+    options = {"classes": whole.classes, "n_channels": whole.n_channels}
+    if whole.n_unlabelled:
+        how += f"; {whole.n_unlabelled} images without a text file are left out"
+    sets = (ImagePointDataset(folder, names=part, **options) for part in (train, val))
+    return *sets, how
+
+
+def _not_in_test(names, folder):
+    """Return the names that no test.txt keeps for the end."""
+    kept = set(read_list(folder / "test.txt")) if (folder / "test.txt").is_file() else set()
+    return [name for name in names if name not in kept]
+
+
+def _check_names(names, paths, labelled, folder):
+    if not names:
+        raise InputError(
+            f"none of the {len(paths)} images in {folder} is labelled: no text file of the same "
+            "stem beside any of them. Annotate first, or convert another tool's labels."
+        )
+    for name in names:
+        if name not in paths:
+            raise InputError(f"{name} is listed but not in {folder}. {suggest(name, paths)}")
+    if missing := sorted(set(names) - set(labelled)):
+        raise InputError(f"{missing[0]} is listed but has no text file {text_path(missing[0]).name}.")

@@ -1,0 +1,195 @@
+"""Evaluation: how good are found points, in numbers and on one page.
+
+About a model on labelled images, and one set of points against another. Not about the matching
+rule and the formulas: metrics.py has them.
+"""
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from pointlib.dataset import dataset_classes, image_folder
+from pointlib.files import InputError, keep_copy, write_atomic
+from pointlib.images import image_shape, list_images, read_image
+from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
+from pointlib.points import class_names, label_state, read_points, text_path
+from pointlib.predict import candidates_of, class_settings, join_classes, predict_heatmap, predict_logits
+from pointlib.report import write_report
+
+CURVE_POINTS = 500  # of the precision-recall curve stored in metrics.json
+
+
+def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
+    """Score a model's points on labelled images, at the thresholds chosen in training.
+
+    Parameters
+    ----------
+    model : PointModel
+    dataset : dataset
+        ``dataset[i] -> image, points, labels``.
+    radius : float, optional
+        Match radius in pixels; default the model's.
+    output : str or Path, optional
+        Folder for `metrics.json` and `report.html`.
+    on_image : callable, optional
+        Called with (name, true count, found count) after each image.
+
+    Returns
+    -------
+    dict
+        See `metrics.score_images`; with ``thresholds``, ``min_distances`` and ``curve``, the
+        precision-recall curve over all peaks above 0.05.
+    """
+    info = model.info
+    radius = radius or info.radius
+    if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
+        raise InputError(
+            f"the images have points of class {unknown[0]!r}; the model knows {list(info.classes)}."
+        )
+    names = list(getattr(dataset, "names", [f"image {i}" for i in range(len(dataset))]))
+    results, everything = [], []
+    for i, name in enumerate(names):
+        image, points, labels = dataset[i]
+        found = candidates_of(predict_logits(model, image), info.classes)
+        chosen, ranked = {}, {}
+        for label, peaks in found.items():
+            settings = class_settings(info, label)
+            chosen[label] = peaks.select(**settings)
+            ranked[label] = peaks.select(threshold=0, min_distance=settings["min_distance"])
+        true = (name, image.shape[:2], points, np.asarray(labels, dtype=str))
+        results.append(ImageResult(*true, *join_classes(chosen)))
+        everything.append(ImageResult(*true, *join_classes(ranked)))
+        if on_image:
+            on_image(name, len(points), len(results[-1].found))
+    metrics = score_images(results, radius=radius, classes=info.classes)
+    _add_curves(metrics, everything, info)
+    if output is not None:
+        place = {name: i for i, name in enumerate(names)}
+        write_output(
+            output,
+            results,
+            metrics,
+            images=lambda name: dataset[place[name]][0],
+            heatmaps=lambda name: predict_heatmap(model, dataset[place[name]][0]),
+        )
+    return metrics
+
+
+def compare_folders(true_folder, found_folder, *, radius, output=None):
+    """Score one folder of points against another: two annotators, or another tool's points.
+
+    Parameters
+    ----------
+    true_folder : str or Path
+        Images and text files; its points are taken as true.
+    found_folder : str or Path
+        Text files of the same stems; images are not needed. A text file that is missing here
+        means "not labelled": the image is left out and counted in ``n_left_out``.
+    radius : float
+        Match radius in pixels.
+    output : str or Path, optional
+        Folder for `metrics.json` and `report.html`.
+
+    Returns
+    -------
+    dict
+        See `metrics.score_images`.
+    """
+    paths = [p for p in list_images(image_folder(true_folder)) if label_state(p) != "unlabelled"]
+    found_folder = image_folder(found_folder)
+    both = [p for p in paths if (found_folder / text_path(p).name).is_file()]
+    if not both:
+        raise InputError(f"no text file of {found_folder} belongs to a labelled image of {true_folder}.")
+    pairs = []
+    for path in both:
+        shape = image_shape(path)
+        texts = (text_path(path), found_folder / text_path(path).name)
+        pairs.append((path, shape, *(read_points(text, shape) for text in texts)))
+    sides = [class_names([side[1] for side in column]) for column in list(zip(*pairs))[2:]]
+    classes = tuple(sorted(set().union(*sides)))
+    results = []
+    for path, shape, (true, true_labels), (found, found_labels) in pairs:
+        true_labels, found_labels = (np.where(v == "", "point", v) for v in (true_labels, found_labels))
+        ones = np.ones(len(found))
+        results.append(
+            ImageResult(path.name, shape, true, true_labels, found, found_labels, ones)
+        )
+    metrics = score_images(results, radius=radius, classes=classes)
+    metrics["n_left_out"] = len(paths) - len(both)
+    if output is not None:
+        place = {path.name: path for path in both}
+        write_output(output, results, metrics, images=lambda name: read_image(place[name]))
+    return metrics
+
+
+def write_output(output, results, metrics, *, images, heatmaps=None):
+    """Write `metrics.json` and `report.html` into a folder; older ones are kept as copies."""
+    output = Path(output)
+    for name in ("metrics.json", "report.html"):
+        keep_copy(output / name)
+    write_atomic(output / "metrics.json", json.dumps(_no_nan(metrics), indent=2) + "\n")
+    write_report(output / "report.html", results, metrics, images=images, heatmaps=heatmaps)
+
+
+def metrics_table(metrics):
+    """Return the numbers as a small table in text, one line a class."""
+    width = max(8, *(len(name) for name in metrics["classes"]))
+    lines = [f"{'class':{width}}   true  found   hits  precision  recall     F1  error px"]
+    rows = dict(metrics["classes"])
+    if len(rows) > 1:
+        rows |= {"all": metrics["pooled"]}
+    for name, row in rows.items():
+        row = SimpleNamespace(**row)
+        lines.append(
+            f"{name:{width}} {row.tp + row.fn:6d} {row.tp + row.fp:6d} {row.tp:6d}  "
+            f"{row.precision:9.3f}  {row.recall:6.3f}  {row.f1:5.3f}  {row.error_px:8.2f}"
+        )
+    lines.append(
+        f"{metrics['n_images']} images; matched one to one within {metrics['radius']:g} px; "
+        f"mean absolute count error {metrics['counts']['mae']:.2f} an image"
+    )
+    return "\n".join(lines)
+
+
+def _add_curves(metrics, everything, info):
+    """Add what needs every candidate, not only those above the thresholds."""
+    radius = metrics["radius"]
+    curve = precision_recall_curve(everything, radius=radius)
+    thresholds, precision, recall = curve
+    metrics["pooled"]["average_precision"] = average_precision(precision, recall)
+    for name in info.classes:
+        of_class = [_only(result, name) for result in everything]
+        _, *rates = precision_recall_curve(of_class, radius=radius)
+        metrics["classes"][name]["average_precision"] = average_precision(*rates)
+    some = np.unique(np.linspace(0, len(thresholds) - 1, CURVE_POINTS).astype(int))
+    some = some[: len(thresholds)]
+    keys = ("thresholds", "precision", "recall")
+    metrics["curve"] = {k: np.asarray(v)[some].tolist() for k, v in zip(keys, curve, strict=True)}
+    metrics["thresholds"] = dict(info.thresholds)
+    metrics["min_distances"] = dict(info.min_distances)
+
+
+def _only(result, name):
+    """Return a result's points of one class."""
+    true, found = result.true_labels == name, result.found_labels == name
+    return result._replace(
+        true=result.true[true],
+        true_labels=result.true_labels[true],
+        found=result.found[found],
+        found_labels=result.found_labels[found],
+        scores=result.scores[found],
+    )
+
+
+def _no_nan(value):
+    """Return the value with NaN as None: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _no_nan(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_no_nan(v) for v in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,114 @@
+"""The doors to the disk: the error that users read, and writing that never loses what was there.
+
+About single files. Not about what is in them: points.py, images.py and config.py know that.
+"""
+
+import contextlib
+import importlib.util
+import os
+import sys
+import tempfile
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used: says what came, what is needed, what to do."""
+
+
+def need_file(path, what="file"):
+    """Return `path` as a Path, or raise InputError where it is no file."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected a {what}.")
+    raise InputError(f"{what} {path} does not exist.{_nearest(path)}")
+
+
+def need_folder(path, what="folder"):
+    """Return `path` as a Path, or raise InputError where it is no folder."""
+    path = Path(path)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise InputError(f"{path} is a file; expected a {what}.")
+    raise InputError(f"{what} {path} does not exist.{_nearest(path)}")
+
+
+def write_atomic(path, content):
+    """Write text or bytes so that a reader meets the old file or the new one, never a half.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder is made where it is missing.
+    content : str or bytes
+        Text is written as UTF-8 with LF line ends.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def keep_copy(path):
+    """Move what stands at `path` aside to the first free `NAME.bak`, `NAME.bak2`, ...
+
+    Returns
+    -------
+    Path or None
+        Where it is now; None where nothing stood there.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    number = 1
+    while (copy := path.with_name(f"{path.name}.bak{number if number > 1 else ''}")).exists():
+        number += 1
+    path.rename(copy)
+    return copy
+
+
+def load_python(path):
+    """Import a Python file by its path; its code runs."""
+    path = need_file(path, "Python file")
+    name = f"pointlib_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # data loaders in other processes look it up here
+    spec.loader.exec_module(module)
+    return module
+
+
+def suggest(word, known):
+    """Return a sentence that names the known word nearest to `word`, or lists them all."""
+    near = get_close_matches(str(word), [str(k) for k in known], n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(map(str, known))}."
+
+
+def _nearest(path):
+    """Return a hint: a neighbour of nearly that name, or the first parent that is missing."""
+    parent = path.parent
+    if not parent.is_dir():
+        return f" Its folder {parent} does not exist either."
+    near = get_close_matches(path.name, os.listdir(parent), n=1)
+    return f" Did you mean {near[0]}?" if near else f" Looked in {parent.resolve()}."
+
+
+def _umask():
+    """Return the process's umask (reading it means setting it)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,51 @@
+"""`origin`, the texts of the tool this kit grew from: x,y a line beside each image.
+
+Fractions of width and height counted from the middle of the first pixel (centre): p / size, half
+a pixel off the kit's own texts, which look the same. No classes. An empty text may mean "nothing
+there" or "not yet labelled": it is read as not yet labelled, so that it cannot teach a model that
+there is nothing.
+"""
+
+import numpy as np
+
+from pointlib.files import InputError, write_atomic
+from pointlib.formats.base import Format, Record
+from pointlib.points import label_state, read_text, text_path
+
+
+def read(_source, pictures, to_points):
+    """Yield a Record of each image whose text file holds points."""
+    for image in pictures.paths:
+        if label_state(image) == "labelled":
+            points = to_points(_read_pairs(text_path(image)), pictures.shape(image))
+            yield Record(image, None, points, np.full(len(points), ""))
+
+
+def write(folder, records, from_points):
+    """Write a text file beside each record's image, without classes."""
+    for record in records:
+        pairs = from_points(record.points, record.shape)
+        lines = [f"{x:.10f},{y:.10f}\n" for x, y in pairs]
+        write_atomic(text_path(folder / "images" / record.image.name), "".join(lines))
+
+
+def _read_pairs(path):
+    pairs = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            try:
+                x, y = map(float, line.split(","))
+            except ValueError as error:
+                raise InputError(f"{path}, line {number}: {line!r}; expected x,y.") from error
+            pairs.append((x, y))
+    return pairs
+
+
+FORMAT = Format(
+    "origin",
+    "texts of the tool this kit grew from: p / size",
+    read,
+    write,
+    unit="fraction",
+    carries=frozenset(),
+)

@@ -1,0 +1,220 @@
+"""Pictures in and out: any depth, mode, layout and orientation becomes one kind of array.
+
+An image is an array of shape (H, W) or (H, W, C), uint8, uint16 or float32, with its EXIF
+orientation applied: what is read is what people see and click. Colours are red, green, blue; a
+palette is looked up, CMYK becomes RGB, alpha stays last. tifffile reads TIFF, Pillow the rest.
+
+Not about points on the image, nor about scaling values for a network (model does that).
+"""
+
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import tifffile
+from PIL import Image, PngImagePlugin
+
+from pointlib.files import InputError, need_file, need_folder, write_atomic
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MAX_PIXELS = 400_000_000  # rows times columns, asked of the header before a pixel is read
+_ORIENTATION = 274  # EXIF and TIFF tag: 1 upright ... 8 (TIFF 6.0, page 36); from 5 on its side
+_MODES = {"1": "L", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
+# Of 16-bit colour PNG Pillow unpacks the high bytes ("raw mode" 16B); 16L, meant for the other byte
+# order, gives it the low ones. Grey and alpha, two bytes each, come whole when called RGBA.
+_LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
+_bomb_check = threading.Lock()
+
+
+def list_images(folder):
+    """Return the image files directly in `folder`, sorted by name; hidden ones are left out."""
+    folder = need_folder(folder, "folder of images")
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    paths = sorted(path for path in paths if path.name[0] != "." and path.is_file())
+    if not paths:
+        hint = f" Did you mean {folder / 'images'}?" if (folder / "images").is_dir() else ""
+        raise InputError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).{hint}")
+    stems = {}
+    for path in paths:
+        if (other := stems.setdefault(path.stem, path)) is not path:
+            raise InputError(f"{other} and {path.name} would share {path.stem}.txt. Rename one.")
+    return paths
+
+
+def read_image(path):
+    """Read one image, upright: (H, W) or (H, W, C).
+
+    uint8 and uint16 stay as stored, 1-bit becomes 0 and 255, every other number float32. A file
+    that is missing, empty, broken, no image, several images or above MAX_PIXELS: InputError.
+    """
+    with _opened(path) as (_, read):
+        return np.ascontiguousarray(read())
+
+
+def image_shape(path):
+    """Return (H, W) of the image as `read_image` would return it, from the header alone."""
+    with _opened(path) as (shape, _):
+        return shape
+
+
+def to_channels(image, n_channels):
+    """Return `image` as (H, W, n_channels), of the same dtype.
+
+    As many channels as asked for stay untouched. The last of 2 or of 4 channels counts as alpha
+    and is dropped, grey is repeated, RGB becomes its luma .299 R + .587 G + .114 B (BT.601).
+    """
+    image = image[:, :, None] if image.ndim == 2 else image
+    if image.ndim != 3:
+        raise InputError(f"image has shape {image.shape}; expected (H, W) or (H, W, C).")
+    n_found = image.shape[2]
+    if n_found in (2, 4) and n_found != n_channels:
+        image = image[:, :, :-1]
+    if image.shape[2] == n_channels:
+        return image
+    if image.shape[2] == 1 and n_channels == 3:
+        return np.repeat(image, 3, axis=2)
+    if image.shape[2] == 3 and n_channels == 1:
+        luma = image @ np.array([[0.299], [0.587], [0.114]])
+        return (luma if image.dtype.kind == "f" else np.rint(luma)).astype(image.dtype)
+    raise InputError(f"image has {n_found} channels; expected {n_channels}: set num_channels.")
+
+
+def to_display(image):
+    """Return `image` as (H, W, 3) uint8, for showing; of many channels the first three.
+
+    uint8 stays. Others run from the 0.5th to the 99.5th percentile of all channels together.
+    """
+    image = image[:, :, :3] if image.ndim == 3 and image.shape[2] > 4 else image
+    image = to_channels(image, 1 if image.ndim == 2 or image.shape[2] < 3 else 3)
+    if image.dtype != np.uint8:
+        step = 1 + int(np.sqrt(image.size / 1e6))  # about a million values tell the percentiles
+        sample = image[::step, ::step].astype(float)
+        sample = sample[np.isfinite(sample)]
+        low, high = np.percentile(sample, (0.5, 99.5)) if sample.size else (0, 1)
+        scaled = np.nan_to_num((image.astype(np.float32) - low) / max(high - low, 1e-12))
+        image = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+    return to_channels(image, 3)
+
+
+def write_image(path, image):
+    """Write `image` (H, W) or (H, W, C) to `path`, whole or not at all; the suffix says how."""
+    suffix, options = Path(path).suffix.lower(), {}
+    image = image[:, :, 0] if image.shape[2:] == (1,) else image
+    if suffix in (".tif", ".tiff"):  # otherwise five channels would be taken for pages
+        options["photometric"] = "rgb" if image.shape[2:] in ((3,), (4,)) else "minisblack"
+        options["planarconfig"] = "contig" if image.ndim == 3 else None
+    try:
+        data = iio.imwrite("<bytes>", image, extension=suffix, **options)
+    except Exception as error:  # each writer has its own exceptions
+        what = f"cannot write {image.dtype} of shape {image.shape} as {suffix!r} ({error})"
+        raise InputError(f"{path}: {what}. PNG takes 8 bits and grey 16, TIFF all.") from error
+    write_atomic(path, data)
+
+
+@contextmanager
+def _opened(path):
+    """Yield (H, W), upright, from the header, and a function that reads the pixels, upright."""
+    path = need_file(path, "image")
+    try:
+        with path.open("rb") as file:
+            is_tiff = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+        with (_open_tiff if is_tiff else _open_pillow)(path) as (height, width, turn, read):
+            if height * width > MAX_PIXELS:
+                raise InputError(f"{path} is {width} x {height}; at most {MAX_PIXELS:,} pixels.")
+            yield ((width, height) if 5 <= turn <= 8 else (height, width)), read
+    except InputError:
+        raise
+    except Exception as error:  # a broken file makes decoders raise nearly anything
+        what = f"cannot be read as an image ({type(error).__name__}: {error})"
+        what = what if path.stat().st_size else "is empty (0 bytes)"
+        raise InputError(f"{path} {what}. Copy or export it again, or remove it.") from error
+
+
+def _plain_upright(array, turn):
+    """Return the array in a dtype of the kit, turned and mirrored as orientation `turn` asks."""
+    if array.dtype.kind == "c":
+        raise TypeError("complex pixels; expected real ones, save the magnitude")
+    array = array * np.uint8(255) if array.dtype.kind == "b" else array
+    same = array.dtype.kind == "u" and array.itemsize <= 2
+    array = array.astype(f"u{array.itemsize}" if same else np.float32)
+    array = array.swapaxes(0, 1) if 5 <= turn <= 8 else array
+    array = array[::-1] if turn in (3, 4, 7, 8) else array
+    return array[:, ::-1] if turn in (2, 3, 6, 7) else array
+
+
+@contextmanager
+def _open_tiff(path):
+    with tifffile.TiffFile(path) as tiff:
+        series, *others = [part for part in tiff.series if not part.keyframe.is_reduced]
+        axes, shape = series.axes, series.shape
+        more = [i for i, name in enumerate(axes) if name not in "YX" and shape[i] > 1]
+        if others or "".join(axes[i] for i in more) not in ("", "C", "S"):
+            what = f"{len(tiff.pages)} pages, axes {axes} of {shape}; expected YX, CYX or YXC"
+            raise InputError(f"{path} holds {what}. Save one page, or name the axis of channels.")
+        y, x = axes.index("Y"), axes.index("X")
+        turn = int(getattr(series.keyframe.tags.get(_ORIENTATION), "value", 1))
+        yield shape[y], shape[x], turn, lambda: _read_tiff(path, series, [y, x, *more], turn)
+
+
+def _read_tiff(path, series, order, turn):
+    page, size = series.keyframe, path.stat().st_size
+    if any(np.add(part.dataoffsets, part.databytecounts).max() > size for part in series):
+        raise EOFError("cut short")
+    pillow = page.photometric in (3, 5, 6, 8)  # palette, CMYK, YCbCr, Lab: it makes them RGB
+    try:
+        array = None if pillow else series.asarray()
+    except ValueError:  # a compression that Pillow may know
+        if page.bitspersample * page.samplesperpixel > 32:  # but not without losing bits or bands
+            raise
+        pillow = True
+    if pillow:
+        with _open_pillow(path) as (*_, read):
+            return read()
+    array = array.transpose(order + [i for i in range(array.ndim) if i not in order])
+    array = array.reshape([series.shape[axis] for axis in order])
+    if page.photometric == 0 and array.dtype.kind == "u":  # white is zero
+        array = np.iinfo(array.dtype).max - array
+    return _plain_upright(array, turn)
+
+
+@contextmanager
+def _open_pillow(path):
+    with _bomb_check:  # our limit in place of Pillow's, which is a warning and then an error
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        n_frames = getattr(image, "n_frames", 1)
+        if n_frames > 1 and image.format not in ("MPO", "TIFF"):  # MPO: a photo and its previews
+            raise InputError(f"{path} holds {n_frames} frames. Save one as its own file.")
+        yield *image.size[::-1], _orientation(path, image), lambda: _read_pillow(path, image)
+
+
+def _read_pillow(path, image):
+    raw = image.tile[0][3] if image.format == "PNG" else None
+    array = np.asarray(image.convert(_MODES.get(image.mode)))
+    if raw in _LOW_BYTES:
+        with PngImagePlugin.PngImageFile(path) as other:
+            other.tile = [(*other.tile[0][:3], _LOW_BYTES[raw])]
+            low = np.asarray(other)
+        array = low.view(">u2") if raw == "LA;16B" else np.uint16(256) * array + low
+    if image.mode == "I" and image.format in ("PNG", "PPM"):  # 16 bits in a wider box
+        array = array.astype(np.uint16)
+    return _plain_upright(array, _orientation(path, image))  # Pillow may have turned a TIFF by now
+
+
+def _orientation(path, image):
+    """Return the EXIF orientation; PNG, where it may follow the pixels, is not decoded for it."""
+    if image.format != "PNG":
+        return image.getexif().get(_ORIENTATION, 1)
+    exif = Image.Exif()
+    with path.open("rb") as file:
+        file.seek(8)
+        while (head := file.read(8))[4:] not in (b"eXIf", b""):
+            file.seek(int.from_bytes(head[:4]) + 4, 1)
+        exif.load(file.read(int.from_bytes(head[:4])))
+    return exif.get(_ORIENTATION, 1)

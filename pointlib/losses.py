@@ -1,0 +1,84 @@
+"""Losses: how far a predicted heatmap is from the target. Torch only.
+
+About one number for one batch. Not about which loss is chosen: train.py does that.
+
+A loss has the shape ``loss_fn(logits, target) -> scalar``, both (B, C, H, W) float; `logits` are
+the network's raw outputs and ``sigmoid(logits)`` is the heatmap. Write your own and pass it
+wherever one is asked for. Each loss here but `focal` is 0 for the perfect heatmap.
+"""
+
+import torch
+from torch.nn import functional
+
+FLOOR = 0.01  # a pixel of this height or more belongs to a point
+PEAK = 0.6  # the pixel nearest to a point is at least this high for sigma >= 0.7
+
+
+def weighted_bce(logits, target, *, weight=10.0):
+    """Binary cross entropy with soft targets, pixels of points counted `1 + weight` times.
+
+    ``mean(w * (-t log p - (1 - t) log(1 - p) - H(t)))`` with w = 1 + weight [t >= 0.01] and H(t)
+    the target's own entropy, so that 0 is perfect. Both terms of a pixel carry the weight: its
+    optimum stays at p = t (torch's `pos_weight` would move it). The weight is Spotiflow's
+    (Dominguez Mantes et al. 2025).
+
+    Parameters
+    ----------
+    logits, target : tensor of shape (B, C, H, W), float
+    weight : float
+        How much more a pixel of a point counts.
+
+    Returns
+    -------
+    tensor, scalar
+    """
+    entropy = -torch.xlogy(target, target) - torch.xlogy(1 - target, 1 - target)
+    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (_weights(target, weight) * (each - entropy)).mean()
+
+
+def mse(logits, target):
+    """Mean squared error, ``mean((p - t)^2)``. Collapses to zero where points are small and rare.
+
+    Parameters and result as for `weighted_bce`.
+    """
+    return (torch.sigmoid(logits) - target).square().mean()
+
+
+def weighted_mse(logits, target, *, weight=10.0):
+    """Mean squared error with the pixels of points counted `1 + weight` times.
+
+    Parameters and result as for `weighted_bce`.
+    """
+    return (_weights(target, weight) * (torch.sigmoid(logits) - target).square()).mean()
+
+
+def focal(logits, target, *, alpha=2.0, beta=4.0):
+    """Penalty-reduced focal loss of CornerNet (Law and Deng 2018) and CenterNet.
+
+    ``-(1 - p)^alpha log p`` at the peaks and ``-(1 - t)^beta p^alpha log(1 - p)`` elsewhere,
+    summed and divided by the number of peaks. It needs a target of exactly 1 at a peak, which a
+    sub-pixel Gaussian never reaches: the 3x3 maxima of the target are taken as 1. It is not 0 for
+    the target itself, but for certain peaks on an empty background.
+
+    Parameters and result as for `weighted_bce`.
+    """
+    positive = focal_peaks(target)
+    log_p = functional.logsigmoid(logits)
+    log_rest = functional.logsigmoid(-logits)
+    found = (log_rest.exp() ** alpha * log_p)[positive].sum()
+    ghosts = ((1 - target) ** beta * log_p.exp() ** alpha * log_rest)[~positive].sum()
+    return -(found + ghosts) / positive.sum().clamp(min=1)
+
+
+def focal_peaks(target):
+    """Return the mask of the pixels that `focal` takes as points, (B, C, H, W) bool."""
+    highest = functional.max_pool2d(target, kernel_size=3, stride=1, padding=1)
+    return (target == highest) & (target >= PEAK)
+
+
+LOSSES = {"weighted_bce": weighted_bce, "mse": mse, "weighted_mse": weighted_mse, "focal": focal}
+
+
+def _weights(target, weight):
+    return 1 + weight * (target >= FLOOR)

@@ -1,0 +1,431 @@
+"""Metrics: which found point belongs to which true one, and every number that follows from it.
+
+The rule, named wherever a number is shown: one-to-one, as many pairs as possible first, least
+total distance second, no pair farther apart than `radius` pixels (as far is allowed). Classes
+never mix. What is undefined is NaN: the F1 of an image where both sides are empty (a perfect
+one), the mean error of no pairs. "Pooled" adds up counts over images before it divides.
+
+Not about how other people match (rules.py), nor about finding points (thresholds.py).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from pointlib.files import InputError
+from pointlib.points import check_points
+from pointlib.rules import RULES, best_pairs, growing_pairs, near_pairs
+
+MAX_LEVEL = 10  # a million cells: GAME asks no finer
+DEFAULT_THRESHOLD = 0.5  # where nothing can be learned about it
+LOWEST_SCORE = 0.05  # candidates below are not listed, so nothing is known about them
+
+
+class Match(NamedTuple):
+    """Who belongs to whom: indices into true and found points."""
+
+    pairs: np.ndarray  # (M, 2) int: true index, found index; by rising true index
+    distances: np.ndarray  # (M,) float64, pixels
+    missed: np.ndarray  # (K,) int: true points without a partner
+    ghosts: np.ndarray  # (L,) int: found points without a partner
+
+
+class ImageResult(NamedTuple):
+    """What is true and what was found in one image. Scores may all be 1."""
+
+    name: str
+    shape: tuple  # (H, W)
+    true: np.ndarray  # (N, 2)
+    true_labels: np.ndarray  # (N,) str
+    found: np.ndarray  # (M, 2)
+    found_labels: np.ndarray  # (M,) str
+    scores: np.ndarray  # (M,)
+
+
+class Settings(NamedTuple):
+    """How to read points off a heatmap, and the pooled F1 that this gave."""
+
+    threshold: float
+    min_distance: float
+    f1: float
+
+
+class _Part(NamedTuple):
+    """One class of one image, matched."""
+
+    n_true: int
+    scores: np.ndarray  # (M,) best first
+    gains: np.ndarray  # (M,) 1 where this found point makes one more pair possible
+    distances: np.ndarray  # of the pairs
+
+
+def match_points(true, found, *, radius):
+    """Match found points to true ones: most pairs first, then least total distance.
+
+    Ties: both sides are taken by rising y, then x, whatever order they came in, so the same
+    points give the same pairs. Twins (points at one place) are legal.
+
+    Parameters
+    ----------
+    true, found : (N, 2) and (M, 2) array
+        x, y in pixels.
+    radius : float
+        The farthest that a pair may be apart, pixels.
+
+    Returns
+    -------
+    Match
+
+    Notes
+    -----
+    Only points within the radius can pair, so each connected block of that graph is solved on
+    its own. 100,000 true and found points take about a second where blocks are small. Where the
+    radius joins nearly everything into one block, time grows with its square.
+    """
+    true, found = _check_sides(true, found)
+    true_order, found_order = np.lexsort(true.T), np.lexsort(found.T)
+    radius = _check_amount(radius, "radius")
+    i, j, distance = near_pairs(true[true_order], found[found_order], radius)
+    chosen = best_pairs(i, j, distance, (len(true), len(found)))
+    pairs = np.stack([true_order[i[chosen]], found_order[j[chosen]]], axis=1)
+    by_true = np.argsort(pairs[:, 0])
+    return Match(
+        pairs[by_true],
+        distance[chosen][by_true],
+        np.setdiff1d(np.arange(len(true)), pairs[:, 0]),
+        np.setdiff1d(np.arange(len(found)), pairs[:, 1]),
+    )
+
+
+def tp_curve(true, found, *, radius):
+    """Return (M,) int: the most pairs possible with the first k + 1 found points, best first.
+
+    The last value is the number of pairs of `match_points`, and so is each value for its prefix.
+    """
+    true, found = _check_sides(true, found)
+    i, j, _ = near_pairs(true, found, _check_amount(radius, "radius"))
+    gains = np.zeros(len(found), dtype=int)
+    gains[growing_pairs(i, j)] = 1
+    return np.cumsum(gains)
+
+
+def precision_recall_f1(tp, fp, fn):
+    """Return precision, recall and F1 of three counts; NaN where one has nothing to divide by.
+
+    Nothing true and nothing found is a perfect image, but its three numbers are undefined.
+    """
+    if min(tp, fp, fn) < 0:
+        raise InputError(f"tp, fp, fn are {tp}, {fp}, {fn}; expected counts of 0 or more.")
+    return _ratio(tp, tp + fp), _ratio(tp, tp + fn), _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def precision_recall_curve(results, *, radius):
+    """Return thresholds (falling), precision and recall, each (T,), pooled over `results`.
+
+    One entry a distinct score: all found points of at least that score, so tied scores are read
+    at the end of their tie. Each class of each image is matched by itself. Recall is NaN where
+    nothing is true.
+    """
+    results = [_check_result(result) for result in results]
+    classes = sorted({str(c) for r in results for c in (*r.true_labels, *r.found_labels)})
+    return _curve([_part(r, radius, c) for r in results for c in classes])
+
+
+def average_precision(precision, recall):
+    """Return the area under the curve, "all points": each recall has the best precision beyond.
+
+    As PASCAL VOC has computed it since 2010. An empty curve (nothing found) has area 0; where
+    recall is undefined, so is the area: NaN.
+    """
+    precision, recall = np.asarray(precision, float), np.asarray(recall, float)
+    if precision.shape != recall.shape or precision.ndim != 1:
+        raise InputError(
+            f"precision has shape {precision.shape}, recall {recall.shape}; expected two (T,)."
+        )
+    best_beyond = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0) * best_beyond))
+
+
+def count_errors(true_counts, found_counts):
+    """Return {"mae", "rmse", "nae"} of counts, one an image; NaN over no images.
+
+    "nae" is the mean of |found - true| / true over images where something is true. Crowd
+    counting papers often print RMSE under the name MSE.
+    """
+    true, found = np.asarray(true_counts, float), np.asarray(found_counts, float)
+    if true.shape != found.shape or true.ndim != 1 or not np.isfinite([true, found]).all():
+        raise InputError(
+            f"counts have shapes {true.shape} and {found.shape}; expected one finite number an "
+            "image on both sides."
+        )
+    error = np.abs(found - true)
+    some = true > 0
+    return {
+        "mae": _mean(error),
+        "rmse": _mean(error**2) ** 0.5,
+        "nae": _mean(error[some] / true[some]),
+    }
+
+
+def game(true, found, shape, *, level):
+    """Return the grid average mean error: |count errors| summed over 4**level equal cells.
+
+    Of one image (H, W); average it over images. Level 0 is the plain count error, and each level
+    asks more about place. A point outside counts in the nearest cell. After Guerrero-Gomez-Olmedo
+    et al., "Extremely overlapping vehicle counting", 2015.
+    """
+    if level not in range(MAX_LEVEL + 1):
+        raise InputError(f"level is {level!r}; expected a whole number from 0 to {MAX_LEVEL}.")
+    check_points([], shape=shape)  # objects to a shape that is none
+    side, counts = 2 ** int(level), []
+    for points in _check_sides(true, found):
+        cell = np.floor((points + 0.5) / np.array(shape)[::-1] * side)
+        column, row = np.clip(cell, 0, side - 1).astype(int).T
+        counts.append(np.bincount(row * side + column, minlength=side**2))
+    return float(np.abs(counts[0] - counts[1]).sum())
+
+
+def chamfer_distance(a, b):
+    """Return the mean distance from `a` to the nearest of `b`, plus the same from `b` to `a`.
+
+    Also called averaged Hausdorff distance; pixels, symmetric, no radius. Infinite where one
+    side is empty, NaN where both are.
+    """
+    a, b = check_points(a, name="a"), check_points(b, name="b")
+    if not len(a) or not len(b):
+        return float("inf") if len(a) or len(b) else float("nan")
+    return _mean(KDTree(b).query(a)[0]) + _mean(KDTree(a).query(b)[0])
+
+
+def f1_by_rule(pairs_of_points, *, radius):
+    """Return {rule: F1} of the same points by our rule and by three that others use.
+
+    "maximum pairs" is ours. `pairs_of_points` is a list of (true, found), one an image; counts
+    are pooled. Shows how much "F1 at r px" depends on the rule.
+    """
+    radius = _check_amount(radius, "radius")
+    images = [_check_sides(true, found) for true, found in pairs_of_points]
+    f1 = {}
+    for name, rule in RULES.items():
+        counts = np.array([rule(*image, radius) for image in images], dtype=int).reshape(-1, 3)
+        f1[name] = precision_recall_f1(*counts.sum(axis=0).tolist())[2]
+    return f1
+
+
+def score_images(results, *, radius, classes):
+    """Return every figure of a set of images, as stored in metrics.json (NaN = undefined).
+
+    Parameters
+    ----------
+    results : list of ImageResult
+    radius : float
+        Matching radius, pixels.
+    classes : sequence of str
+        All classes; a label that is none of them is an error.
+
+    Returns
+    -------
+    dict
+        "pooled" sums the classes' counts, each matched by itself; "class_blind" ignores labels;
+        "per_image_mean_f1" is over the "n_f1_images" images whose F1 is defined. Counts, GAME and
+        "chamfer_px" ignore labels; the last is over images with points on both sides.
+    """
+    radius = _check_amount(radius, "radius")
+    results = [_check_result(result, classes) for result in results]
+    parts = {name: [_part(r, radius, name) for r in results] for name in classes}
+    every = [part for of_class in parts.values() for part in of_class]
+    blind = every if len(parts) == 1 else [_part(r, radius) for r in results]
+    rows = [_image_row(r, list(own)) for r, *own in zip(results, *parts.values(), strict=True)]
+    f1 = [row["f1"] for row in rows if not np.isnan(row["f1"])]
+    return {
+        "rule": f"one-to-one, most pairs first, then least total distance, at most {radius:g} px "
+        "apart, class by class; counts summed over images",
+        "radius": radius,
+        "n_images": len(results),
+        "pooled": _figures(every),
+        "class_blind": _figures(blind),
+        "classes": {name: _figures(of_class) for name, of_class in parts.items()},
+        "per_image_mean_f1": _mean(f1),
+        "n_f1_images": len(f1),
+        "counts": _count_figures(results),
+        "chamfer_px": _mean(
+            [chamfer_distance(r.true, r.found) for r in results if len(r.true) and len(r.found)]
+        ),
+        "images": rows,
+    }
+
+
+def choose_settings(images, *, radius, distances):
+    """Return the threshold and minimum distance with the best pooled F1 of one class.
+
+    Exact: every score is tried as a threshold, with every distance. Ties: the smaller distance;
+    there the widest run of equally good thresholds, and its middle.
+
+    Parameters
+    ----------
+    images : list of (true, candidates)
+        True points (N, 2), and candidates with `points` (M, 2), `scores` and `isolation` (M,).
+    radius : float
+        Matching radius, pixels.
+    distances : sequence of float
+        Minimum distances to try, pixels. A candidate is kept where its isolation is larger.
+
+    Returns
+    -------
+    Settings
+        Where no candidate can be paired: threshold 0.5, the smallest distance, and F1 0 (NaN
+        where nothing is true).
+    """
+    radius = _check_amount(radius, "radius")
+    distances = sorted(_check_amount(d, "a distance") for d in distances)
+    if not distances:
+        raise InputError("distances is empty; expected at least one, for example [0.0].")
+    images = [(check_points(true, name="true"), *_check_found(c)) for true, c in images]
+    n_true = sum(len(true) for true, *_ in images)
+    best = Settings(DEFAULT_THRESHOLD, distances[0], 0.0 if n_true else float("nan"))
+    for distance in distances:
+        kept = [(t, p[iso > distance], s[iso > distance]) for t, p, s, iso in images]
+        scores, tp, n_found = _pool([_gains(*part, radius) for part in kept])
+        f1 = 2 * tp / np.maximum(n_found + n_true, 1)
+        if f1.max(initial=0) > best.f1:
+            best = Settings(_middle_of_best(scores, f1), distance, float(f1.max()))
+    return best
+
+
+def _part(result, radius, label=None):
+    """Match the points of one class (all points where `label` is None) of one image."""
+    true, found, scores = result.true, result.found, result.scores
+    if label is not None:
+        true, kept = true[result.true_labels == label], result.found_labels == label
+        found, scores = found[kept], scores[kept]
+    distances = match_points(true, found, radius=radius).distances
+    return _Part(len(true), *_gains(true, found, scores, radius), distances)
+
+
+def _gains(true, found, scores, radius):
+    """Return scores, best first (ties: smaller y, then x), and 1 where a pair more is possible."""
+    order = np.lexsort((*found.T, -scores))
+    tp = tp_curve(true, found[order], radius=radius)
+    return scores[order], np.diff(tp, prepend=0)
+
+
+def _pool(gains):
+    """Return distinct scores, falling, and how many pairs and points there are down to each."""
+    scores = np.concatenate([np.zeros(0), *(scores for scores, _ in gains)])
+    order = np.argsort(-scores, kind="stable")
+    tp = np.cumsum(np.concatenate([np.zeros(0, dtype=int), *(gain for _, gain in gains)])[order])
+    scores = scores[order]
+    last = np.flatnonzero(np.diff(scores, append=-np.inf))
+    return scores[last], tp[last], last + 1
+
+
+def _curve(parts):
+    """Return thresholds, precision and recall of matched parts."""
+    scores, tp, n_found = _pool([(part.scores, part.gains) for part in parts])
+    n_true = sum(part.n_true for part in parts)
+    return scores, tp / n_found, tp / (n_true or np.nan)
+
+
+def _figures(parts):
+    """Return the figures of matched parts, pooled."""
+    distances = [distance for part in parts for distance in part.distances.tolist()]
+    tp, n_true = len(distances), sum(part.n_true for part in parts)
+    fp, fn = sum(len(part.scores) for part in parts) - tp, n_true - tp
+    precision, recall, f1 = precision_recall_f1(tp, fp, fn)
+    return {
+        "tp": tp,
+        "fp": fp,
+        "fn": fn,
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "average_precision": average_precision(*_curve(parts)[1:]) if n_true else float("nan"),
+        "error_px": _mean(distances),
+    }
+
+
+def _image_row(result, parts):
+    """Return the line of one image in metrics.json."""
+    figures = _figures(parts)
+    row = {"name": result.name, "true": len(result.true), "found": len(result.found)}
+    return row | {key: figures[key] for key in ("tp", "fp", "fn", "f1", "error_px")}
+
+
+def _count_figures(results):
+    """Return the errors of the counts, and their sums over 4 and over 16 cells an image."""
+    errors = count_errors([len(r.true) for r in results], [len(r.found) for r in results])
+    for level in (1, 2):
+        cells = [game(r.true, r.found, r.shape, level=level) for r in results]
+        errors[f"game{level}"] = _mean(cells)
+    return errors
+
+
+def _middle_of_best(scores, f1):
+    """Return the middle of the widest run of thresholds with the best F1 (ties: the higher)."""
+    best = np.flatnonzero(f1 == f1.max())
+    lower = np.append(scores[1:], min(LOWEST_SCORE, scores[-1]))
+    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    high, low = max(((scores[r[0]], lower[r[-1]]) for r in runs), key=lambda run: run[0] - run[1])
+    middle = (high + low) / 2
+    return float(middle if middle > low else high)  # between neighbouring floats lies none
+
+
+def _check_amount(value, name):
+    """Return `value` as a float of 0 or more, or raise InputError."""
+    if not np.isscalar(value) or isinstance(value, str) or not 0 <= value < np.inf:
+        raise InputError(f"{name} is {value!r}; expected a number of pixels, 0 or more.")
+    return float(value)
+
+
+def _check_found(candidates):
+    """Return points, scores and isolation of candidates, checked."""
+    points = check_points(candidates.points, name="candidates.points")
+    scores = _check_column(candidates.scores, len(points), "scores")
+    return points, scores, _check_column(candidates.isolation, len(points), "isolation")
+
+
+def _check_sides(true, found):
+    return check_points(true, name="true"), check_points(found, name="found")
+
+
+def _check_column(values, n_points, name):
+    values = np.asarray(values, dtype=float)
+    if values.shape != (n_points,):
+        raise InputError(
+            f"{name} has shape {values.shape} for {n_points} found points; expected one number "
+            "each. Give ones where there are no scores."
+        )
+    if np.isnan(values).any():
+        raise InputError(f"{name}[{np.isnan(values).argmax()}] is NaN; expected numbers.")
+    return values
+
+
+def _check_result(result, classes=None):
+    """Return the ImageResult with its arrays checked; errors name the image."""
+    try:
+        true, found = _check_sides(result.true, result.found)
+        scores = _check_column(result.scores, len(found), "scores")
+        true_labels = _check_labels(result.true_labels, len(true), classes)
+        found_labels = _check_labels(result.found_labels, len(found), classes)
+    except InputError as error:
+        raise InputError(f"{result.name}: {error}") from error
+    return ImageResult(result.name, result.shape, true, true_labels, found, found_labels, scores)
+
+
+def _check_labels(labels, n_points, classes):
+    labels = np.asarray(labels, dtype=str)
+    if labels.shape != (n_points,):
+        raise InputError(f"{labels.size} labels for {n_points} points; expected one each.")
+    unknown = sorted(set(labels.tolist()) - set(labels.tolist() if classes is None else classes))
+    if unknown:
+        raise InputError(f"label {unknown[0]!r} is not one of the classes {list(classes)}.")
+    return labels
+
+
+def _ratio(part, whole):
+    return float(part / whole) if whole else float("nan")
+
+
+def _mean(values):
+    return float(np.mean(values)) if len(values) else float("nan")

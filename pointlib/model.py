@@ -1,0 +1,334 @@
+"""The network and what must travel with it: built by name, saved whole, loaded safely.
+
+About models as folders. Not about training them or what their heatmaps mean.
+
+A model folder holds `model.safetensors` and `config.json`, as segmentation_models_pytorch writes
+them, and `pointlib.json`: classes, sigma, radius, normalisation, thresholds and how it was
+trained. Loading never unpickles and never goes to the network.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from pointlib.files import InputError, load_python, need_file, need_folder, suggest
+
+SCHEMA = 1
+PRIOR = 0.02  # the height a fresh network predicts everywhere: most pixels hold no point
+ENCODER_DEPTH = 3
+
+
+@dataclasses.dataclass
+class ModelInfo:
+    """What a model needs to be used: everything but its weights."""
+
+    classes: tuple = ("point",)
+    n_channels: int = 3
+    sigma: float = 3.0  # px
+    radius: float = 6.0  # px, match radius
+    low: tuple = (0.0,)  # pixel value that becomes 0, one a channel
+    high: tuple = (255.0,)  # pixel value that becomes 1
+    mean: tuple = (0.5,)  # of the scaled images, one a channel
+    std: tuple = (0.25,)
+    normalise: str = "train"  # or "percentile": low and high from each image itself
+    thresholds: dict = dataclasses.field(default_factory=dict)  # class: score
+    min_distances: dict = dataclasses.field(default_factory=dict)  # class: px
+    metrics: dict = dataclasses.field(default_factory=dict)
+    training: dict = dataclasses.field(default_factory=dict)
+    custom: str = ""  # "file.py:function" of a model that smp does not know
+
+
+class PointModel(nn.Module):
+    """A network with its `info`: any image size in, logits of the same size out.
+
+    ``model(batch)`` takes (B, C_in, H, W) float32 scaled to 0..1 by `scale_image` and returns
+    logits (B, C, H, W). It normalises, pads to what the network divides by, and crops back.
+    """
+
+    def __init__(self, network, info, *, divisor=32):
+        super().__init__()
+        self.network = network
+        self.info = info
+        self.divisor = divisor
+        for name in ("mean", "std"):
+            values = torch.tensor(_per_channel(getattr(info, name), info.n_channels))
+            self.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, batch):
+        """Return logits (B, C, H, W) for a batch (B, C_in, H, W)."""
+        if batch.ndim != 4 or batch.shape[1] != self.info.n_channels:
+            raise InputError(
+                f"batch has shape {tuple(batch.shape)}; this model expects "
+                f"(B, {self.info.n_channels}, H, W)."
+            )
+        height, width = batch.shape[-2:]
+        batch = (batch - self.mean) / self.std
+        extra = (0, -width % self.divisor, 0, -height % self.divisor)  # right and bottom only
+        if any(extra):
+            batch = functional.pad(batch, extra, mode="replicate")
+        return self.network(batch)[..., :height, :width]
+
+
+def build_model(info, *, architecture="Unet", encoder="mobilenet_v2", encoder_weights=None):
+    """Build a network for `info`'s channels and classes, by smp's names.
+
+    Parameters
+    ----------
+    info : ModelInfo
+    architecture : str
+        ``Unet``, ``FPN``, ... any name of segmentation_models_pytorch.
+    encoder : str
+        Any encoder name; ``name:depth`` sets how often it halves the image (U-Nets: 3 to 5).
+    encoder_weights : str, optional
+        ``"imagenet"`` downloads; a path ending in .safetensors reads a file; None starts from
+        random numbers.
+
+    Returns
+    -------
+    PointModel
+    """
+    encoder, _, depth = encoder.partition(":")
+    download, file = encoder_weights, None
+    if encoder_weights and str(encoder_weights).endswith(".safetensors"):
+        download, file = None, need_file(encoder_weights, "encoder weights file")
+    options = _smp_options(architecture, encoder, depth, info)
+    if file:
+        options["in_channels"] = 3  # as all published encoders
+    try:
+        network = smp.create_model(architecture, encoder, download, **options)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"cannot build {architecture} with encoder {encoder}: {error}") from error
+    except Exception as error:
+        if not download:
+            raise
+        raise InputError(
+            f"the {download} weights of {encoder} could not be fetched "
+            f"({type(error).__name__}). Set encoder_weights to null to start from random numbers, "
+            "or to the path of a .safetensors file with the encoder's weights."
+        ) from error
+    if file:
+        _load_encoder(network, file, info.n_channels)
+    network.config["encoder_weights"] = None  # loading must not download what is in the file
+    _expect_little(network)
+    return PointModel(network, info, divisor=_divisor(network))
+
+
+def build_custom(info, path, *, trust_code=False):
+    """Build a model of your own from ``file.py:function``.
+
+    The function is called as ``model_fn(in_channels=..., n_classes=...)`` and returns a module
+    whose output are logits (B, n_classes, H, W) for any H and W that 32 divides.
+    """
+    if not trust_code:
+        raise InputError(f"{path} is code of its own; pass trust_code=True to run it.")
+    file, _, name = str(path).rpartition(":")
+    module = load_python(file)
+    if not hasattr(module, name):
+        raise InputError(f"{file} has no function {name}. {suggest(name, vars(module))}")
+    network = getattr(module, name)(in_channels=info.n_channels, n_classes=len(info.classes))
+    return PointModel(network, dataclasses.replace(info, custom=str(path)))
+
+
+def scale_image(image, info, *, limits=None):
+    """Scale an image to 0..1 as the model was trained to see it.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W) or (H, W, C)
+        With the model's number of channels.
+    info : ModelInfo
+    limits : (low, high), optional
+        From `scale_limits` of the whole picture, where `image` is only a piece of it.
+
+    Returns
+    -------
+    tensor of shape (C, H, W), float32
+        Clipped to [0, 1].
+    """
+    image = np.atleast_3d(image)
+    if image.ndim != 3 or image.shape[2] != info.n_channels:
+        raise InputError(
+            f"image has shape {image.shape}; expected (H, W, {info.n_channels}), the model's "
+            "number of channels. See pointlib.images.to_channels."
+        )
+    low, high = limits or scale_limits(image, info)
+    span = np.maximum(np.subtract(high, low), 1e-6).astype(np.float32)
+    scaled = (image.astype(np.float32) - np.float32(low)) / span
+    return torch.from_numpy(np.ascontiguousarray(np.clip(scaled, 0, 1).transpose(2, 0, 1)))
+
+
+def scale_limits(image, info):
+    """Return the pixel values that become 0 and 1, one a channel each."""
+    low, high = info.low, info.high
+    if info.normalise == "percentile":
+        step = max(1, round(np.sqrt(image.shape[0] * image.shape[1] / 2**18)))
+        low, high = np.nanpercentile(np.atleast_3d(image)[::step, ::step], [0.5, 99.8], axis=(0, 1))
+    return tuple(_per_channel(values, info.n_channels) for values in (low, high))
+
+
+def save_model(model, folder):
+    """Write the model folder, at once or not at all.
+
+    What stood at `folder` is replaced; keep it first (`pointlib.files.keep_copy`) where it is
+    another training's.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    os.chmod(fresh, 0o755)
+    try:
+        info = dataclasses.asdict(model.info)
+        if model.info.custom:
+            info["custom"] = _copy_code(model.info.custom, fresh)
+            weights = {k: v.contiguous() for k, v in model.network.state_dict().items()}
+            save_file(weights, fresh / "model.safetensors")
+        else:
+            model.network.save_pretrained(fresh)
+        text = json.dumps({"schema": SCHEMA, **info}, indent=2)
+        (fresh / "pointlib.json").write_text(text + "\n", encoding="utf-8")
+        _replace_folder(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def load_model(folder, *, trust_code=False):
+    """Load a model folder, offline.
+
+    Parameters
+    ----------
+    folder : str or Path
+    trust_code : bool
+        A model of your own holds a Python file that runs when it is loaded: say so.
+
+    Returns
+    -------
+    PointModel
+        In evaluation mode, on the CPU.
+    """
+    folder = need_folder(folder, "model folder")
+    info = read_info(folder)
+    weights = need_file(folder / "model.safetensors", "weights file")
+    try:
+        if info.custom:
+            path = f"{folder / info.custom}"
+            model = build_custom(info, path, trust_code=trust_code)
+            model.network.load_state_dict(load_file(weights))
+        else:
+            network = _rebuild(need_file(folder / "config.json", "network description"))
+            model = PointModel(network, info, divisor=_divisor(network))
+            network.load_state_dict(load_file(weights))
+    except InputError:
+        raise
+    except Exception as error:  # safetensors, JSON and torch each raise their own
+        raise InputError(
+            f"{folder} does not hold a whole model ({type(error).__name__}: {error}). "
+            "Train again, or copy the folder again."
+        ) from error
+    return model.eval()
+
+
+def read_info(folder):
+    """Read `pointlib.json` of a model folder into a ModelInfo."""
+    path = need_file(Path(folder) / "pointlib.json", "model description")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    schema = data.pop("schema", None) if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path} has schema {schema}; this pointlib reads schema {SCHEMA}.")
+    known = {field.name for field in dataclasses.fields(ModelInfo)}
+    if unknown := sorted(set(data) - known):
+        raise InputError(f"{path} has the unknown key {unknown[0]!r}. {suggest(unknown[0], known)}")
+    return ModelInfo(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+def _per_channel(values, n_channels):
+    """Return one float a channel; a single one serves all."""
+    values = np.atleast_1d(np.asarray(values, dtype=np.float32))
+    if len(values) not in (1, n_channels):
+        raise InputError(f"{len(values)} values for {n_channels} channels; expected one or each.")
+    return np.broadcast_to(values, n_channels).tolist()
+
+
+def _smp_options(architecture, encoder, depth, info):
+    """Return the keywords smp is called with; U-Nets get a depth and a decoder to match."""
+    known = smp.MODEL_ARCHITECTURES_MAPPING
+    if architecture.lower() not in known:
+        names = [cls.__name__ for cls in known.values()]
+        raise InputError(f"architecture {architecture!r}: {suggest(architecture, names)}")
+    if encoder not in smp.encoders.encoders and not encoder.startswith("tu-"):
+        raise InputError(f"encoder {encoder!r}: {suggest(encoder, smp.encoders.encoders)}")
+    options = {"in_channels": info.n_channels, "classes": len(info.classes)}
+    if depth and not depth.isdigit():
+        raise InputError(f"encoder depth {depth!r}; expected a whole number, as in {encoder}:3.")
+    if architecture.lower() in ("unet", "unetplusplus", "manet"):
+        depth = int(depth or ENCODER_DEPTH)
+        options |= {"encoder_depth": depth, "decoder_channels": (256, 128, 64, 32, 16)[-depth:]}
+    elif depth:
+        options["encoder_depth"] = int(depth)
+    return options
+
+
+def _rebuild(path):
+    """Build the network that smp described in its config.json, with random weights."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    name = config.pop("_model_class")
+    if name.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
+        raise InputError(f"{path} names the architecture {name!r}, which smp does not know.")
+    return smp.create_model(name, **{**config, "encoder_weights": None})
+
+
+def _divisor(network):
+    """Return what image sides must divide by: the deepest the encoder goes."""
+    encoder = network.encoder
+    return max(2 ** getattr(encoder, "_depth", 5), getattr(encoder, "output_stride", 1))
+
+
+def _expect_little(network):
+    """Start with low heatmaps: training need not first unlearn a half everywhere."""
+    head = [m for m in network.segmentation_head.modules() if isinstance(m, nn.Conv2d)]
+    if head and head[-1].bias is not None:
+        nn.init.constant_(head[-1].bias, float(np.log(PRIOR / (1 - PRIOR))))
+
+
+def _load_encoder(network, file, n_channels):
+    """Fill the encoder of a three-channel network from a file, then fit it to `n_channels`."""
+    try:
+        weights = load_file(file)
+        if missing := sorted(set(network.encoder.state_dict()) - set(weights)):
+            raise InputError(f"{file} lacks {len(missing)} tensors of this encoder: {missing[0]}, ...")
+        network.encoder.load_state_dict(weights)
+    except (RuntimeError, SafetensorError) as error:
+        raise InputError(f"{file} does not fit this encoder: {error}") from error
+    network.encoder.set_in_channels(n_channels, pretrained=True)
+    network.config["in_channels"] = n_channels
+
+
+def _copy_code(custom, folder):
+    """Copy a custom model's file into the model folder; return its new name for pointlib.json."""
+    file, _, name = custom.rpartition(":")
+    shutil.copyfile(file, folder / "custom_model.py")
+    return f"custom_model.py:{name}"
+
+
+def _replace_folder(fresh, folder):
+    """Put `fresh` where `folder` is; at any moment one of them is whole."""
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
+    folder.rename(old / folder.name)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,285 @@
+"""Pictures for lessons and reports: an image, its points, its heatmap, its errors, and curves.
+
+About drawing what others computed; it computes nothing itself. Each function draws on the `ax`
+it is given and returns it. Without one it opens a figure by pyplot, so that a notebook shows it;
+with one it never touches pyplot, so a report may draw in any thread.
+Points need no shift: `imshow` puts the centre of the top-left pixel at (0, 0), as points.py does.
+"""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
+from matplotlib.patheffects import withStroke
+
+from pointlib.files import InputError
+from pointlib.images import to_display
+from pointlib.points import check_points, nearest_distances
+
+# Chosen after Okabe and Ito (jfly.uni-koeln.de/color), so that colour-blind readers see them apart.
+BLUE, YELLOW, RED, GREEN, PINK = "#56b4e9", "#f0e442", "#ff5a1f", "#2fc79a", "#f28cc8"
+INK, GREY = "#0072b2", "#8a8a8a"  # for curves on white
+ERROR_MARKS = {"hits": ("o", BLUE), "misses": ("s", YELLOW), "ghosts": ("x", RED)}
+CLASS_SHAPES, CLASS_COLORS = "os^Dv*", (BLUE, YELLOW, PINK, GREEN, RED)  # 30 pairs
+HALO = [withStroke(linewidth=2.9, foreground="black")]  # keeps marks readable on bright pictures
+
+
+def show_image(image, ax=None):
+    """Show an image (H, W) or (H, W, C) of any depth, without axes."""
+    picture = to_display(image)
+    ax = _axes(ax, _picture_size(picture.shape))
+    ax.imshow(picture)
+    ax.autoscale(False)
+    ax.set_axis_off()
+    return ax
+
+
+def show_points(points, labels=None, ax=None, *, marker="o", color=YELLOW):
+    """Mark points, sized to the gaps between them; a new `ax` has y downwards, as images do.
+
+    Parameters
+    ----------
+    points : array of shape (N, 2), x, y in pixels
+    labels : array of shape (N,), optional
+        Gives each class its own shape and colour, by sorted name, and a legend with its number.
+    ax : Axes, optional, such as `show_image` returns
+    marker, color : str
+        For points without labels.
+    """
+    points = check_points(points)
+    if labels is not None and np.shape(labels) != (len(points),):
+        raise InputError(f"labels has shape {np.shape(labels)}; expected ({len(points)},).")
+    if ax is None:
+        ax = _axes(None, (5, 5))
+        ax.set_aspect("equal")
+        ax.invert_yaxis()
+        ax.update_datalim(points)
+        ax.autoscale_view()
+    size = _mark_size(points, ax)
+    if labels is None:
+        _mark(ax, points, (marker, color), size)
+        return ax
+    for k, name in enumerate(np.unique(labels)):
+        some = points[np.asarray(labels) == name]
+        marks = _mark(ax, some, (CLASS_SHAPES[k % 6], CLASS_COLORS[k % 5]), size)
+        marks.set(gid=name, label=f"{name} ({len(some)})")
+    return _legend_below(ax) if len(points) else ax
+
+
+def show_heatmap(heatmap, ax=None, *, image=None, limits=(0, 1)):
+    """Show a heatmap (H, W), alone or glowing over its `image` in grey.
+
+    `limits`, the values of the darkest and brightest colour, are fixed, so that a colour means
+    the same in each picture; only a density needs its own.
+    """
+    heatmap = _check_heatmap(heatmap)
+    ax = _axes(ax, _picture_size(heatmap.shape))
+    glow = None
+    if image is not None:
+        ax.imshow(0.6 * to_display(image).mean(axis=2), cmap="gray", vmin=0, vmax=255)
+        share = (np.nan_to_num(heatmap) - limits[0]) / (limits[1] - limits[0])
+        glow = np.sqrt(np.clip(share, 0, 1))
+    ax.imshow(heatmap, cmap="magma", vmin=limits[0], vmax=limits[1], alpha=glow)
+    ax.autoscale(False)
+    ax.set_axis_off()
+    return ax
+
+
+def show_values(heatmap, ax=None):
+    """Show a small heatmap (H, W) with each value written into its pixel, x and y beside it."""
+    ax = show_heatmap(heatmap, ax)
+    height, width = np.shape(heatmap)
+    ax.set_axis_on()
+    ax.set(xlabel="x", ylabel="y", xticks=range(width), yticks=range(height))
+    for (y, x), value in np.ndenumerate(heatmap):
+        ink = "black" if value > 0.6 else "white"
+        ax.text(x, y, f"{value:.2f}", color=ink, ha="center", va="center", fontsize=8)
+    return ax
+
+
+def show_profile(heatmap, row, ax=None, *, points=None):
+    """Plot one row (its y, whole) of a heatmap (H, W) as a curve.
+
+    Of the true centres `points` (N, 2), those within one pixel of the row become dotted lines.
+    """
+    ax = _tidy(_axes(ax, (6, 2.6)))
+    ax.plot(_check_heatmap(heatmap)[row], color=INK, marker=".")
+    for x, y in check_points([] if points is None else points):
+        if abs(y - row) <= 1:
+            ax.axvline(x, color=RED, linestyle=":")
+    ax.set(xlabel=f"x (row y = {row})", ylabel="heatmap")
+    return ax
+
+
+def show_errors(image, true, found, match, ax=None):
+    """Show an image with its hits (ring), misses (square) and ghosts (cross), and a legend.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W) or (H, W, C)
+    true, found : array of shape (N, 2) and (M, 2), x, y in pixels
+    match : metrics.Match
+        A hit's ring stands at the found point; a thin line joins it to its true point.
+    """
+    true, found = check_points(true, name="true"), check_points(found, name="found")
+    pairs, missed, ghosts = (np.asarray(part, int) for part in (match[0], *match[2:]))
+    start, end = true[pairs.reshape(-1, 2)[:, 0]], found[pairs.reshape(-1, 2)[:, 1]]
+    ax = show_image(image, ax)
+    lines = LineCollection(np.stack([start, end], axis=1), colors=BLUE, linewidths=1, gid="pairs")
+    ax.add_collection(lines).set_path_effects(HALO)
+    size = _mark_size(np.concatenate([true, found[ghosts]]), ax)
+    for kind, points in zip(ERROR_MARKS, (end, true[missed], found[ghosts]), strict=True):
+        marks = _mark(ax, points, ERROR_MARKS[kind], size)
+        marks.set(gid=kind, label=f"{kind} ({len(points)})")
+    return _legend_below(ax)
+
+
+def draw_overlay(image, points, labels):
+    """Return a picture, (h, w, 3) uint8, of an image with its points, for a file.
+
+    Its longer side is the image's, but 800 to 2,400 pixels; several classes get a legend inside.
+    """
+    side = float(np.clip(max(image.shape[:2]), 800, 2400))
+    ax = show_points(points, labels, show_image(image, picture_axes(image.shape, side)))
+    if ax.get_legend():
+        ax.get_legend().remove()
+    if len(np.unique(labels)) > 1:
+        ax.legend(loc="upper left", framealpha=0.7)
+    ax.figure.canvas.draw()
+    return np.array(ax.figure.canvas.buffer_rgba())[:, :, :3]
+
+
+def picture_axes(shape, side):
+    """Return the one ax that fills a new figure, `side` pixels on its longer side, no pyplot."""
+    size = [max(5 * length / max(shape[:2]), 0.2) for length in shape[1::-1]]
+    figure = Figure(figsize=size, dpi=side / 5, facecolor="black")
+    FigureCanvasAgg(figure)
+    return figure.add_axes((0, 0, 1, 1))
+
+
+def plot_pr_curve(precision, recall, ax=None, *, at=None):
+    """Plot precision (M,) against recall (M,) over lines of equal F1.
+
+    `at` is the precision and recall where the detector works, to be marked.
+    """
+    ax = _tidy(_axes(ax, (4.2, 4)))
+    for f1 in (0.2, 0.4, 0.6, 0.8):  # F1 = 2 P R / (P + R), solved for P
+        r = np.linspace(f1 / (2 - f1), 1, 100)
+        ax.plot(r, f1 * r / (2 * r - f1), color="#d5d5d5", linewidth=0.8, gid="iso-F1")
+        ax.text(1.01, f1 / (2 - f1), f"F1 {f1}", color=GREY, fontsize=7, va="center")
+    ax.plot(recall, precision, color=INK, gid="curve")
+    if at is not None and np.all(np.isfinite(at)):
+        ax.plot(at[1], at[0], "o", color=RED, markeredgecolor="black", gid="working point")
+        note = f"P {at[0]:.2f}, R {at[1]:.2f}"
+        ax.text(at[1] - 0.02, at[0] - 0.03, note, ha="right", va="top", fontsize=8)
+    ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.005), ylim=(0, 1.02), aspect="equal")
+    return ax
+
+
+def plot_f1_curve(thresholds, precision, recall, ax=None, *, at=None):
+    """Plot F1, precision and recall (M,) against the threshold (M,); mark the one in use, `at`.
+
+    Takes what `metrics.precision_recall_curve` gives: what holds where score >= threshold.
+    """
+    order = np.argsort(thresholds)
+    t, p, r = (np.asarray(values, float)[order] for values in (thresholds, precision, recall))
+    ax = _tidy(_axes(ax, (4.6, 4)))
+    # Between two scores the upper one decides what is accepted: hence "steps-pre".
+    f1 = 2 * p * r / np.where(p + r > 0, p + r, 1)
+    ax.plot(t, f1, color=INK, label="F1", drawstyle="steps-pre", linewidth=2)
+    ax.plot(t, p, color=GREY, label="precision", drawstyle="steps-pre", linestyle="--")
+    ax.plot(t, r, color=GREY, label="recall", drawstyle="steps-pre", linestyle=":")
+    if at is not None:
+        ax.axvline(at, color=RED, linewidth=1, label=f"in use: {at:.2f}")
+    ax.set(xlabel="threshold", xlim=(0, 1), ylim=(0, 1.02))
+    ax.legend(fontsize=8, frameon=False)
+    return ax
+
+
+def plot_counts(true_counts, found_counts, ax=None):
+    """Plot found against true counts, one dot an image, with the line of right counts."""
+    ax = _tidy(_axes(ax, (4.2, 4)))
+    top = 1.08 * max([1, *true_counts, *found_counts])
+    ax.plot([0, top], [0, top], color=GREY, linestyle="--", linewidth=1, gid="diagonal")
+    ax.scatter(true_counts, found_counts, s=26, color=INK, alpha=0.5, linewidths=0, gid="counts")
+    ax.set(xlabel="true count", ylabel="found count", aspect="equal")
+    ax.set(xlim=(-0.03 * top, top), ylim=(-0.03 * top, top))
+    return ax
+
+
+def plot_distances(distances, ax=None, *, radius):
+    """Plot how far hits lie from their true points: a histogram up to the match radius."""
+    ax = _tidy(_axes(ax, (4.6, 4)))
+    ax.hist(distances, bins=20, range=(0, radius), color=BLUE, edgecolor="white")
+    if len(distances):
+        middle = np.median(distances)
+        ax.axvline(middle, color=RED, linewidth=1, label=f"median {middle:.2f} px")
+        ax.legend(fontsize=8, frameon=False)
+    ax.set(xlabel="distance from true point (px)", ylabel="hits", xlim=(0, radius))
+    return ax
+
+
+def plot_history(history, ax=None):
+    """Plot losses (left scale) and F1 (right scale) by epoch.
+
+    `history` is a list of dicts: "epoch" and any of "loss", "val_loss", "f1"; None stays a gap.
+    """
+    ax = _tidy(_axes(ax, (6, 3.4)))
+    epochs = [row["epoch"] for row in history]
+    loss, val_loss, f1 = (
+        np.array([row.get(key) for row in history], float) for key in ("loss", "val_loss", "f1")
+    )
+    right = ax.twinx()
+    lines = ax.plot(epochs, loss, color=GREY, linestyle="--", label="training loss")
+    lines += ax.plot(epochs, val_loss, color=INK, label="validation loss")
+    lines += right.plot(epochs, f1, color=RED, marker=".", label="validation F1")
+    right.set(ylabel="F1", ylim=(0, 1.02))
+    right.spines["top"].set_visible(False)
+    ax.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    ax.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
+    return ax
+
+
+def _mark(ax, points, style, size):
+    shape = MarkerStyle(style[0], fillstyle="none")
+    look = {"color": style[1], "linewidths": 1.4, "path_effects": HALO}
+    return ax.scatter(*points.T, s=size**2, marker=shape, **look)
+
+
+def _mark_size(points, ax):
+    """Return a mark's width in typographic points: 0.6 of the usual gap, but 4 to 11."""
+    gap = np.median(nearest_distances(points)) if len(points) else np.inf
+    box = ax.get_window_extent()
+    scale = min(box.width / np.ptp(ax.get_xlim()), box.height / np.ptp(ax.get_ylim()))
+    return float(np.clip(0.6 * gap * scale * 72 / ax.figure.dpi, 4, 11))
+
+
+def _axes(ax, size):
+    """Return `ax`, or a new one of `size` inches that a notebook will show."""
+    if ax is None:
+        from matplotlib import pyplot as plt  # only here: it holds global state, picks a backend
+
+        ax = plt.subplots(figsize=size, layout="constrained")[1]
+    return ax
+
+
+def _picture_size(shape):
+    return tuple(max(6 * side / max(shape[:2]), 2) for side in shape[1::-1])
+
+
+def _tidy(ax):
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _legend_below(ax):
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, frameon=False)
+    return ax
+
+
+def _check_heatmap(heatmap):
+    """Return one class's heatmap as an array, or raise InputError."""
+    if np.ndim(heatmap) != 2:
+        raise InputError(f"heatmap has shape {np.shape(heatmap)}; expected (H, W). Use heatmap[0].")
+    return np.asarray(heatmap)

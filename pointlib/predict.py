@@ -1,0 +1,254 @@
+"""Prediction: one image, a list of images or a folder -> points.
+
+About running a trained model. Not about whether its points are right: evaluate.py says that.
+``python -m pointlib.predict`` does it from the command line.
+"""
+
+import csv
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pointlib.files import InputError, keep_copy, need_file, write_atomic
+from pointlib.images import IMAGE_SUFFIXES, read_image, to_channels, write_image
+from pointlib.model import scale_image
+from pointlib.points import write_points
+from pointlib.thresholds import FLOOR, find_candidates, find_peaks
+
+THRESHOLD = 0.3  # where a model has none of its own
+TILE, MARGIN = 1024, 128  # px; larger images are run in tiles that overlap by the margin
+
+
+def predict_logits(model, image):
+    """Run the network on a whole image.
+
+    Parameters
+    ----------
+    model : PointModel
+    image : ndarray of shape (H, W) or (H, W, C)
+        Grey and RGB are turned into each other where the model needs it.
+
+    Returns
+    -------
+    tensor of shape (C, H, W), float32
+        On the CPU. Larger than 1024 px, tile by tile with a margin, so that memory stays small.
+    """
+    batch = scale_image(to_channels(image, model.info.n_channels), model.info)[None]
+    device = model.mean.device
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        if max(batch.shape[2:]) <= TILE + 2 * MARGIN:
+            logits = model(batch.to(device)).float().cpu()[0]
+        else:
+            logits = _in_tiles(model, batch, device)
+    model.train(was_training)
+    return logits
+
+
+def predict_heatmap(model, image):
+    """Return the heatmaps (C, H, W), float32 in [0, 1], of an image; see `predict_logits`."""
+    return torch.sigmoid(predict_logits(model, image)).numpy()
+
+
+def candidates_of(logits, classes, *, floor=FLOOR):
+    """Return {class: Candidates} of logits (C, H, W), refined on the exact logarithm."""
+    heights = torch.sigmoid(logits).numpy()
+    logarithms = functional.logsigmoid(logits).numpy()
+    return {
+        name: find_candidates(heights[i], floor=floor, log_heatmap=logarithms[i])
+        for i, name in enumerate(classes)
+    }
+
+
+def predict_candidates(model, image):
+    """Return {class: Candidates}: every peak above 0.05, before any threshold is chosen."""
+    return candidates_of(predict_logits(model, image), model.info.classes)
+
+
+def predict_points(model, image, *, threshold=None, min_distance=None, threshold_fn=find_peaks):
+    """Find the points of an image.
+
+    Parameters
+    ----------
+    model : PointModel
+    image : ndarray of shape (H, W) or (H, W, C)
+    threshold, min_distance : float, optional
+        For every class; default those chosen in training, a class each.
+    threshold_fn : callable
+        See thresholds.py.
+
+    Returns
+    -------
+    points : ndarray of shape (N, 2), float64
+        x, y in pixels, best first.
+    labels : ndarray of shape (N,), str
+    scores : ndarray of shape (N,), float64
+    """
+    logits = predict_logits(model, image)
+    found = {}
+    for i, name in enumerate(model.info.classes):
+        settings = class_settings(model.info, name, threshold, min_distance)
+        if threshold_fn is find_peaks:
+            peaks = candidates_of(logits[i : i + 1], [name], floor=min(FLOOR, settings["threshold"]))
+            found[name] = peaks[name].select(**settings)
+        else:
+            found[name] = threshold_fn(torch.sigmoid(logits[i]).numpy(), **settings)
+    return join_classes(found)
+
+
+def class_settings(info, name, threshold=None, min_distance=None):
+    """Return the threshold and minimum distance of a class: those given, else the model's."""
+    if threshold is None:
+        threshold = info.thresholds.get(name, THRESHOLD)
+    if min_distance is None:
+        min_distance = info.min_distances.get(name, info.sigma)
+    return {"threshold": threshold, "min_distance": min_distance}
+
+
+def join_classes(found):
+    """Return points, labels, scores of {class: (points, scores)}: best first, then by y, then x."""
+    points = np.concatenate([np.zeros((0, 2)), *(p for p, _ in found.values())])
+    scores = np.concatenate([np.zeros(0), *(s for _, s in found.values())])
+    labels = np.repeat(np.array(list(found), dtype=str), [len(s) for _, s in found.values()])
+    order = np.lexsort([points[:, 0], points[:, 1], -scores])
+    return points[order], labels[order], scores[order]
+
+
+def find_images(path):
+    """Return [(image path, its name relative to the input)] of an image, a list or a folder.
+
+    A folder is searched with all its subfolders; hidden ones are left out. A list is a sequence
+    of paths.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        return [(need_file(p, "image"), Path(p).name) for p in path]
+    path = Path(path)
+    if not path.is_dir():
+        return [(need_file(path, "image or folder"), path.name)]
+    found = []
+    for folder, subfolders, files in os.walk(path):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(files) if _is_image(name)]
+    if not found:
+        raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    return [(p, p.relative_to(path).as_posix()) for p in sorted(found)]
+
+
+def predict_folder(model, inputs, output, *, options=None, on_image=None):
+    """Predict many images and write `points.csv` and `counts.csv`.
+
+    An unreadable image is reported in `counts.csv` and the rest goes on.
+
+    Parameters
+    ----------
+    model : PointModel
+    inputs : str, Path or sequence of paths
+        See `find_images`.
+    output : str or Path
+        Folder; files that stand there under the same names are kept as copies.
+    options : dict, optional
+        ``text`` (bool: the kit's text files into ``output/text``), ``overlay`` (a function
+        ``(image, points, labels) -> picture``: pictures into ``output/overlays``) and the keywords
+        of `predict_points`.
+    on_image : callable, optional
+        Called with (name, number of points, or None where unreadable, error or None).
+
+    Returns
+    -------
+    dict
+        ``n_images``, ``n_unreadable``, ``n_points``.
+    """
+    options = dict(options or {})
+    extras = {key: options.pop(key, None) for key in ("text", "overlay")}
+    output = Path(output)
+    sources = [s for s in find_images(inputs) if output.resolve() not in s[0].resolve().parents]
+    if extras["text"]:
+        _check_stems([name for _, name in sources])
+    rows, counts = [], []
+    for path, name in sources:
+        try:
+            image = read_image(path)
+            points, labels, scores = predict_points(model, image, **options)
+        except InputError as error:
+            counts.append([name, "", "", "unreadable", *("" for _ in model.info.classes)])
+            if on_image:
+                on_image(name, None, error)
+            continue
+        rows += [
+            [name, f"{x:.3f}", f"{y:.3f}", label, f"{score:.4f}"]
+            for (x, y), label, score in zip(points, labels, scores, strict=True)
+        ]
+        per_class = [int((labels == c).sum()) for c in model.info.classes]
+        counts.append([name, image.shape[1], image.shape[0], "ok", *per_class])
+        _write_extras(output, name, image, points, labels, extras)
+        if on_image:
+            on_image(name, len(points), None)
+    _write_csv(output / "points.csv", ["image", "x", "y", "label", "score"], rows)
+    header = ["image", "width", "height", "status", *model.info.classes]
+    _write_csv(output / "counts.csv", header, counts)
+    n_unreadable = sum(row[3] != "ok" for row in counts)
+    return {"n_images": len(counts), "n_unreadable": n_unreadable, "n_points": len(rows)}
+
+
+def _in_tiles(model, batch, device):
+    """Run the network tile by tile; each tile's margin is thrown away."""
+    height, width = batch.shape[2:]
+    logits = torch.empty(len(model.info.classes), height, width)
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            y0, x0 = max(0, top - MARGIN), max(0, left - MARGIN)
+            piece = batch[:, :, y0 : top + TILE + MARGIN, x0 : left + TILE + MARGIN]
+            result = model(piece.to(device)).float().cpu()[0]
+            inner = result[:, top - y0 : top - y0 + TILE, left - x0 : left - x0 + TILE]
+            logits[:, top : top + TILE, left : left + TILE] = inner
+    return logits
+
+
+def _is_image(name):
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _check_stems(names):
+    """Two images of one stem would share a text file."""
+    seen = {}
+    for name in names:
+        stem = Path(name).with_suffix("")
+        if stem in seen:
+            raise InputError(f"{seen[stem]} and {name} would share one text file; rename one.")
+        seen[stem] = name
+
+
+def _write_extras(output, name, image, points, labels, extras):
+    """Write the text file and the overlay of one image where they were asked for."""
+    if extras["text"]:
+        named = None if set(labels) <= {"point"} else labels
+        path = output / "text" / Path(name).with_suffix(".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_points(path, points, image.shape[:2], labels=named)
+    if extras["overlay"]:
+        path = output / "overlays" / Path(name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, extras["overlay"](image, points, labels))
+
+
+def _write_csv(path, header, rows):
+    """Write a table; another one that stands there is kept as a copy."""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([header, *rows])
+    text = table.getvalue()
+    if path.exists() and path.read_bytes() != text.encode():
+        keep_copy(path)
+    write_atomic(path, text)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from pointlib.cli import main
+
+    sys.exit(main(["predict", *sys.argv[1:]]))

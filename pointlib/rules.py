@@ -1,0 +1,188 @@
+"""Rules: which found point is paired with which true one, by our rule and by other people's.
+
+Ours in two steps: `near_pairs` lists every pair within the radius, `best_pairs` takes as many of
+them as possible, one-to-one, with the least total distance; `growing_pairs` only counts, while
+found points arrive one by one. The rules of others are here to show what the same points score
+elsewhere; they hold the whole distance matrix, so they are for thousands of points, not more.
+
+Not about scores, classes or images: metrics.py, which also checks what users pass in.
+"""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
+from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
+
+from pointlib.files import InputError
+
+DENSE_CELLS = 40_000  # a block of up to so many true x found cells is faster as a full matrix
+MAX_NEAR_PAIRS = 100_000_000  # about 5 GB while they are sorted
+
+
+def near_pairs(true, found, radius):
+    """Return indices i, j and distances of all pairs within the radius, by rising i, then j."""
+    reach = radius * (1 + 1e-9)  # the tree's rounding must not decide
+    true_tree, found_tree = KDTree(true), KDTree(found)
+    if (n_pairs := true_tree.count_neighbors(found_tree, reach)) > MAX_NEAR_PAIRS:
+        raise InputError(
+            f"radius {radius:g} brings {n_pairs:,} pairs of true and found points within reach; "
+            f"expected at most {MAX_NEAR_PAIRS:,}. Use a smaller radius."
+        )
+    near = true_tree.sparse_distance_matrix(found_tree, reach, output_type="ndarray")
+    i, j = near["i"], near["j"]
+    distance = np.hypot(*(true[i] - found[j]).T)
+    order = np.lexsort((j, i))
+    order = order[distance[order] <= radius]
+    return i[order], j[order], distance[order]
+
+
+def best_pairs(i, j, distance, shape):
+    """Return which of the near pairs (their positions) make up the best matching."""
+    if not len(i):
+        return np.zeros(0, dtype=int)
+    of_true, of_found = _blocks(i, j, shape)
+    n_blocks = max(of_true.max(), of_found.max()) + 1
+    n_true, n_found = (np.bincount(of, minlength=n_blocks) for of in (of_true, of_found))
+    block = of_true[i]
+    order = np.lexsort((distance, block))
+    nearest = order[np.flatnonzero(np.diff(block[order], prepend=-1))]  # one for each block
+    lone = np.minimum(n_true, n_found) == 1  # one point with one or several: takes the nearest
+    chosen = [nearest[lone[block[nearest]]]]
+    row, column = _places(of_true)[i], _places(of_found)[j]
+    rest = np.flatnonzero(~lone[block])
+    rest = rest[np.argsort(block[rest], kind="stable")]
+    for edges in np.split(rest, np.flatnonzero(np.diff(block[rest])) + 1) if len(rest) else ():
+        size = n_true[block[edges[0]]], n_found[block[edges[0]]]
+        chosen.append(edges[_solve_block(row[edges], column[edges], distance[edges], size)])
+    return np.concatenate(chosen)
+
+
+def growing_pairs(i, j):
+    """Return the found points, ascending, that each make one more pair possible.
+
+    Found points arrive by rising j. A pair once possible stays so: its true point may be handed
+    on, but never gets lost.
+    """
+    near = {}
+    for true, found in zip(i.tolist(), j.tolist(), strict=True):
+        near.setdefault(found, []).append(true)
+    owner, partner, closed = {}, {}, set()
+    return [start for start in sorted(near) if _add_point(start, near, owner, partner, closed)]
+
+
+def maximum_pairs(true, found, radius):
+    """Return tp, fp, fn by our own rule and that of NWPU-Crowd: as many pairs as possible."""
+    i, j, _ = near_pairs(true, found, radius)
+    return _one_to_one(len(growing_pairs(i, j)), (len(true), len(found)))
+
+
+def greedy_nearest(true, found, radius):
+    """Return tp, fp, fn by HerdNet's rule: each true point asks for its nearest found point only.
+
+    Of several that ask for the same one the closest gets it; the others have no second choice.
+    """
+    distance = cdist(true, found)
+    if not distance.size:
+        return _one_to_one(0, distance.shape)
+    asked = distance.argmin(axis=1)[distance.min(axis=1) <= radius]
+    return _one_to_one(len(np.unique(asked)), distance.shape)
+
+
+def nearest_then_cut(true, found, radius):
+    """Return tp, fp, fn by sleap-nn's rule: least total distance of all points, then the cut.
+
+    The radius comes too late: a far pair can take a point away from a good one.
+    """
+    distance = cdist(true, found)
+    rows, columns = linear_sum_assignment(distance)
+    return _one_to_one((distance[rows, columns] <= radius).sum(), distance.shape)
+
+
+def not_one_to_one(true, found, radius):
+    """Return tp, fp, fn by Ribera's rule: a found point is right where any true one is near.
+
+    Five found points on one true point are five right ones.
+    """
+    near = cdist(true, found) <= radius
+    tp = int(near.any(axis=0).sum())
+    return tp, len(found) - tp, len(true) - int(near.any(axis=1).sum())
+
+
+def _blocks(i, j, shape):
+    """Return the number of the connected block of each true point, and of each found one."""
+    n = sum(shape)
+    graph = csr_array((np.ones(len(i), dtype=bool), (i, j + shape[0])), shape=(n, n))
+    _, block = connected_components(graph, directed=False)
+    return block[: shape[0]], block[shape[0] :]
+
+
+def _places(block):
+    """Return for each point how many of its block come before it."""
+    order = np.argsort(block, kind="stable")
+    place = np.empty(len(block), dtype=int)
+    place[order] = np.arange(len(block)) - np.searchsorted(block[order], block[order])
+    return place
+
+
+def _solve_block(row, column, distance, size):
+    """Return which near pairs (a mask) to take in one block of `size` true and found points.
+
+    A forbidden pair costs more than all allowed ones together, so none is taken where an allowed
+    one could be. The sparse solver wants a partner for every row (and first looks, at times for
+    hours, whether that can be): each has a dummy column of its own at that price, so it can be.
+    All costs are raised by 1 there because it drops stored zeros.
+    """
+    (n, m), price = size, distance.max() * (min(size) + 1) + 1
+    if n * m <= DENSE_CELLS:
+        cost = np.full(size, price)
+        cost[row, column] = distance
+        rows, columns = linear_sum_assignment(cost)
+    else:
+        cost = np.concatenate([distance, np.full(n, price)]) + 1
+        at = np.concatenate([row, np.arange(n)]), np.concatenate([column, m + np.arange(n)])
+        rows, columns = min_weight_full_bipartite_matching(csr_array((cost, at), shape=(n, m + n)))
+    partner = np.full(n, -1)
+    partner[rows] = columns
+    return partner[row] == column
+
+
+def _add_point(start, near, owner, partner, closed):
+    """Give found point `start` a true point; True where others could move so that one is free.
+
+    Breadth-first search for an augmenting path. After a failed search the true points it reached
+    are closed for good: whoever owns them has nowhere else to go, now or later.
+    """
+    reached, queue = {}, [start]
+    for found in queue:
+        for true in near[found]:
+            if true in closed or true in reached:
+                continue
+            reached[true] = found
+            if true not in owner:
+                _move_owners(true, reached, owner, partner)
+                return True
+            queue.append(owner[true])
+    closed.update(reached)
+    return False
+
+
+def _move_owners(true, reached, owner, partner):
+    """Hand each true point on the way back to the found point that reached it."""
+    while true is not None:
+        found = owner[true] = reached[true]
+        partner[found], true = true, partner.get(found)
+
+
+def _one_to_one(n_pairs, shape):
+    """Return tp, fp, fn of so many pairs of shape[0] true and shape[1] found points."""
+    return int(n_pairs), shape[1] - int(n_pairs), shape[0] - int(n_pairs)
+
+
+RULES = {
+    "maximum pairs": maximum_pairs,
+    "greedy nearest": greedy_nearest,
+    "nearest then cut": nearest_then_cut,
+    "not one-to-one": not_one_to_one,
+}

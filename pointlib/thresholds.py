@@ -1,0 +1,262 @@
+"""Heatmaps back to points: numpy and scipy, no torch.
+
+About finding peaks. Not about which of them are right: metrics.py says that.
+
+A threshold function has the shape ``threshold_fn(heatmap, *, threshold, min_distance) -> points,
+scores``; write your own and pass it wherever one is asked for. Points come best first. Ties are
+broken by one rule everywhere: higher score, then smaller y, then smaller x.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components as graph_components
+from scipy.spatial import KDTree
+
+from pointlib.files import InputError
+
+FLOOR = 0.05  # lowest score that counts as a candidate
+TINY = 1e-12  # keeps the logarithm of an empty pixel finite
+
+
+class Candidates(NamedTuple):
+    """Peaks of a heatmap before any choice, best first.
+
+    ``isolation`` is the distance in pixels to the nearest candidate that ranks higher (inf for
+    the first), so that any threshold and any minimum distance is a look-up.
+    """
+
+    points: np.ndarray  # (N, 2) float64, x, y in pixels
+    scores: np.ndarray  # (N,) float64
+    isolation: np.ndarray  # (N,) float64, pixels
+
+    def select(self, *, threshold, min_distance=0.0):
+        """Return points and scores where score >= threshold and isolation > min_distance."""
+        keep = (self.scores >= threshold) & (self.isolation > min_distance)
+        return self.points[keep], self.scores[keep]
+
+
+def find_peaks(heatmap, *, threshold=0.3, min_distance=2.0):
+    """Find the peaks of a heatmap to a fraction of a pixel.
+
+    Parameters
+    ----------
+    heatmap : ndarray of shape (H, W), float
+        NaN counts as nothing. A constant map has no peak.
+    threshold : float
+        Lowest height of a peak. It means the same in every image.
+    min_distance : float
+        In pixels. Of two peaks that are not farther apart, only the higher one is kept.
+
+    Returns
+    -------
+    points : ndarray of shape (N, 2), float64
+        x, y in pixels, highest score first; (0, 2) when nothing is found.
+    scores : ndarray of shape (N,), float64
+        The heatmap's value at the peak's pixel.
+    """
+    _check_settings(threshold, min_distance)
+    return find_candidates(heatmap, floor=threshold).select(
+        threshold=threshold, min_distance=min_distance
+    )
+
+
+def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None):
+    """Find every local maximum of at least `floor`, with its score and isolation.
+
+    A maximum is higher than all around it; equal neighbours are one plateau, which gives one
+    point. Its place is refined by a parabola on the *logarithm* of the heatmap, along x and y,
+    by half a pixel at most: exact for a Gaussian.
+
+    Parameters
+    ----------
+    heatmap : ndarray of shape (H, W), float
+    floor : float
+        Lower floors give more candidates; those above keep their isolation.
+    log_heatmap : ndarray of shape (H, W), optional
+        The logarithm of the heatmap where it is known more exactly (log-sigmoid of logits).
+
+    Returns
+    -------
+    Candidates
+    """
+    heatmap = _check_heatmap(heatmap)
+    rows, columns = _maxima(heatmap, floor)
+    scores = heatmap[rows, columns].astype(float)
+    if log_heatmap is None:
+        log_heatmap = np.log(np.maximum(heatmap, TINY))
+    points = _refine(np.asarray(log_heatmap), rows, columns)
+    order = _rank(points, scores)
+    points, scores = points[order], scores[order]
+    return Candidates(points, scores, _isolation(points))
+
+
+def basic_threshold(heatmap, *, threshold=0.3, min_distance=0.0):
+    """Find the pixels that equal the maximum of their 3x3 neighbourhood.
+
+    The plain rule many kits use, kept to be compared with: it doubles a peak that lies between
+    pixels and returns every pixel of a plateau. Whole pixels only. Parameters and result as for
+    `find_peaks`.
+    """
+    _check_settings(threshold, min_distance)
+    heatmap = _check_heatmap(heatmap)
+    rows, columns = np.nonzero(_not_below(heatmap) & (heatmap >= threshold) & (heatmap > 0))
+    points = np.column_stack([columns, rows]).astype(float)
+    return _thin(points, heatmap[rows, columns].astype(float), min_distance)
+
+
+def connected_components(heatmap, *, threshold=0.3, min_distance=0.0):
+    """Cut the heatmap at `threshold` and return the weighted centre of each piece.
+
+    Pieces touch along edges and corners; neighbours whose hills meet above the threshold merge.
+    The score is the piece's highest value. Parameters and result as for `find_peaks`.
+    """
+    _check_settings(threshold, min_distance)
+    heatmap = _check_heatmap(heatmap)
+    pieces, n_pieces = ndimage.label((heatmap >= threshold) & (heatmap > 0), np.ones((3, 3)))
+    numbers = np.arange(1, n_pieces + 1)
+    centres = np.array(ndimage.center_of_mass(heatmap, pieces, numbers)).reshape(-1, 2)
+    scores = np.asarray(ndimage.maximum(heatmap, pieces, numbers), dtype=float).reshape(-1)
+    return _thin(centres[:, ::-1], scores, min_distance)
+
+
+THRESHOLDS = {
+    "find_peaks": find_peaks,
+    "basic_threshold": basic_threshold,
+    "connected_components": connected_components,
+}
+
+
+def _check_heatmap(heatmap):
+    """Return the heatmap as a float array with NaN and infinity replaced by 0."""
+    heatmap = np.asarray(heatmap)
+    if heatmap.ndim != 2:
+        hint = " Use heatmap[0]." if heatmap.ndim == 3 and len(heatmap) else ""
+        raise InputError(f"heatmap has shape {heatmap.shape}; expected (H, W).{hint}")
+    if heatmap.dtype.kind not in "fiub":
+        raise InputError(f"heatmap has dtype {heatmap.dtype}; expected numbers.")
+    heatmap = heatmap.astype(np.result_type(heatmap.dtype, np.float32), copy=False)
+    finite = np.isfinite(heatmap)
+    return heatmap if finite.all() else np.where(finite, heatmap, 0)
+
+
+def _check_settings(threshold, min_distance):
+    if not np.isfinite(threshold):
+        raise InputError(f"threshold is {threshold}; expected a number, usually 0 to 1.")
+    if not min_distance >= 0:
+        raise InputError(f"min_distance is {min_distance}; expected 0 or more pixels.")
+
+
+def _not_below(heatmap):
+    """Return a mask of the pixels that no 8-neighbour exceeds."""
+    if not heatmap.size:
+        return np.zeros(heatmap.shape, bool)
+    return heatmap == ndimage.maximum_filter(heatmap, size=3, mode="nearest")
+
+
+def _maxima(heatmap, floor):
+    """Return rows and columns of the regional maxima: one pixel, the first, a plateau."""
+    constant = not heatmap.size or heatmap.min() == heatmap.max()  # has no peak
+    mask = _not_below(heatmap) & (heatmap >= floor) & (heatmap > 0) & (not constant)
+    rows, columns = np.nonzero(mask)
+    doubtful = _has_equal_neighbour(heatmap, rows, columns)
+    if not doubtful.any():
+        return rows, columns
+    # rare: follow the plateaus among all equal pixels, in reading order
+    piece = _plateaus(heatmap, heatmap[rows[doubtful], columns[doubtful]])
+    is_peak = np.ones(piece.max() + 1, bool)
+    is_peak[piece[~mask]] = False  # a plateau with a way up is a shoulder
+    labels = piece[rows, columns]
+    _, first = np.unique(labels, return_index=True)
+    keep = np.zeros(len(rows), bool)
+    keep[first] = True
+    keep[labels == 0] = True
+    keep &= np.where(labels == 0, True, is_peak[labels])
+    return rows[keep], columns[keep]
+
+
+def _has_equal_neighbour(heatmap, rows, columns):
+    """Return a mask of the given pixels that have an 8-neighbour of the same value."""
+    padded = np.pad(heatmap, 1, constant_values=np.nan)
+    value = heatmap[rows, columns]
+    equal = np.zeros(len(rows), bool)
+    for dy, dx in ((0, 1), (0, -1), (1, -1), (1, 0), (1, 1), (-1, -1), (-1, 0), (-1, 1)):
+        equal |= padded[rows + 1 + dy, columns + 1 + dx] == value
+    return equal
+
+
+def _plateaus(heatmap, values):
+    """Number the pieces of equal, touching pixels that hold one of `values`; 0 elsewhere."""
+    member = np.isin(heatmap, values)
+    number = np.zeros(heatmap.shape, int)
+    number[member] = np.arange(1, member.sum() + 1)
+    height, width = heatmap.shape
+    heads, tails = [], []
+    for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        here = np.s_[: height - dy, max(0, -dx) : width - max(0, dx)]
+        there = np.s_[dy:, max(0, dx) : width - max(0, -dx)]
+        same = member[here] & (heatmap[here] == heatmap[there])
+        heads.append(number[here][same])
+        tails.append(number[there][same])
+    heads, tails = np.concatenate(heads), np.concatenate(tails)
+    size = int(member.sum()) + 1
+    graph = coo_array((np.ones(len(heads), bool), (heads, tails)), shape=(size, size))
+    _, piece = graph_components(graph, directed=False)  # the outside, 0, is piece 0
+    return piece[number]
+
+
+def _refine(log_heatmap, rows, columns):
+    """Return x, y of the peaks: a parabola through three pixels of the logarithm each way."""
+    shift_x = _vertex(log_heatmap, rows, columns, axis=1)
+    shift_y = _vertex(log_heatmap, rows, columns, axis=0)
+    return np.column_stack([columns + shift_x, rows + shift_y]).astype(float).reshape(-1, 2)
+
+
+def _vertex(values, rows, columns, *, axis):
+    """Return the parabola's vertex along one axis, in [-0.5, 0.5]; 0 at the frame's edge."""
+    place = (rows, columns)[axis]
+    inner = (place > 0) & (place < values.shape[axis] - 1)
+    step = np.array([1, 0]) if axis == 0 else np.array([0, 1])
+    r, c = rows[inner], columns[inner]
+    middle = values[r, c].astype(float)
+    before = values[r - step[0], c - step[1]].astype(float)
+    after = values[r + step[0], c + step[1]].astype(float)
+    bend = before - 2 * middle + after
+    shift = np.zeros(len(rows))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.where(bend < 0, 0.5 * (before - after) / bend, 0.0)
+    shift[inner] = np.clip(np.nan_to_num(found), -0.5, 0.5)
+    return shift
+
+
+def _rank(points, scores):
+    """Return the order by the tie rule: higher score, then smaller y, then smaller x."""
+    return np.lexsort([points[:, 0], points[:, 1], -scores])
+
+
+def _isolation(points):
+    """Return each ranked point's distance to the nearest one before it; inf for the first."""
+    distances = np.full(len(points), np.inf)
+    waiting = np.arange(1, len(points))
+    tree = KDTree(points) if len(points) else None
+    k = 8
+    while len(waiting):
+        k = min(k, len(points))
+        near, who = tree.query(points[waiting], k=k)
+        higher = who < waiting[:, None]
+        found = higher.any(axis=1)
+        best = np.where(higher, near, np.inf).min(axis=1)
+        distances[waiting[found]] = best[found]
+        waiting = waiting[~found]
+        k *= 4
+    return distances
+
+
+def _thin(points, scores, min_distance):
+    """Rank the points and drop those not farther than `min_distance` from a higher one."""
+    order = _rank(points, scores)
+    points, scores = points[order], scores[order]
+    keep = _isolation(points) > min_distance
+    return points[keep], scores[keep]

@@ -1,0 +1,112 @@
+"""config.json."""
+
+import json
+
+import pytest
+
+from pointlib.config import TrainConfig, find_function, load_config
+from pointlib.files import InputError
+from pointlib.losses import LOSSES, mse
+
+NINE = {
+    "train": {
+        "dataset_path": "images",
+        "num_epochs": 3,
+        "learning_rate": 0.001,
+        "batch_size": 4,
+        "val_split": 0.25,
+        "num_channels": 1,
+        "gaussian_sigma": 2.5,
+    },
+    "infer": {"image_path": "images/a.png"},
+    "annotate": {"dataset_path": "images"},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a config.json and returns its path."""
+
+    def put(data):
+        path = tmp_path / "config.json"
+        path.write_text(data if isinstance(data, str) else json.dumps(data))
+        return path
+
+    return put
+
+
+def test_nine_keys_alone_are_enough(write, tmp_path):
+    """The nine keys are read, all others have defaults, paths are relative to the file."""
+    config = load_config(write(NINE))
+    assert config.train.dataset_path == str(tmp_path / "images")
+    assert config.train.gaussian_sigma == 2.5
+    assert config.train.output == config.infer.model == str(tmp_path / "model")
+    assert config.infer.output == str(tmp_path / "predictions")
+
+
+def test_overrides_win(write):
+    """--set replaces a value, read as JSON where that is possible."""
+    config = load_config(write(NINE), overrides=["train.num_epochs=7", "train.encoder=resnet18"])
+    assert config.train.num_epochs == 7
+    assert config.train.encoder == "resnet18"
+    assert load_config(None, overrides=["train.radius=null"]).train.radius is None
+
+
+@pytest.mark.parametrize(("data", "words"), [
+    ({"train": {"num_epoch": 3}}, "unknown key 'train.num_epoch'. Did you mean 'num_epochs'"),
+    ({"trian": {}}, "unknown key 'trian'. Did you mean 'train'"),
+    ({"train": {"num_epochs": 0}}, "train.num_epochs is 0. Input should be greater than or equal to 1"),
+    ({"train": {"val_split": 1.5}}, "train.val_split is 1.5"),
+    ({"train": {"gaussian_sigma": "wide"}}, "train.gaussian_sigma.* is 'wide'"),
+    ({"train": {"gaussian_sigma": -1}}, "train.gaussian_sigma.* is -1"),
+    ({"train": 3}, "train is 3"),
+    ("{", "line 1: not JSON"),
+    ("[]", "holds a list; expected"),
+])  # fmt: skip
+def test_load_config_says_what_is_wrong(write, data, words):
+    """Unknown keys name the nearest one; wrong values are named with what is allowed."""
+    with pytest.raises(InputError, match=words):
+        load_config(write(data))
+
+
+def test_load_config_refuses_bad_overrides(write, tmp_path):
+    """An override without a section or value, and a missing file, are sentences."""
+    with pytest.raises(InputError, match="expected section.key=value"):
+        load_config(write(NINE), overrides=["num_epochs=5"])
+    with pytest.raises(InputError, match="config file .* does not exist"):
+        load_config(tmp_path / "other" / "config.json")
+
+
+def test_find_function_takes_names_modules_and_files(tmp_path):
+    """A built-in's name, package.module:function, file.py:function and a function itself."""
+    (tmp_path / "mine.py").write_text("def loss(logits, target):\n    return 0\n")
+    assert find_function("mse", LOSSES) is mse
+    assert find_function("pointlib.losses:mse", LOSSES) is mse
+    assert find_function(mse, LOSSES) is mse
+    assert find_function(f"{tmp_path / 'mine.py'}:loss", LOSSES)(1, 2) == 0
+
+
+def test_find_function_refuses_unknown_names(tmp_path):
+    """A wrong built-in, module, file and function are sentences."""
+    with pytest.raises(InputError, match="loss 'msee': Did you mean 'mse'"):
+        find_function("msee", LOSSES, what="loss")
+    with pytest.raises(InputError, match="cannot be imported"):
+        find_function("no_such_module:f", LOSSES)
+    with pytest.raises(InputError, match="Python file .* does not exist"):
+        find_function(f"{tmp_path / 'no.py'}:f", LOSSES)
+    with pytest.raises(InputError, match="no function mze. Did you mean 'mse'"):
+        find_function("pointlib.losses:mze", LOSSES)
+
+
+def test_config_file_paths_of_functions_are_relative_to_it(write, tmp_path):
+    """A file.py:function in config.json is looked for beside config.json."""
+    config = load_config(write({"train": {"loss": "mine.py:loss"}, "infer": {"thresholding": "m.py:f"}}))
+    assert config.train.loss == f"{tmp_path / 'mine.py'}:loss"
+    assert config.infer.thresholding == f"{tmp_path / 'm.py'}:f"
+
+
+def test_train_config_checks_assignments():
+    """A wrong value is refused when it is set, too."""
+    config = TrainConfig()
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        config.num_epochs = 0

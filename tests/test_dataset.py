@@ -1,0 +1,185 @@
+"""Datasets: what is used, how it is split, what a crop shows."""
+
+import numpy as np
+import pytest
+
+from pointlib.dataset import (
+    ImagePointDataset,
+    MemoryDataset,
+    TrainingCrops,
+    load_splits,
+    split_by_crops,
+    split_names,
+)
+from pointlib.files import InputError
+from pointlib.model import ModelInfo
+from pointlib.thresholds import find_peaks
+
+
+def test_dataset_tells_unlabelled_from_empty(make_folder):
+    """No text file: left out and counted. An empty one: kept, with no points."""
+    folder = make_folder(4)
+    (folder / "dots_1.txt").unlink()
+    (folder / "dots_2.txt").write_text("")
+    dataset = ImagePointDataset(folder)
+    assert dataset.names == ["dots_0.png", "dots_2.png", "dots_3.png"]
+    assert dataset.n_unlabelled == 1
+    image, points, labels = dataset[1]
+    assert (image.shape, points.shape, labels.shape) == ((48, 64, 1), (0, 2), (0,))
+
+
+def test_dataset_reads_points_in_pixels(make_folder):
+    """What was written as points comes back as points; unnamed ones are of class `point`."""
+    image, points, labels = ImagePointDataset(make_folder(1))[0]
+    for x, y in points.round().astype(int):
+        assert image[y, x, 0] > 120
+    assert set(labels) == {"point"}
+
+
+def test_dataset_takes_the_classes_it_is_told(make_folder):
+    """Classes are the sorted labels; one configured class names unnamed points; others are checked."""
+    labelled = make_folder(2, labels=("weed", "crop"), folder="labelled")
+    assert ImagePointDataset(labelled).classes == ("crop", "weed")
+    assert ImagePointDataset(labelled, classes=("weed", "crop", "soil")).classes[0] == "weed"
+    assert set(ImagePointDataset(make_folder(1), classes=("cell",))[0][2]) == {"cell"}
+    with pytest.raises(InputError, match="points labelled 'weed'.*Did you mean 'weeds'"):
+        ImagePointDataset(labelled, classes=("crop", "weeds"))
+
+
+def test_dataset_looks_into_images(make_folder):
+    """A folder whose pictures lie in images/ is the same dataset."""
+    folder = make_folder(2, folder="images")
+    assert len(ImagePointDataset(folder.parent)) == len(ImagePointDataset(folder)) == 2
+
+
+def test_dataset_refuses_what_it_cannot_use(make_folder, tmp_path):
+    """A missing folder, no labels at all and a wrong name in a list are sentences."""
+    folder = make_folder(2)
+    with pytest.raises(InputError, match="dots_9.png is listed but not in .* Did you mean"):
+        ImagePointDataset(folder, names=["dots_9.png"])
+    (folder / "dots_0.txt").unlink()
+    with pytest.raises(InputError, match="dots_0.png is listed but has no text file dots_0.txt"):
+        ImagePointDataset(folder, names=["dots_0.png"])
+    (folder / "dots_1.txt").unlink()
+    with pytest.raises(InputError, match="none of the 2 images .* is labelled"):
+        ImagePointDataset(folder)
+    with pytest.raises(InputError, match="does not exist"):
+        ImagePointDataset(tmp_path / "nowhere")
+
+
+def test_split_names_keeps_groups_together():
+    """No group is on both sides; each side gets something; the same seed splits the same."""
+    names = [f"{i}.png" for i in range(20)]
+    groups = [f"field {i % 4}" for i in range(20)]
+    train, val = split_names(names, fraction=0.25, groups=groups, seed=1)
+    assert sorted(train + val) == sorted(names)
+    assert len(val) == 5
+    assert {groups[names.index(n)] for n in train}.isdisjoint(groups[names.index(n)] for n in val)
+    assert (train, val) == split_names(names, fraction=0.25, groups=groups, seed=1)
+    assert val != split_names(names, fraction=0.25, seed=2)[1]
+
+
+def test_split_names_refuses_what_cannot_be_split():
+    """One image, a fraction of 1 and too few groups are sentences."""
+    with pytest.raises(InputError, match="cannot be split"):
+        split_names(["a.png"])
+    with pytest.raises(InputError, match="fraction is 1; expected a number between 0 and 1"):
+        split_names(["a", "b"], fraction=1)
+    with pytest.raises(InputError, match="1 groups for 2 names"):
+        split_names(["a", "b"], groups=["g"])
+
+
+def test_split_by_crops_loses_no_point():
+    """Each point is in one half, at the pixel it was at."""
+    rng = np.random.default_rng(0)
+    for shape in ((30, 50), (50, 30)):
+        points = rng.uniform([-0.5, -0.5], [shape[1] - 0.5, shape[0] - 0.5], (200, 2))
+        image = np.arange(shape[0] * shape[1]).reshape(shape).astype(float)
+        labels = np.full(200, "point")
+        parts = split_by_crops(MemoryDataset([(image, points, labels)]))
+        values = []
+        for part in parts:
+            pixels, inside, _ = part[0]
+            x, y = np.clip(np.floor(inside + 0.5).astype(int), 0, np.subtract(pixels.shape[1::-1], 1)).T
+            values += pixels[y, x, 0].tolist()
+        x, y = np.floor(points + 0.5).astype(int).T
+        assert sorted(values) == sorted(image[y, x])
+        assert parts[0][0][0].size + parts[1][0][0].size == image.size
+
+
+def test_load_splits_follows_the_lists_and_says_how(make_folder):
+    """train.txt and val.txt decide; without them a random split; below five images, crops."""
+    folder = make_folder(6)
+    _, _, how = load_splits(folder)
+    assert "split at random" in how
+    (folder / "train.txt").write_text("dots_3.png\r\ndots_1.png\n")
+    (folder / "val.txt").write_text("\ufeffdots_0.png\n")
+    train, val, how = load_splits(folder)
+    assert (train.names, val.names) == (["dots_3.png", "dots_1.png"], ["dots_0.png"])
+    (folder / "val.txt").write_text("dots_1.png\n")
+    with pytest.raises(InputError, match="dots_1.png stands in both"):
+        load_splits(folder)
+    train, val, how = load_splits(make_folder(3, folder="few"))
+    assert "only 3 labelled images" in how
+    assert (len(train), len(val)) == (3, 3)
+
+
+def test_load_splits_leaves_the_test_images_alone(make_folder):
+    """A test.txt without the other lists keeps its images out of both parts."""
+    folder = make_folder(6)
+    (folder / "test.txt").write_text("dots_2.png\n")
+    train, val, _ = load_splits(folder)
+    assert "dots_2.png" not in train.names + val.names
+
+
+@pytest.fixture
+def crops(make_folder):
+    """Return training crops of 40 px of a folder of blobs."""
+    return TrainingCrops(ImagePointDataset(make_folder(4)), ModelInfo(n_channels=1, sigma=2.0), size=40)
+
+
+def test_crops_are_a_function_of_seed_epoch_and_index(crops):
+    """The same place in the same epoch gives the same crop; another epoch another one."""
+    a, b = crops[5], crops[5]
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    crops.epoch = 1
+    assert not np.array_equal(crops[5][0], a[0])
+
+
+def test_crops_move_image_and_target_together(crops):
+    """Where the target of an augmented crop peaks, the picture is bright."""
+    bright = []
+    for i in range(len(crops)):
+        image, target, valid = crops[i]
+        for x, y in find_peaks(target[0].numpy(), threshold=0.8)[0].round().astype(int):
+            if valid[0, y, x]:
+                bright.append(float(image[0, y, x]))
+    assert len(bright) > 10
+    assert np.min(bright) > 0.35
+
+
+def test_crops_keep_some_without_points():
+    """Most crops hold a point, some hold none, so that the background is learnt too."""
+    image, points = np.zeros((400, 500), np.uint8), np.array([[20.0, 20.0], [25.0, 380.0]])
+    data = MemoryDataset([(image, points, np.full(2, "point"))])
+    crops = TrainingCrops(data, ModelInfo(n_channels=1), size=64)
+    with_points = [bool((crops[i][1] > 0.9).any()) for i in range(len(crops))]
+    assert 0.5 < np.mean(with_points) < 0.95
+
+
+def test_crops_of_small_images_are_masked():
+    """A crop larger than the image says where there was no image."""
+    image = np.full((20, 30), 200, np.uint8)
+    data = MemoryDataset([(image, np.zeros((0, 2)), np.zeros(0, str))])
+    crops = TrainingCrops(data, ModelInfo(n_channels=1), size=64, options={"augment": False})
+    pixels, target, valid = crops[0]
+    assert valid.sum() == 600
+    assert (pixels[0][~valid[0]] == 0).all()
+    assert not target.any()
+
+
+def test_crops_take_your_own_dataset():
+    """A plain list of (image, points, labels) is a dataset."""
+    image = np.zeros((50, 70, 5), np.uint16)
+    crops = TrainingCrops([(image, np.array([[9.0, 9.0]]), np.array(["point"]))], ModelInfo(n_channels=5))
+    assert crops[0][0].shape == (5, 128, 128)

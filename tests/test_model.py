@@ -1,0 +1,185 @@
+"""Models: built by name, any size in, saved whole, loaded safely."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pointlib.files import InputError
+from pointlib.model import (
+    ModelInfo,
+    build_custom,
+    build_model,
+    load_model,
+    read_info,
+    save_model,
+    scale_image,
+)
+
+INFO = ModelInfo(classes=("a", "b"), n_channels=2, thresholds={"a": 0.4}, low=(0.0, 10.0), high=(1.0, 20.0))
+CUSTOM = """
+import torch
+
+def tiny(*, in_channels, n_classes):
+    return torch.nn.Conv2d(in_channels, n_classes, 3, padding=1)
+"""
+
+
+@pytest.mark.parametrize(("architecture", "encoder"), [
+    ("Unet", "mobilenet_v2"), ("Unet", "resnet18:4"), ("FPN", "mobilenet_v2"), ("Linknet", "resnet18"),
+])  # fmt: skip
+@pytest.mark.parametrize("shape", [(40, 56), (33, 70)])
+def test_model_takes_any_size_channels_and_classes(architecture, encoder, shape):
+    """Logits have the image's own height and width and one channel a class."""
+    model = build_model(INFO, architecture=architecture, encoder=encoder).eval()
+    with torch.no_grad():
+        assert model(torch.rand(1, 2, *shape)).shape == (1, 2, *shape)
+
+
+def test_model_pads_without_shifting():
+    """What stands right of and below the frame does not move what is inside."""
+    model = build_model(INFO).eval()
+    image = torch.rand(1, 2, 64, 64, generator=torch.manual_seed(0))
+    with torch.no_grad():
+        whole, cut = model(image), model(image[..., :60, :57])
+    assert torch.allclose(whole[..., :20, :20], cut[..., :20, :20], atol=1e-3)
+
+
+def test_fresh_model_predicts_little():
+    """Before training the heatmap is low everywhere: it need not first unlearn a half."""
+    torch.manual_seed(0)
+    model = build_model(INFO).eval()
+    with torch.no_grad():
+        assert torch.sigmoid(model(torch.rand(1, 2, 64, 96))).mean() < 0.1
+
+
+def test_save_and_load_give_the_same_model(tmp_path):
+    """The folder holds three files that bring back the same logits and the same info."""
+    torch.manual_seed(0)
+    model = build_model(INFO).eval()
+    save_model(model, tmp_path / "m")
+    loaded = load_model(tmp_path / "m")
+    image = torch.rand(1, 2, 40, 50)
+    assert torch.equal(loaded(image), model(image))
+    assert loaded.info == INFO
+    names = {"model.safetensors", "config.json", "pointlib.json"}
+    assert names <= {p.name for p in (tmp_path / "m").iterdir()}
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_loading_never_downloads(tmp_path, monkeypatch):
+    """A model trained from pre-trained weights loads without asking for them again."""
+    model = build_model(INFO)
+    model.network.config["encoder_weights"] = "imagenet"
+    save_model(model, tmp_path / "m")
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", None)
+    monkeypatch.setattr("socket.socket.connect", None)
+    assert load_model(tmp_path / "m").info.classes == ("a", "b")
+
+
+def test_unreachable_weights_are_a_sentence(monkeypatch):
+    """A download that fails names both ways out."""
+
+    def refuse(*_args, **_kwargs):
+        raise OSError("no route")
+
+    monkeypatch.setattr("segmentation_models_pytorch.create_model", refuse)
+    with pytest.raises(InputError, match=r"encoder_weights to null .* or to the path of a .safetensors"):
+        build_model(INFO, encoder_weights="imagenet")
+
+
+def test_encoder_weights_from_a_file(tmp_path):
+    """A .safetensors file of a three-channel encoder fills it and is fitted to the channels."""
+    source = build_model(ModelInfo())
+    path = tmp_path / "encoder.safetensors"
+    save_file(source.network.encoder.state_dict(), path)
+    filled = build_model(INFO, encoder_weights=str(path))
+    a, b = (list(m.network.encoder.parameters()) for m in (source, filled))
+    assert torch.equal(a[1], b[1])
+    assert b[0].shape[1] == 2
+    save_model(filled, tmp_path / "m")
+    assert load_model(tmp_path / "m").info.n_channels == 2
+    with pytest.raises(InputError, match="does not fit|lacks"):
+        build_model(INFO, encoder="resnet18", encoder_weights=str(path))
+    path.write_bytes(b"not weights")
+    with pytest.raises(InputError, match="does not fit this encoder"):
+        build_model(INFO, encoder_weights=str(path))
+
+
+def test_custom_model_travels_with_its_code(tmp_path):
+    """Your own model is saved with its file, and loads only when its code is trusted."""
+    (tmp_path / "mine.py").write_text(CUSTOM)
+    model = build_custom(INFO, f"{tmp_path / 'mine.py'}:tiny", trust_code=True).eval()
+    save_model(model, tmp_path / "m")
+    (tmp_path / "mine.py").unlink()
+    with pytest.raises(InputError, match="trust_code=True"):
+        load_model(tmp_path / "m")
+    image = torch.rand(1, 2, 33, 40)
+    assert torch.equal(load_model(tmp_path / "m", trust_code=True)(image), model(image))
+
+
+def test_custom_model_can_be_loaded_and_saved_again(tmp_path):
+    """A loaded custom model knows where its code is."""
+    (tmp_path / "mine.py").write_text(CUSTOM)
+    save_model(build_custom(INFO, f"{tmp_path / 'mine.py'}:tiny", trust_code=True), tmp_path / "m")
+    save_model(load_model(tmp_path / "m", trust_code=True), tmp_path / "n")
+    assert load_model(tmp_path / "n", trust_code=True).info.classes == ("a", "b")
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"encoder": "mobilnet_v2"}, "Did you mean 'mobilenet_v2'"),
+    ({"architecture": "Unett"}, "Did you mean 'Unet'"),
+    ({"encoder": "resnet18:x"}, "encoder depth 'x'"),
+    ({"encoder": "resnet18:9"}, "cannot build Unet"),
+])  # fmt: skip
+def test_build_model_refuses_unknown_names(options, words):
+    """A wrong architecture, encoder or depth is a sentence that names the nearest one."""
+    with pytest.raises(InputError, match=words):
+        build_model(INFO, **options)
+
+
+def test_load_model_refuses_what_is_not_a_model(tmp_path):
+    """A missing folder, a cut-off file, another schema and an unknown key are sentences."""
+    with pytest.raises(InputError, match="model folder .* does not exist"):
+        load_model(tmp_path / "m")
+    save_model(build_model(INFO), tmp_path / "m")
+    weights = tmp_path / "m" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match="does not hold a whole model"):
+        load_model(tmp_path / "m")
+    path = tmp_path / "m" / "pointlib.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(data | {"sgima": 3}))
+    with pytest.raises(InputError, match="unknown key 'sgima'. Did you mean 'sigma'"):
+        read_info(tmp_path / "m")
+    path.write_text(json.dumps(data | {"schema": 99}))
+    with pytest.raises(InputError, match="has schema 99; this pointlib reads schema 1"):
+        read_info(tmp_path / "m")
+    path.write_text("{")
+    with pytest.raises(InputError, match="is not JSON"):
+        read_info(tmp_path / "m")
+
+
+def test_scale_image_uses_the_stored_range():
+    """Each channel is scaled by its own stored limits and clipped to 0..1."""
+    image = np.stack([np.full((3, 5), 0.5), np.full((3, 5), 25.0)], axis=2)
+    scaled = scale_image(image, INFO)
+    assert scaled.shape == (2, 3, 5)
+    assert scaled[:, 0, 0].tolist() == [0.5, 1.0]
+
+
+def test_scale_image_by_percentile_ignores_exposure():
+    """With normalise="percentile" twice the exposure gives the same picture."""
+    info = ModelInfo(n_channels=1, normalise="percentile")
+    image = np.random.default_rng(0).integers(100, 3000, (40, 60)).astype(np.uint16)
+    assert torch.allclose(scale_image(image, info), scale_image(image * 2, info), atol=1e-5)
+
+
+def test_model_refuses_other_channel_counts():
+    """Too many channels are a sentence, in the image and in the batch."""
+    with pytest.raises(InputError, match=r"image has shape \(4, 5, 3\); expected \(H, W, 2\)"):
+        scale_image(np.zeros((4, 5, 3)), INFO)
+    with pytest.raises(InputError, match=r"this model expects \(B, 2, H, W\)"):
+        build_model(INFO)(torch.zeros(1, 3, 32, 32))

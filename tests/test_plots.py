@@ -1,0 +1,311 @@
+"""Plots draw the right marks at the right places and leave pyplot alone."""
+
+import itertools
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
+
+from pointlib import plots
+from pointlib.files import InputError
+from pointlib.metrics import ImageResult, match_points, precision_recall_curve
+from pointlib.plots import picture_axes
+
+mpl.use("Agg")
+SHAPE = (40, 60)
+TRUE = np.array([[5.0, 5.0], [30.25, 8.5], [50.0, 30.0]])
+FOUND = np.array([[6.0, 5.0], [31.25, 8.5], [20.0, 35.0], [58.0, 2.0]])
+IMAGE = np.full((*SHAPE, 3), 200, np.uint8)
+HEATMAP = np.linspace(0, 1, 40 * 60).reshape(SHAPE)
+
+
+@pytest.fixture
+def ax():
+    """Return the ax of a new figure that pyplot does not know."""
+    return picture_axes(SHAPE, 300)
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_left():
+    plt.close("all")
+    yield
+    plt.close("all")
+
+
+def marks(ax, gid):
+    """Return the places of the marks of one kind."""
+    (chosen,) = [c for c in ax.collections if c.get_gid() == gid]
+    return np.asarray(chosen.get_offsets())
+
+
+def look(collection):
+    """Return the shape and the colour of marks."""
+    outline = collection.get_paths()[0].vertices
+    return outline.tobytes(), to_hex(collection.get_edgecolor()[0])
+
+
+CALLS = {
+    "show_image": lambda ax: plots.show_image(IMAGE, ax),
+    "show_points": lambda ax: plots.show_points(TRUE, ax=ax),
+    "show_heatmap": lambda ax: plots.show_heatmap(HEATMAP, ax, image=IMAGE),
+    "show_values": lambda ax: plots.show_values(HEATMAP[:3, :4], ax),
+    "show_profile": lambda ax: plots.show_profile(HEATMAP, 3, ax, points=TRUE),
+    "show_errors": lambda ax: plots.show_errors(
+        IMAGE, TRUE, FOUND, match_points(TRUE, FOUND, radius=3), ax
+    ),
+    "plot_pr_curve": lambda ax: plots.plot_pr_curve([1, 0.5], [0.5, 0.5], ax, at=(0.5, 0.5)),
+    "plot_f1_curve": lambda ax: plots.plot_f1_curve([0.9, 0.4], [1, 0.5], [0.5, 0.5], ax, at=0.4),
+    "plot_counts": lambda ax: plots.plot_counts([1, 2], [2, 2], ax),
+    "plot_distances": lambda ax: plots.plot_distances([0.5, 1.0], ax, radius=3),
+    "plot_history": lambda ax: plots.plot_history([{"epoch": 1, "loss": 0.5, "f1": 0.1}], ax),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_plot_draws_on_the_given_ax_and_opens_no_figure(name, ax):
+    """With an ax, each function returns that ax, and pyplot has no new figure."""
+    assert CALLS[name](ax) is ax
+    assert ax.has_data()
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_plot_without_ax_opens_one_figure(name):
+    """Without an ax, each function opens one figure by pyplot and returns its ax."""
+    ax = CALLS[name](None)
+    assert plt.get_fignums() == [ax.figure.number]
+    ax.figure.canvas.draw()
+
+
+def test_plots_and_report_never_import_pyplot_themselves():
+    """Drawing on a given ax works in a process that has neither pyplot nor torch."""
+    code = (
+        "import sys, numpy as np; from pointlib import plots, report; "
+        "plots.draw_overlay(np.zeros((9, 7), np.uint8), [[1, 2]], ['a']); "
+        "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_plots_cover_every_public_function():
+    """The calls above leave out no function that takes an ax."""
+    public = {name for name in vars(plots) if name.startswith(("show_", "plot_"))}
+    assert public == set(CALLS)
+
+
+def test_show_image_puts_pixel_centres_at_whole_numbers(ax):
+    """The picture spans [-0.5, W - 0.5] x [-0.5, H - 0.5], y downwards."""
+    plots.show_image(IMAGE, ax)
+    assert ax.images[0].get_extent() == [-0.5, 59.5, 39.5, -0.5]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5))
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (2,), (3,), (4,), (7,)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_show_image_takes_any_depth(ax, dtype, channels):
+    """Grey to seven channels, 8 bits to float: what is drawn is (H, W, 3) uint8."""
+    image = np.random.default_rng(1).uniform(0, 200, (*SHAPE, *channels)).astype(dtype)
+    drawn = plots.show_image(image, ax).images[0].get_array()
+    assert drawn.shape == (*SHAPE, 3)
+    assert drawn.dtype == np.uint8
+
+
+def test_show_points_marks_each_point_at_its_place(ax):
+    """The marks' data coordinates are the points; one outside does not move the limits."""
+    points = np.array([[-0.4, 39.4], [59.4, 0.0], [7.25, 3.5], [80.0, -9.0]])
+    plots.show_points(points, ax=plots.show_image(IMAGE, ax))
+    assert np.array_equal(ax.collections[0].get_offsets(), points)
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 59.5), (39.5, -0.5))
+
+
+def test_show_points_tells_thirty_classes_apart(ax):
+    """No two of thirty classes share both shape and colour, and the legend counts each."""
+    labels = np.repeat([f"class {k:02d}" for k in range(30)], 2)
+    points = np.random.default_rng(2).uniform(0, 39, (60, 2))
+    plots.show_points(points, labels, ax)
+    assert len({look(c) for c in ax.collections}) == 30
+    assert ax.get_legend().get_texts()[0].get_text() == "class 00 (2)"
+    assert np.array_equal(marks(ax, "class 07"), points[14:16])
+
+
+def test_show_points_without_image_has_y_downwards():
+    """A new ax shows points the way up that images have."""
+    low, high = plots.show_points(TRUE).get_ylim()
+    assert low > high
+
+
+def test_show_points_of_nothing_draws_nothing(ax):
+    """No points, with or without labels: an ax without marks, no warning, no error."""
+    plots.show_points([], ax=ax)
+    plots.show_points([], np.array([], str), ax)
+    assert all(len(c.get_offsets()) == 0 for c in ax.collections)
+
+
+def test_show_points_refuses_labels_of_another_number(ax):
+    """Three points with two labels are an error that names both shapes."""
+    with pytest.raises(InputError, match=r"labels has shape \(2,\); expected \(3,\)"):
+        plots.show_points(TRUE, ["a", "b"], ax)
+
+
+def test_show_points_shrinks_marks_where_they_are_crowded():
+    """A dense grid gets smaller marks than three lone points, but never invisible ones."""
+    grid = np.array(list(itertools.product(range(0, 60, 2), range(0, 40, 2))), float)
+    sizes = []
+    for points in (TRUE, grid):
+        ax = plots.show_image(IMAGE, picture_axes(SHAPE, 300))
+        plots.show_points(points, ax=ax)
+        sizes.append(np.sqrt(ax.collections[0].get_sizes()[0]))
+    assert sizes[0] > sizes[1] >= 4
+
+
+def test_show_heatmap_has_a_fixed_scale(ax):
+    """A faint heatmap stays faint: colours run from 0 to 1 whatever the values are."""
+    assert plots.show_heatmap(HEATMAP * 0.01, ax).images[0].get_clim() == (0, 1)
+
+
+def test_show_heatmap_lets_the_image_through_where_it_is_zero(ax):
+    """Over an image, a pixel of value 0 (or NaN) is clear and one of value 1 covers."""
+    heatmap = np.zeros(SHAPE)
+    heatmap[3, 4], heatmap[5, 6] = 1, np.nan
+    alpha = plots.show_heatmap(heatmap, ax, image=IMAGE).images[1].get_alpha()
+    assert alpha[3, 4] == 1
+    assert np.sum(alpha) == 1
+
+
+@pytest.mark.parametrize("show", [plots.show_heatmap, plots.show_values])
+def test_show_heatmap_refuses_the_class_axis(show, ax):
+    """A map of shape (C, H, W) is an error that says what to do."""
+    with pytest.raises(InputError, match=r"shape \(1, 40, 60\).*Use heatmap\[0\]"):
+        show(HEATMAP[None], ax)
+
+
+def test_show_values_writes_each_value_into_its_pixel(ax):
+    """A text stands at x, y of each pixel and says the value with two decimals."""
+    plots.show_values(np.array([[0, 0.25, 0.5], [0.75, 1, 0.125]]), ax)
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert written[1, 0] == "0.25"
+    assert written[0, 1] == "0.75"
+    assert len(written) == 6
+
+
+def test_show_profile_draws_the_row_and_the_centres_near_it(ax):
+    """The curve is the row; of three centres only the one within a pixel has a line."""
+    plots.show_profile(HEATMAP, 8, ax, points=TRUE)
+    curve, centre = ax.lines
+    assert np.array_equal(curve.get_ydata(), HEATMAP[8])
+    assert list(centre.get_xdata()) == [30.25, 30.25]
+
+
+def test_show_errors_draws_each_kind_at_its_place(ax):
+    """Hits and ghosts stand at found points, misses at true ones, lines join the pairs."""
+    plots.show_errors(IMAGE, TRUE, FOUND, match_points(TRUE, FOUND, radius=3), ax)
+    assert np.array_equal(marks(ax, "hits"), FOUND[:2])
+    assert np.array_equal(marks(ax, "misses"), TRUE[2:])
+    assert np.array_equal(marks(ax, "ghosts"), FOUND[2:])
+    (lines,) = [c for c in ax.collections if c.get_gid() == "pairs"]
+    assert np.array_equal(lines.get_segments(), np.stack([TRUE[:2], FOUND[:2]], axis=1))
+
+
+def test_show_errors_tells_kinds_apart_by_shape_and_by_colour(ax):
+    """Three kinds have three shapes and three colours, each with a dark halo."""
+    plots.show_errors(IMAGE, TRUE, FOUND, match_points(TRUE, FOUND, radius=3), ax)
+    kinds = [c for c in ax.collections if c.get_gid() != "pairs"]
+    shapes, colors = zip(*map(look, kinds), strict=True)
+    assert len(set(shapes)) == len(set(colors)) == 3
+    assert all(kind.get_path_effects() for kind in kinds)
+
+
+def test_show_errors_of_empty_sides_draws_no_marks(ax):
+    """With nothing true and nothing found the image is shown, and the legend counts zeros."""
+    plots.show_errors(IMAGE, [], [], match_points([], [], radius=3), ax)
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts == ["hits (0)", "misses (0)", "ghosts (0)"]
+
+
+def test_plot_pr_curve_marks_the_working_point(ax):
+    """Recall goes along x, precision along y; a working point of NaN is not drawn."""
+    plots.plot_pr_curve([1, 0.75], [0.25, 0.75], ax, at=(0.8, 0.6))
+    plots.plot_pr_curve([], [], ax, at=(np.nan, 0.0))
+    (point,) = [line for line in ax.lines if line.get_gid() == "working point"]
+    assert point.get_xydata().tolist() == [[0.6, 0.8]]
+    curve = next(line for line in ax.lines if line.get_gid() == "curve")
+    assert curve.get_xydata().tolist() == [[0.25, 1], [0.75, 0.75]]
+
+
+def test_plot_pr_curve_has_lines_of_equal_f1(ax):
+    """Along each grey line 2 P R / (P + R) is one of four numbers."""
+    plots.plot_pr_curve([], [], ax)
+    lines = [line.get_xydata() for line in ax.lines if line.get_gid() == "iso-F1"]
+    f1 = [2 * r * p / (r + p) for r, p in (line.T for line in lines)]
+    assert np.allclose(f1, np.array([[0.2], [0.4], [0.6], [0.8]]))
+
+
+def test_plot_f1_curve_reads_between_scores_as_the_upper_one(ax):
+    """A threshold between two scores accepts the upper one only, so its F1 holds down to there."""
+    scores, labels = np.array([0.9, 0.8, 0.7, 0.6]), np.array(["p"] * 4)
+    result = ImageResult("a", SHAPE, TRUE, labels[:3], FOUND, labels, scores)
+    plots.plot_f1_curve(*precision_recall_curve([result], radius=3), ax)
+    line = ax.lines[0]
+    assert line.get_drawstyle() == "steps-pre"
+    assert np.allclose(line.get_xydata(), [[0.6, 4 / 7], [0.7, 4 / 6], [0.8, 0.8], [0.9, 0.5]])
+
+
+def test_plot_counts_draws_one_dot_an_image_and_the_diagonal(ax):
+    """Dots stand at (true, found); the line of right counts has equal x and y."""
+    plots.plot_counts([3, 0, 7], [2, 1, 7], ax)
+    assert marks(ax, "counts").tolist() == [[3, 2], [0, 1], [7, 7]]
+    assert np.array_equal(ax.lines[0].get_xdata(), ax.lines[0].get_ydata())
+
+
+def test_plot_counts_and_distances_take_nothing(ax):
+    """No image and no hit are empty plots, not errors."""
+    assert len(marks(plots.plot_counts([], [], ax), "counts")) == 0
+    assert not plots.plot_distances([], picture_axes(SHAPE, 300), radius=3).lines
+
+
+def test_plot_distances_counts_every_hit(ax):
+    """Bars reach from 0 to the radius, and a hit at the radius itself is counted."""
+    plots.plot_distances([0.0, 0.2, 1.5, 3.0], ax, radius=3)
+    assert sum(bar.get_height() for bar in ax.patches) == 4
+    assert ax.get_xlim() == (0, 3)
+
+
+def test_plot_history_leaves_gaps(ax):
+    """A missing, None or NaN value is a gap in its own curve only; F1 has the right scale."""
+    rows = [{"epoch": 1, "loss": 0.9, "f1": None}, {"epoch": 2, "loss": 0.5, "f1": np.nan}]
+    rows.append({"epoch": 3, "loss": 0.4, "f1": 0.8, "val_loss": 0.6})
+    right = plots.plot_history(rows, ax).figure.axes[1]
+    assert ax.lines[0].get_ydata().tolist() == [0.9, 0.5, 0.4]
+    assert np.isnan(ax.lines[1].get_ydata()).tolist() == [True, True, False]
+    assert right.lines[0].get_xydata()[2].tolist() == [3, 0.8]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_draw_overlay_marks_points_at_their_place(dtype):
+    """What differs from the bare picture is centred on the point: (p + 0.5) scale - 0.5."""
+    image = np.full((40, 100), 90, dtype)
+    bare = plots.draw_overlay(image, np.zeros((0, 2)), np.array([], str))
+    marked = plots.draw_overlay(image, [[70.25, 12]], ["a"])
+    assert marked.shape == (320, 800, 3)
+    assert marked.dtype == np.uint8
+    place = np.argwhere(np.any(marked != bare, axis=2)).mean(axis=0)[::-1]
+    assert place == pytest.approx([(70.25 + 0.5) * 8 - 0.5, (12 + 0.5) * 8 - 0.5], abs=0.6)
+
+
+def test_picture_axes_keeps_odd_shapes_drawable():
+    """A picture of one row still has some height."""
+    width, height = picture_axes((1, 500), 300).figure.get_size_inches()
+    assert width == 5
+    assert 0 < height < 1
+
+
+def test_draw_overlay_has_a_legend_only_for_several_classes():
+    """One class needs no key; of two, each is named in the upper left corner."""
+    image, points = np.full((50, 80), 90, np.uint8), [[60, 20], [70, 40]]
+    for labels, plain in ((["a", "a"], True), (["a", "b"], False)):
+        corner = plots.draw_overlay(image, points, labels)[:100, :100]
+        assert np.all(corner == 90) == plain

@@ -1,0 +1,235 @@
+"""Training: for real, on tiny pictures."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from pointlib.config import TrainConfig
+from pointlib.dataset import ImagePointDataset, MemoryDataset
+from pointlib.files import InputError
+from pointlib.losses import mse
+from pointlib.model import load_model, read_info
+from pointlib.predict import predict_points
+from pointlib.train import Run, collapse_alarm, describe_data, fit, train_folder
+
+TINY = {"num_epochs": 2, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
+
+
+@pytest.fixture
+def parts(make_folder):
+    """Return a training and a validation set of blobs."""
+    names = [f"dots_{i}.png" for i in range(5)]
+    folder = make_folder(5)
+    return tuple(ImagePointDataset(folder, names=part) for part in (names[:4], names[4:]))
+
+
+def quiet(_line):
+    """Say nothing."""
+
+
+def weights_of(model):
+    """Return all weights as one tensor."""
+    return torch.cat([v.flatten().float() for v in model.state_dict().values()])
+
+
+def test_fit_learns_blobs(parts):
+    """A few epochs on blobs find nearly all of them on an image it has not seen."""
+    config = TrainConfig(**TINY | {"num_epochs": 12, "learning_rate": 0.01, "crop_size": 48})
+    model = fit(*parts, config=config, log=quiet)
+    history = model.info.training["history"]
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert max(row["f1"] for row in history) > 0.85
+    image, true, _ = parts[1][0]
+    points, labels, scores = predict_points(model, image)
+    assert abs(len(points) - len(true)) <= 1
+    assert set(labels) == {"point"}
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_fit_is_the_same_for_the_same_seed(parts):
+    """The same seed gives the same weights, another seed others."""
+    models = [
+        fit(*parts, config=TrainConfig(**TINY | {"seed": s, "num_epochs": 1}), log=quiet) for s in (1, 1, 2)
+    ]
+    first, again, other = (weights_of(model) for model in models)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_fit_resumes_to_the_same_end(parts, tmp_path, monkeypatch):
+    """A training that breaks off in an epoch and is started again ends as if it never had."""
+    config = TrainConfig(**TINY | {"num_epochs": 3})
+    whole = fit(*parts, config=config, output=tmp_path / "whole", log=quiet)
+    train_epoch = Run.train_epoch
+
+    def broken(run, epoch):
+        if epoch == 2:
+            run.set_rate(0)
+            run.model.module.network.segmentation_head[0].bias.data += 1  # half an epoch's work
+            raise KeyboardInterrupt
+        return train_epoch(run, epoch)
+
+    monkeypatch.setattr(Run, "train_epoch", broken)
+    with pytest.raises(KeyboardInterrupt):
+        fit(*parts, config=config, output=tmp_path / "broken", log=quiet)
+    assert load_model(tmp_path / "broken").info.classes == ("point",)
+    monkeypatch.undo()
+    lines = []
+    resumed = fit(*parts, config=config, output=tmp_path / "broken", log=lines.append)
+    assert "resuming after epoch 2" in lines
+    assert torch.equal(weights_of(resumed), weights_of(whole))
+    assert resumed.info.thresholds == whole.info.thresholds
+    assert not (tmp_path / "broken.checkpoint").exists()
+
+
+def test_training_survives_a_kill(make_folder, tmp_path):
+    """A process killed in the middle leaves a usable model, and the same command goes on."""
+    options = {"dataset_path": str(make_folder(6)), **TINY, "num_epochs": 40, "patience": 100}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"train": options}))
+    command = [sys.executable, "-m", "pointlib.train", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "model.checkpoint").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    n_done = torch.load(tmp_path / "model.checkpoint", weights_only=True)["epoch"]
+    assert 1 <= n_done < 40
+    assert load_model(tmp_path / "model").info.sigma == 2.0
+    shorter = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert f"resuming after epoch {n_done}" in shorter.stdout
+    assert shorter.returncode == 0, shorter.stderr
+    assert len(read_info(tmp_path / "model").training["history"]) == 40
+
+
+def test_fit_keeps_the_model_that_stood_there(parts, tmp_path):
+    """Another training's model is kept as a copy; another training's checkpoint too."""
+    config = TrainConfig(**TINY | {"num_epochs": 1})
+    for _ in range(2):
+        fit(*parts, config=config, output=tmp_path / "m", log=quiet)
+    assert sorted(p.name for p in tmp_path.glob("m*")) == ["m", "m.bak"]
+    (tmp_path / "m.checkpoint").write_bytes(b"not a checkpoint")
+    lines = []
+    fit(*parts, config=config, output=tmp_path / "m", log=lines.append)
+    assert any("m.checkpoint.bak cannot be read" in line for line in lines)
+
+
+def test_fit_stops_when_patience_ends(parts):
+    """Epochs without a better F1 end the training early."""
+    lines = []
+    config = TrainConfig(**TINY | {"num_epochs": 30, "patience": 1, "learning_rate": 1e-6})
+    model = fit(*parts, config=config, log=lines.append)
+    assert len(model.info.training["history"]) < 30
+    assert any(line.startswith("stopped: no better F1 in 1 epochs") for line in lines)
+
+
+def test_fit_uses_the_loss_it_is_told(parts):
+    """The named loss is the one computed: a custom one is called, and its value is the history's."""
+    calls = []
+
+    def mine(logits, target):
+        calls.append(logits.shape)
+        return mse(logits, target) * 0 + 7.0
+
+    config = TrainConfig(**TINY | {"num_epochs": 1})
+    config.loss = "pointlib.losses:mse"
+    plain = fit(*parts, config=config, log=quiet).info.training["history"][0]["loss"]
+    sys.modules["pointlib_test_loss"] = type(sys)("pointlib_test_loss")
+    sys.modules["pointlib_test_loss"].mine = mine
+    config.loss = "pointlib_test_loss:mine"
+    own = fit(*parts, config=config, log=quiet).info.training["history"][0]["loss"]
+    assert calls
+    assert own == 7.0 != plain
+
+
+def test_fit_says_when_the_loss_is_not_a_number(parts):
+    """NaN ends the training with a sentence that names the learning rate."""
+    config = TrainConfig(**TINY)
+    sys.modules["pointlib_test_loss"] = type(sys)("pointlib_test_loss")
+    sys.modules["pointlib_test_loss"].bad = lambda logits, target: logits.sum() * torch.nan
+    config.loss = "pointlib_test_loss:bad"
+    with pytest.raises(InputError, match="the loss became nan in epoch 1. Lower train.learning_rate"):
+        fit(*parts, config=config, log=quiet)
+
+
+def test_fit_trains_classes_apart():
+    """Two classes of different brightness each get their own channel, threshold and points."""
+    items = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        points = rng.permutation(np.mgrid[6:60:12, 6:44:12].reshape(2, -1).T)[:10].astype(float)
+        labels = np.where(np.arange(10) % 2, "dark", "light")
+        image = np.full((48, 64), 120, np.uint8)
+        for (x, y), label in zip(points.astype(int), labels, strict=True):
+            image[y - 2 : y + 3, x - 2 : x + 3] = 220 if label == "light" else 20
+        items.append((image, points, labels))
+    config = TrainConfig(**TINY | {"num_epochs": 12, "learning_rate": 0.01, "crop_size": 48})
+    model = fit(MemoryDataset(items[:5]), MemoryDataset(items[5:]), config=config, log=quiet)
+    assert model.info.classes == ("dark", "light")
+    assert set(model.info.thresholds) == {"dark", "light"}
+    assert model.info.metrics["validation"]["f1"] > 0.8
+
+
+def test_train_folder_says_how_it_splits(make_folder, tmp_path):
+    """The log says the split, the hint, the sizes, and a line an epoch."""
+    lines = []
+    config = TrainConfig(
+        **TINY | {"num_epochs": 1}, dataset_path=str(make_folder(3)), output=str(tmp_path / "m")
+    )
+    train_folder(config, log=lines.append)
+    text = "\n".join(lines)
+    for words in ("only 3 labelled images", "hint: with few images", "sigma 2 px", "epoch   1  loss"):
+        assert words in text
+
+
+def test_describe_data_learns_the_range_of_16_bit_images():
+    """Deep images are scaled by the range they use, not by what their type could hold."""
+    rng = np.random.default_rng(0)
+    items = [(rng.integers(300, 900, (160, 200)).astype(np.uint16), np.zeros((0, 2)), np.zeros(0, str))] * 2
+    info = describe_data(MemoryDataset(items), TrainConfig(gaussian_sigma=2))
+    assert 290 <= info.low[0] <= 310
+    assert 890 <= info.high[0] <= 910
+    assert info.mean[0] == pytest.approx(0.5, abs=0.05)
+
+
+ROW = {"loss": 0.5, "f1": 0.6, "highest": 0.9, "mean_height": 0.05}
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"highest": 0.03}, "gone to zero: its highest value is 0.03.*weighted_bce"),
+    ({"mean_height": 0.8}, "saturated: its mean is 0.80"),
+    ({"f1": 0.0}, "stopped learning"),
+    ({}, "^$"),
+])  # fmt: skip
+def test_collapse_alarm_says_what_is_wrong(change, words):
+    """Zero, saturated and stuck trainings are told apart in words; a sound one is not disturbed."""
+    assert re.search(words, collapse_alarm([ROW | change] * 6, n_steps=100))
+    assert collapse_alarm([ROW | change] * 2, n_steps=10) == ""
+
+
+def test_fit_warns_of_a_collapse(parts):
+    """A training that goes to zero says so, once."""
+    lines = []
+    config = TrainConfig(**TINY | {"num_epochs": 5, "learning_rate": 1e-9, "patience": 30})
+    run = Run(*parts, config, None)
+    run.history = [ROW | {"highest": 0.02}] * 40
+    lines.append(run.alarm())
+    run.history = run.history[:1] + run.history
+    assert "gone to zero" in collapse_alarm(run.history, n_steps=4)
+    assert run.alarm() == ""
+
+
+def test_missing_device_is_a_sentence(parts):
+    """A device that is not there names the way out."""
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(InputError, match="accelerator 'cuda' .* train.accelerator=auto or cpu"):
+        fit(*parts, config=TrainConfig(**TINY, accelerator="cuda"), log=quiet)
