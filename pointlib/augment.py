@@ -95,7 +95,9 @@ def warp_image(image, matrix, shape, *, fill=0.0):
         raise InputError(f"image has shape {tuple(image.shape)}; expected (C, H, W).")
     height, width = image.shape[1:]
     back = np.linalg.inv(matrix)
-    rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in shape), indexing="ij")
+    rows, columns = torch.meshgrid(
+        *(torch.arange(n, dtype=torch.float64) for n in shape), indexing="ij"
+    )
     x = back[0, 0] * columns + back[0, 1] * rows + back[0, 2]
     y = back[1, 0] * columns + back[1, 1] * rows + back[1, 2]
     valid = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)

@@ -71,7 +71,11 @@ def predict(
         "threshold_fn": find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
     }
     summary = predict_folder(
-        _to_device(model), settings.image_path, settings.output, options=options, on_image=_say_image
+        _to_device(model),
+        settings.image_path,
+        settings.output,
+        options=options,
+        on_image=_say_image,
     )
     _say("{n_points} points in {n_images} images, {n_unreadable} unreadable".format(**summary))
     _say(f"points: {Path(settings.output) / 'points.csv'}")
@@ -91,7 +95,9 @@ def evaluate(
 
     output = output or Path("evaluation")
     if (model / "pointlib.json").is_file():
-        metrics = _evaluate_model((model, trust_code), (folder, names), radius=radius, output=output)
+        metrics = _evaluate_model(
+            (model, trust_code), (folder, names), radius=radius, output=output
+        )
     elif radius is None:
         raise InputError(
             f"{model} holds no pointlib.json, so it is taken as a folder of points: "

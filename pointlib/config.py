@@ -143,7 +143,9 @@ def find_function(name, builtins, *, what="function"):
     except ImportError as error:
         raise InputError(f"{what} {name!r} cannot be imported: {error}") from error
     if not callable(getattr(module, function, None)):
-        raise InputError(f"{what} {name!r}: no function {function}. {suggest(function, vars(module))}")
+        raise InputError(
+            f"{what} {name!r}: no function {function}. {suggest(function, vars(module))}"
+        )
     return getattr(module, function)
 
 
@@ -171,7 +173,9 @@ def _apply(data, override):
         value = right
     part = data.setdefault(section, {})
     if not isinstance(part, dict):
-        raise InputError(f"section {section!r} is a {type(part).__name__}; expected keys and values.")
+        raise InputError(
+            f"section {section!r} is a {type(part).__name__}; expected keys and values."
+        )
     part[key] = value
 
 

@@ -9,7 +9,6 @@ labelled, nothing there, and is kept.
 """
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -73,7 +72,9 @@ class ImagePointDataset:
 
     def __repr__(self):
         n_points = sum(len(points) for points, _ in self._records)
-        return f"ImagePointDataset({len(self)} images, {n_points} points, {len(self.classes)} classes)"
+        return (
+            f"ImagePointDataset({len(self)} images, {n_points} points, {len(self.classes)} classes)"
+        )
 
     def points(self, index):
         """Return points (N, 2) and labels (N,) of one image without reading its pixels."""
@@ -85,7 +86,9 @@ class ImagePointDataset:
         try:
             return to_channels(read_image(path), self.n_channels)
         except InputError as error:
-            raise InputError(f"{path}: {error}" if str(path) not in str(error) else error) from error
+            raise InputError(
+                f"{path}: {error}" if str(path) not in str(error) else error
+            ) from error
 
     def _checked_classes(self, classes):
         found = class_names([labels for _, labels in self._records])
@@ -106,7 +109,10 @@ class MemoryDataset:
     """Images and points you already have: ``MemoryDataset([(image, points, labels), ...])``."""
 
     def __init__(self, items, *, names=None, classes=None):
-        self.items = [(image if image.ndim == 3 else image[..., None], p, l) for image, p, l in items]
+        self.items = [
+            (image if image.ndim == 3 else image[..., None], points, labels)
+            for image, points, labels in items
+        ]
         self.names = list(names) if names else [f"image {i}" for i in range(len(self.items))]
         self.classes = tuple(classes or dataset_classes(self.items))
         self.n_channels = self.items[0][0].shape[2]
@@ -318,9 +324,13 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
     else:
         everything = ImagePointDataset(folder, **options)
         if len(everything) < FEW:
-            how = f"only {len(everything)} labelled images: each is cut in two to train and validate"
+            how = (
+                f"only {len(everything)} labelled images: each is cut in two to train and validate"
+            )
             return *split_by_crops(everything, fraction=val_split), how
-        train, val = split_names(_not_in_test(everything.names, folder), fraction=val_split, seed=seed)
+        train, val = split_names(
+            _not_in_test(everything.names, folder), fraction=val_split, seed=seed
+        )
         how = f"{len(train)} images train and {len(val)} validate, split at random (seed {seed})"
     whole = ImagePointDataset(folder, names=[*train, *val], **options)
     options = {"classes": whole.classes, "n_channels": whole.n_channels}
@@ -346,4 +356,6 @@ def _check_names(names, paths, labelled, folder):
         if name not in paths:
             raise InputError(f"{name} is listed but not in {folder}. {suggest(name, paths)}")
     if missing := sorted(set(names) - set(labelled)):
-        raise InputError(f"{missing[0]} is listed but has no text file {text_path(missing[0]).name}.")
+        raise InputError(
+            f"{missing[0]} is listed but has no text file {text_path(missing[0]).name}."
+        )

@@ -16,7 +16,13 @@ from pointlib.files import InputError, keep_copy, write_atomic
 from pointlib.images import image_shape, list_images, read_image
 from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
 from pointlib.points import class_names, label_state, read_points, text_path
-from pointlib.predict import candidates_of, class_settings, join_classes, predict_heatmap, predict_logits
+from pointlib.predict import (
+    candidates_of,
+    class_settings,
+    join_classes,
+    predict_heatmap,
+    predict_logits,
+)
 from pointlib.report import write_report
 
 CURVE_POINTS = 500  # of the precision-recall curve stored in metrics.json
@@ -102,22 +108,20 @@ def compare_folders(true_folder, found_folder, *, radius, output=None):
     found_folder = image_folder(found_folder)
     both = [p for p in paths if (found_folder / text_path(p).name).is_file()]
     if not both:
-        raise InputError(f"no text file of {found_folder} belongs to a labelled image of {true_folder}.")
-    pairs = []
-    for path in both:
-        shape = image_shape(path)
-        texts = (text_path(path), found_folder / text_path(path).name)
-        pairs.append((path, shape, *(read_points(text, shape) for text in texts)))
-    sides = [class_names([side[1] for side in column]) for column in list(zip(*pairs))[2:]]
-    classes = tuple(sorted(set().union(*sides)))
-    results = []
-    for path, shape, (true, true_labels), (found, found_labels) in pairs:
-        true_labels, found_labels = (np.where(v == "", "point", v) for v in (true_labels, found_labels))
-        ones = np.ones(len(found))
-        results.append(
-            ImageResult(path.name, shape, true, true_labels, found, found_labels, ones)
+        raise InputError(
+            f"no text file of {found_folder} belongs to a labelled image of {true_folder}."
         )
-    metrics = score_images(results, radius=radius, classes=classes)
+    sides = ([], [])  # of (points, labels), an image each
+    for side, folder in zip(sides, (paths[0].parent, found_folder), strict=True):
+        for path in both:
+            side.append(read_points(folder / text_path(path).name, image_shape(path)))
+    classes = {name for side in sides for name in class_names([labels for _, labels in side])}
+    results = []
+    for path, *pair in zip(both, *sides, strict=True):
+        true, found = ((points, np.where(labels == "", "point", labels)) for points, labels in pair)
+        shape, scores = image_shape(path), np.ones(len(found[0]))
+        results.append(ImageResult(path.name, shape, *true, *found, scores))
+    metrics = score_images(results, radius=radius, classes=tuple(sorted(classes)))
     metrics["n_left_out"] = len(paths) - len(both)
     if output is not None:
         place = {path.name: path for path in both}
@@ -141,8 +145,8 @@ def metrics_table(metrics):
     rows = dict(metrics["classes"])
     if len(rows) > 1:
         rows |= {"all": metrics["pooled"]}
-    for name, row in rows.items():
-        row = SimpleNamespace(**row)
+    for name, values in rows.items():
+        row = SimpleNamespace(**values)
         lines.append(
             f"{name:{width}} {row.tp + row.fn:6d} {row.tp + row.fp:6d} {row.tp:6d}  "
             f"{row.precision:9.3f}  {row.recall:6.3f}  {row.f1:5.3f}  {row.error_px:8.2f}"

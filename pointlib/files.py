@@ -55,7 +55,7 @@ def write_atomic(path, content):
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
+        os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~current_umask())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -107,7 +107,7 @@ def _nearest(path):
     return f" Did you mean {near[0]}?" if near else f" Looked in {parent.resolve()}."
 
 
-def _umask():
+def current_umask():
     """Return the process's umask (reading it means setting it)."""
     mask = os.umask(0)
     os.umask(mask)

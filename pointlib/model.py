@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from pointlib.files import InputError, load_python, need_file, need_folder, suggest
+from pointlib.files import InputError, current_umask, load_python, need_file, need_folder, suggest
 
 SCHEMA = 1
 PRIOR = 0.02  # the height a fresh network predicts everywhere: most pixels hold no point
@@ -186,7 +186,7 @@ def save_model(model, folder):
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    os.chmod(fresh, 0o755)
+    os.chmod(fresh, 0o777 & ~current_umask())
     try:
         info = dataclasses.asdict(model.info)
         if model.info.custom:
@@ -308,7 +308,9 @@ def _load_encoder(network, file, n_channels):
     try:
         weights = load_file(file)
         if missing := sorted(set(network.encoder.state_dict()) - set(weights)):
-            raise InputError(f"{file} lacks {len(missing)} tensors of this encoder: {missing[0]}, ...")
+            raise InputError(
+                f"{file} lacks {len(missing)} tensors of this encoder: {missing[0]}, ..."
+            )
         network.encoder.load_state_dict(weights)
     except (RuntimeError, SafetensorError) as error:
         raise InputError(f"{file} does not fit this encoder: {error}") from error

@@ -94,7 +94,9 @@ def predict_points(model, image, *, threshold=None, min_distance=None, threshold
     for i, name in enumerate(model.info.classes):
         settings = class_settings(model.info, name, threshold, min_distance)
         if threshold_fn is find_peaks:
-            peaks = candidates_of(logits[i : i + 1], [name], floor=min(FLOOR, settings["threshold"]))
+            peaks = candidates_of(
+                logits[i : i + 1], [name], floor=min(FLOOR, settings["threshold"])
+            )
             found[name] = peaks[name].select(**settings)
         else:
             found[name] = threshold_fn(torch.sigmoid(logits[i]).numpy(), **settings)

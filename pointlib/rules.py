@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 from pointlib.files import InputError
 
 DENSE_CELLS = 40_000  # a block of up to so many true x found cells is faster as a full matrix
-MAX_NEAR_PAIRS = 100_000_000  # about 5 GB while they are sorted
+MAX_NEAR_PAIRS = 50_000_000  # about 3 GB while they are sorted
 
 
 def near_pairs(true, found, radius):
@@ -130,9 +130,9 @@ def _solve_block(row, column, distance, size):
     """Return which near pairs (a mask) to take in one block of `size` true and found points.
 
     A forbidden pair costs more than all allowed ones together, so none is taken where an allowed
-    one could be. The sparse solver wants a partner for every row (and first looks, at times for
-    hours, whether that can be): each has a dummy column of its own at that price, so it can be.
-    All costs are raised by 1 there because it drops stored zeros.
+    one could be. The sparse solver wants a partner for every row, and first looks whether that can
+    be, which may take minutes (scipy issue 26147). Each row has a dummy column of its own at that
+    price, so the answer is a quick yes. Its costs are raised by 1 because it drops stored zeros.
     """
     (n, m), price = size, distance.max() * (min(size) + 1) + 1
     if n * m <= DENSE_CELLS:

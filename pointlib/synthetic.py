@@ -74,7 +74,7 @@ def draw_cells(shape=(192, 256), *, n=40, difficulty=0.5, seed=0):
         image (H, W) uint8, points (n, 2).
     """
     rng, points, light = _start(shape, difficulty, seed), [], np.zeros(shape)
-    for centre in _scatter(rng, shape, n, distance=19 - 9 * difficulty, clumps=0.5):
+    for centre in _scatter(rng, shape, n, distance=18 - 11 * difficulty, clumps=0.5):
         patch, corner = _sample(partial(_nucleus, rng, rng.uniform(5.5, 9)), centre, 16)
         _lay(light, 0.85 * rng.lognormal(0, 0.25) * patch, corner)
         points.append(corner + ndimage.center_of_mass(patch)[::-1])
@@ -260,9 +260,10 @@ def _rows(rng, shape, spacing, tilt):
     """Return the places of seedlings in slightly tilted rows with gaps."""
     step = 27  # pixels between two seedlings
     n = int(sum(shape) / min(spacing, step)) + 1
-    row, plant = np.mgrid[-n:n, -n:n] + rng.random((2, 2 * n, 1)) * [[[0]], [[1]]]
-    x = (row + rng.random()) * spacing + rng.normal(0, 1.5, row.shape)
-    x, y = _turn(x, plant * step + rng.normal(0, 2, row.shape), tilt)
+    row, plant = np.mgrid[-n:n, -n:n] + rng.random((2, 1, 1))
+    x = row * spacing + rng.normal(0, 1.5, row.shape)
+    y = (plant + rng.random((2 * n, 1))) * step + rng.normal(0, 2, row.shape)  # rows start apart
+    x, y = _turn(x, y, tilt)
     grown = _noise(rng, row.shape, (0.1, 0.8)) < 1
     grown &= (np.minimum(x, y) > MARGIN) & (x < shape[1] - 1 - MARGIN) & (y < shape[0] - 1 - MARGIN)
     return list(np.transpose([x[grown], y[grown]]))
@@ -305,7 +306,8 @@ def _soil(rng, shape, sun, tilt, spacing):
     slope = np.gradient(height)
     lit = 1 - 0.085 * (slope[1] * np.cos(sun) + slope[0] * np.sin(sun)) + 0.015 * height
     lit += 0.07 * _noise(rng, shape, 30)
-    return lit.clip(0.3, 1.6)[..., None] * rng.uniform((126, 98, 74), (160, 130, 102))
+    colour = rng.uniform(120, 160) * rng.uniform((0.96, 0.76, 0.56), (1.04, 0.82, 0.66))
+    return lit.clip(0.3, 1.6)[..., None] * colour
 
 
 def _cat(rng, size, difficulty):
@@ -413,7 +415,7 @@ def _room(rng, shape):
 
 PARTS = ("train", "val", "test", "unlabelled")
 SETS = {  # function, (H, W), option that varies, from, up to, difficulty; images of each part
-    "cells": (draw_cells, (192, 256), "n", 25, 45, (0.15, 0.5), (24, 8, 8, 2)),
+    "cells": (draw_cells, (192, 256), "n", 25, 45, (0.4, 0.95), (24, 8, 8, 2)),
     "field": (draw_field, (240, 320), "n_weeds", 6, 22, (0.05, 0.35), (18, 6, 6, 0)),
     "cats": (draw_cats, (240, 320), "n", 1, 4, (0.05, 0.35), (18, 6, 6, 0)),
 }

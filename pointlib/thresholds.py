@@ -188,7 +188,7 @@ def _has_equal_neighbour(heatmap, rows, columns):
 
 
 def _plateaus(heatmap, values):
-    """Number the pieces of equal, touching pixels that hold one of `values`; 0 elsewhere."""
+    """Return a number for each piece of equal, touching pixels of `values`; 0 elsewhere."""
     member = np.isin(heatmap, values)
     number = np.zeros(heatmap.shape, int)
     number[member] = np.arange(1, member.sum() + 1)

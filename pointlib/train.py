@@ -24,7 +24,13 @@ from pointlib.files import InputError, keep_copy
 from pointlib.heatmaps import HEATMAPS, auto_sigma, draw_classes
 from pointlib.losses import LOSSES
 from pointlib.metrics import choose_settings, count_errors, precision_recall_f1, tp_curve
-from pointlib.model import ModelInfo, build_custom, build_model, load_model, save_model, scale_limits
+from pointlib.model import (
+    ModelInfo,
+    build_custom,
+    build_model,
+    save_model,
+    scale_limits,
+)
 from pointlib.predict import candidates_of, predict_logits
 
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
@@ -164,7 +170,12 @@ class Run:
             )
         rate = self.optimiser.param_groups[0]["lr"]
         seconds = time.monotonic() - start
-        return {"epoch": epoch + 1, "seconds": seconds, "loss": np.mean(losses).item(), "learning_rate": rate}
+        return {
+            "epoch": epoch + 1,
+            "seconds": seconds,
+            "loss": np.mean(losses).item(),
+            "learning_rate": rate,
+        }
 
     def set_rate(self, step):
         """Let the learning rate rise for a moment, then fall to zero along a half cosine."""
@@ -190,7 +201,9 @@ class Run:
                 heatmap_fn=self.heatmap_fn,
             )
             losses.append(float(self.loss_fn(logits[None], target[None])))
-            heights.append((float(torch.sigmoid(logits).max()), float(torch.sigmoid(logits).mean())))
+            heights.append(
+                (float(torch.sigmoid(logits).max()), float(torch.sigmoid(logits).mean()))
+            )
             images.append((points, np.asarray(labels), candidates_of(logits, self.info.classes)))
         self.settings = choose_for_classes(images, self.info)
         scores = score_choice(images, self.settings, self.info)
@@ -232,7 +245,8 @@ class Run:
         try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:  # a cut-off or foreign file: pickle, zip and torch errors
-            log(f"{keep_copy(self.checkpoint)} cannot be read ({type(error).__name__}): starting anew")
+            kind = type(error).__name__
+            log(f"{keep_copy(self.checkpoint)} cannot be read ({kind}): starting anew")
             return
         if state["fingerprint"] != self.fingerprint:
             log(f"{keep_copy(self.checkpoint)} is of other settings or images: starting anew")

@@ -80,7 +80,11 @@ def passes(target, folder):
         )
     except subprocess.TimeoutExpired:
         return False
-    if done.returncode not in (0, 1, 2):  # 2: an import failed, noticed; 3..5: pytest itself could not run
+    if done.returncode not in (
+        0,
+        1,
+        2,
+    ):  # 2: an import failed, noticed; 3..5: pytest itself could not run
         raise SystemExit(f"pytest could not run {target}:\n{done.stdout.decode()[-2000:]}")
     return done.returncode == 0
 

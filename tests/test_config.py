@@ -100,7 +100,9 @@ def test_find_function_refuses_unknown_names(tmp_path):
 
 def test_config_file_paths_of_functions_are_relative_to_it(write, tmp_path):
     """A file.py:function in config.json is looked for beside config.json."""
-    config = load_config(write({"train": {"loss": "mine.py:loss"}, "infer": {"thresholding": "m.py:f"}}))
+    config = load_config(
+        write({"train": {"loss": "mine.py:loss"}, "infer": {"thresholding": "m.py:f"}})
+    )
     assert config.train.loss == f"{tmp_path / 'mine.py'}:loss"
     assert config.infer.thresholding == f"{tmp_path / 'm.py'}:f"
 

@@ -100,7 +100,9 @@ def test_split_by_crops_loses_no_point():
         values = []
         for part in parts:
             pixels, inside, _ = part[0]
-            x, y = np.clip(np.floor(inside + 0.5).astype(int), 0, np.subtract(pixels.shape[1::-1], 1)).T
+            x, y = np.clip(
+                np.floor(inside + 0.5).astype(int), 0, np.subtract(pixels.shape[1::-1], 1)
+            ).T
             values += pixels[y, x, 0].tolist()
         x, y = np.floor(points + 0.5).astype(int).T
         assert sorted(values) == sorted(image[y, x])
@@ -135,7 +137,9 @@ def test_load_splits_leaves_the_test_images_alone(make_folder):
 @pytest.fixture
 def crops(make_folder):
     """Return training crops of 40 px of a folder of blobs."""
-    return TrainingCrops(ImagePointDataset(make_folder(4)), ModelInfo(n_channels=1, sigma=2.0), size=40)
+    return TrainingCrops(
+        ImagePointDataset(make_folder(4)), ModelInfo(n_channels=1, sigma=2.0), size=40
+    )
 
 
 def test_crops_are_a_function_of_seed_epoch_and_index(crops):
@@ -181,5 +185,7 @@ def test_crops_of_small_images_are_masked():
 def test_crops_take_your_own_dataset():
     """A plain list of (image, points, labels) is a dataset."""
     image = np.zeros((50, 70, 5), np.uint16)
-    crops = TrainingCrops([(image, np.array([[9.0, 9.0]]), np.array(["point"]))], ModelInfo(n_channels=5))
+    crops = TrainingCrops(
+        [(image, np.array([[9.0, 9.0]]), np.array(["point"]))], ModelInfo(n_channels=5)
+    )
     assert crops[0][0].shape == (5, 128, 128)

@@ -130,9 +130,10 @@ def test_convert_copies_images_byte_for_byte(folder, tmp_path):
     assert sorted(folder.rglob("*")) == before
 
 
-def test_convert_links_images_on_request(folder, tmp_path):
+def test_convert_links_images_on_request(folder, tmp_path, monkeypatch):
     """With link=True the images are links that reach the originals, and texts are files."""
-    convert(folder, tmp_path / "deep" / "new", from_="txt", link=True)
+    monkeypatch.chdir(tmp_path)
+    convert("kit", "deep/new", from_="txt", link=True)
     images = tmp_path / "deep" / "new" / "images"
     assert [p.is_symlink() for p in list_images(images)] == [True] * 3
     assert (images / "full.png").resolve() == (folder / "images" / "full.png").resolve()
@@ -193,6 +194,17 @@ def test_convert_takes_a_format_of_your_own(tmp_path):
     convert(source, tmp_path / "new", from_=corner)
     points, _ = read_points(tmp_path / "new" / "images" / "a.txt", SHAPE)
     assert np.allclose(points, [(10, 19.5)])
+
+
+def test_convert_refuses_an_image_that_comes_twice(folder, tmp_path):
+    """A reader that yields one image twice must not lose the first half of its points."""
+
+    def twice(source, pictures, to_points):
+        yield from FORMATS["txt"].read(source, pictures, to_points)
+        yield from FORMATS["txt"].read(source, pictures, to_points)
+
+    with pytest.raises(InputError, match=r"empty\.PNG comes twice in the source"):
+        convert(folder, tmp_path / "new", from_=replace(FORMATS["txt"], read=twice))
 
 
 # txt and origin
@@ -291,6 +303,13 @@ def test_convert_csv_notices_another_size(tmp_path):
     source = make_csv(tmp_path / "csv", "image,x,y\na.png,1,2\n", listed)
     with pytest.raises(InputError, match=r"a\.png is 200 x 100, but.*made on 100 x 200"):
         convert(source, tmp_path / "new", from_="csv")
+
+
+def test_convert_csv_keeps_six_decimals(tmp_path):
+    """A table through the kit and out again has the digits it came with."""
+    source = make_csv(tmp_path / "csv", "image,x,y\na.png,10.123456,0.1\n")
+    convert(source, tmp_path / "new", from_="csv", to="csv")
+    assert (tmp_path / "new" / "points.csv").read_text() == "image,x,y\na.png,10.123456,0.1\n"
 
 
 def test_convert_csv_writes_plain_numbers(folder, tmp_path):

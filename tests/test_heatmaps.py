@@ -42,7 +42,10 @@ def test_gaussian_max_does_not_depend_on_chunks(monkeypatch):
 
 def test_gaussian_max_draws_the_shade_of_points_outside():
     """A centre outside the frame still casts its Gaussian into it, and a far one nothing."""
-    near, far = gaussian_max([[-3.0, 10.0], [1e6, -1e6]], SHAPE, sigma=2.0), naive([[-3, 10]], SHAPE, 2)
+    near, far = (
+        gaussian_max([[-3.0, 10.0], [1e6, -1e6]], SHAPE, sigma=2.0),
+        naive([[-3, 10]], SHAPE, 2),
+    )
     assert near[10, 0] == pytest.approx(far[10, 0], abs=1e-6)
     assert near[10, 0] > 0.3
 
@@ -85,7 +88,10 @@ def test_gaussian_max_keeps_whole_pixel_neighbours_apart(gap):
     """Whole-pixel points 2 px or more apart stay two peaks, whatever sigma."""
     points = [[20.0, 18.0], [20.0 + gap, 18.0]]
     for sigma in (1.0, 3.0, 6.0):
-        assert len(find_peaks(gaussian_max(points, SHAPE, sigma=sigma).numpy(), min_distance=1)[0]) == 2
+        assert (
+            len(find_peaks(gaussian_max(points, SHAPE, sigma=sigma).numpy(), min_distance=1)[0])
+            == 2
+        )
 
 
 def test_density_counts_every_point_even_at_the_border():

@@ -161,6 +161,7 @@ def test_read_image_reads_sixteen_bit_pgm(tmp_path):
     """A 16-bit portable grey map stays 16 bits."""
     image = make_image((20, 30), np.uint16)
     (tmp_path / "a.pgm").write_bytes(b"P5 30 20 65535\n" + image.astype(">u2").tobytes())
+    assert read_image(tmp_path / "a.pgm").dtype == np.uint16
     assert np.array_equal(read_image(tmp_path / "a.pgm"), image)
 
 
@@ -211,13 +212,15 @@ def test_read_image_refuses_many_pages(tmp_path, options):
         image_shape(tmp_path / "a.tif")
 
 
-def test_read_image_passes_over_a_thumbnail(tmp_path):
-    """A reduced copy beside the picture is not a second picture."""
-    image = make_image((20, 30))
+@pytest.mark.parametrize("channels", [3, 4])
+def test_read_image_passes_over_a_thumbnail(tmp_path, channels):
+    """A reduced copy behind the picture, RGB or (by Pillow) CMYK, is not a second picture."""
+    image = make_image((20, 30, channels))
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
-        tiff.write(image)
-        tiff.write(image[::2, ::2], subfiletype=1)
-    assert np.array_equal(read_image(tmp_path / "a.tif"), image)
+        tiff.write(image, photometric="rgb" if channels == 3 else "separated", metadata=None)
+        tiff.write(image[::2, ::2, 0], subfiletype=1, metadata=None)
+    assert read_image(tmp_path / "a.tif").shape == (20, 30, 3)
+    assert image_shape(tmp_path / "a.tif") == (20, 30)
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
@@ -299,19 +302,19 @@ def test_read_image_refuses_more_pixels_than_the_limit(tmp_path, monkeypatch):
             image_shape(tmp_path / name)
 
 
-def test_image_shape_does_not_meet_pillows_own_limit(tmp_path):
-    """A picture of 361 million pixels is legal: no warning, no bomb error; 900 million are not."""
+def test_image_shape_does_not_meet_pillows_own_limit(tmp_path, monkeypatch):
+    """361 million pixels are legal, 900 million are not, whatever Pillow's limit, which stays."""
     for side in (19_000, 30_000):
         header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
         pixels = png_chunk(b"IDAT", b"")
         (tmp_path / f"{side}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels)
-    before = Image.MAX_IMAGE_PIXELS
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert image_shape(tmp_path / "19000.png") == (19_000, 19_000)
     with pytest.raises(InputError, match="at most 400,000,000 pixels"):
         read_image(tmp_path / "30000.png")
-    assert before == Image.MAX_IMAGE_PIXELS
+    assert Image.MAX_IMAGE_PIXELS == 1000
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".gif", ".webp"])
@@ -323,6 +326,16 @@ def test_read_image_names_a_file_cut_short(tmp_path, suffix, part):
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
     with pytest.raises(InputError, match=rf"a\{suffix} cannot be read.*Copy or export it again"):
         read_image(path)
+
+
+def test_read_image_notices_channels_cut_off(tmp_path):
+    """Channels in pages of their own: the missing end of the last one is not made up."""
+    image = make_image((5, 64, 50), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", image, metadata={"axes": "CYX"})
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[: int(0.99 * len(data))])
+    with pytest.raises(InputError, match=r"a\.tif cannot be read.*cut short"):
+        read_image(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(

@@ -315,7 +315,8 @@ def test_precision_recall_curve_of_nothing_is_empty():
 
 
 def test_average_precision_uses_the_best_precision_beyond():
-    """Precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1: the area is 1/2 + 2/3 x 1/2."""
+    """A ghost, then two hits: precision 0, 1/2, 2/3; both recall steps of 1/2 have 2/3 beyond."""
+    assert average_precision([0, 1 / 2, 2 / 3], [0, 1 / 2, 1]) == pytest.approx(2 / 3)
     assert average_precision([1, 1 / 2, 2 / 3], [1 / 2, 1 / 2, 1]) == pytest.approx(5 / 6)
     assert average_precision([1, 1], [0.5, 1]) == 1
     assert average_precision([], []) == 0

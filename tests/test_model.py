@@ -18,7 +18,9 @@ from pointlib.model import (
     scale_image,
 )
 
-INFO = ModelInfo(classes=("a", "b"), n_channels=2, thresholds={"a": 0.4}, low=(0.0, 10.0), high=(1.0, 20.0))
+INFO = ModelInfo(
+    classes=("a", "b"), n_channels=2, thresholds={"a": 0.4}, low=(0.0, 10.0), high=(1.0, 20.0)
+)
 CUSTOM = """
 import torch
 
@@ -86,7 +88,9 @@ def test_unreachable_weights_are_a_sentence(monkeypatch):
         raise OSError("no route")
 
     monkeypatch.setattr("segmentation_models_pytorch.create_model", refuse)
-    with pytest.raises(InputError, match=r"encoder_weights to null .* or to the path of a .safetensors"):
+    with pytest.raises(
+        InputError, match=r"encoder_weights to null .* or to the path of a .safetensors"
+    ):
         build_model(INFO, encoder_weights="imagenet")
 
 

@@ -69,7 +69,10 @@ def test_predict_points_uses_the_models_settings_unless_told(model):
     assert len(predict.predict_points(model, image)[0]) == 0
     assert len(predict.predict_points(model, image, threshold=0.3)[0]) == 1
     doubled = picture([[20.5, 20.0]])
-    assert len(predict.predict_points(model, doubled, min_distance=0, threshold_fn=basic_threshold)[0]) == 2
+    assert (
+        len(predict.predict_points(model, doubled, min_distance=0, threshold_fn=basic_threshold)[0])
+        == 2
+    )
 
 
 def test_predict_heatmap_in_tiles_equals_the_whole(model, monkeypatch):
@@ -103,14 +106,21 @@ def test_predict_folder_writes_points_and_counts(model, folder, tmp_path):
     assert sorted(float(p["x"]) for p in points) == pytest.approx([10.3, 40.0], abs=0.06)
     counts = {row["image"]: row for row in rows(tmp_path / "out" / "counts.csv")}
     assert (counts["a.png"]["width"], counts["a.png"]["height"]) == ("70", "45")
-    assert [counts[n]["status"] for n in ("a.png", "broken.png", "deep/b.png")] == ["ok", "unreadable", "ok"]
+    assert [counts[n]["status"] for n in ("a.png", "broken.png", "deep/b.png")] == [
+        "ok",
+        "unreadable",
+        "ok",
+    ]
     assert (counts["deep/b.png"]["point"], counts["broken.png"]["point"]) == ("0", "")
 
 
 def test_predict_folder_writes_texts_and_overlays_apart(model, folder, tmp_path):
     """Texts and pictures go into the output, never beside the inputs."""
     before = sorted(folder.rglob("*"))
-    options = {"text": True, "overlay": lambda image, points, labels: np.zeros((45, 70, 3), np.uint8)}
+    options = {
+        "text": True,
+        "overlay": lambda image, points, labels: np.zeros((45, 70, 3), np.uint8),
+    }
     predict.predict_folder(model, folder, tmp_path / "out", options=options)
     points, _ = read_points(tmp_path / "out" / "text" / "a.txt", (45, 70))
     assert len(points) == 2
@@ -139,7 +149,10 @@ def test_predict_folder_leaves_its_own_output_out(model, folder):
 def test_find_images_takes_one_a_list_and_a_folder(folder, tmp_path):
     """One image, a list of images and a folder with subfolders, in a fixed order."""
     assert [n for _, n in predict.find_images(folder / "a.png")] == ["a.png"]
-    assert [n for _, n in predict.find_images([folder / "broken.png", folder / "a.png"])] == ["broken.png", "a.png"]
+    assert [n for _, n in predict.find_images([folder / "broken.png", folder / "a.png"])] == [
+        "broken.png",
+        "a.png",
+    ]
     assert [n for _, n in predict.find_images(folder)] == ["a.png", "broken.png", "deep/b.png"]
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no image"):

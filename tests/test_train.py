@@ -56,7 +56,8 @@ def test_fit_learns_blobs(parts):
 def test_fit_is_the_same_for_the_same_seed(parts):
     """The same seed gives the same weights, another seed others."""
     models = [
-        fit(*parts, config=TrainConfig(**TINY | {"seed": s, "num_epochs": 1}), log=quiet) for s in (1, 1, 2)
+        fit(*parts, config=TrainConfig(**TINY | {"seed": s, "num_epochs": 1}), log=quiet)
+        for s in (1, 1, 2)
     ]
     first, again, other = (weights_of(model) for model in models)
     assert torch.equal(first, again)
@@ -156,7 +157,9 @@ def test_fit_says_when_the_loss_is_not_a_number(parts):
     sys.modules["pointlib_test_loss"] = type(sys)("pointlib_test_loss")
     sys.modules["pointlib_test_loss"].bad = lambda logits, target: logits.sum() * torch.nan
     config.loss = "pointlib_test_loss:bad"
-    with pytest.raises(InputError, match="the loss became nan in epoch 1. Lower train.learning_rate"):
+    with pytest.raises(
+        InputError, match="the loss became nan in epoch 1. Lower train.learning_rate"
+    ):
         fit(*parts, config=config, log=quiet)
 
 
@@ -186,14 +189,21 @@ def test_train_folder_says_how_it_splits(make_folder, tmp_path):
     )
     train_folder(config, log=lines.append)
     text = "\n".join(lines)
-    for words in ("only 3 labelled images", "hint: with few images", "sigma 2 px", "epoch   1  loss"):
+    for words in (
+        "only 3 labelled images",
+        "hint: with few images",
+        "sigma 2 px",
+        "epoch   1  loss",
+    ):
         assert words in text
 
 
 def test_describe_data_learns_the_range_of_16_bit_images():
     """Deep images are scaled by the range they use, not by what their type could hold."""
     rng = np.random.default_rng(0)
-    items = [(rng.integers(300, 900, (160, 200)).astype(np.uint16), np.zeros((0, 2)), np.zeros(0, str))] * 2
+    items = [
+        (rng.integers(300, 900, (160, 200)).astype(np.uint16), np.zeros((0, 2)), np.zeros(0, str))
+    ] * 2
     info = describe_data(MemoryDataset(items), TrainConfig(gaussian_sigma=2))
     assert 290 <= info.low[0] <= 310
     assert 890 <= info.high[0] <= 910

@@ -1,0 +1,111 @@
+"""The command line: from a folder to points and a report, and sentences where something is wrong."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pointlib import __version__
+from pointlib.cli import main
+
+NINE = {
+    "train": {
+        "dataset_path": "dots",
+        "num_epochs": 1,
+        "learning_rate": 0.01,
+        "batch_size": 4,
+        "val_split": 0.25,
+        "num_channels": 1,
+        "gaussian_sigma": 2.0,
+    },
+    "infer": {"image_path": "dots"},
+    "annotate": {"dataset_path": "dots"},
+}
+
+
+@pytest.fixture
+def config(make_folder, tmp_path):
+    """Return a config.json of the nine keys beside a folder of blobs."""
+    make_folder(6)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(NINE))
+    return path
+
+
+def test_nine_keys_train_predict_and_evaluate(config, tmp_path, capsys):
+    """The origin's nine keys alone go from a folder to a model, points, counts and a report."""
+    assert main(["train", str(config), "--set", "train.crop_size=32"]) == 0
+    assert main(["predict", str(config), "--text", "--overlays"]) == 0
+    out = tmp_path / "predictions"
+    with open(out / "counts.csv", newline="") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["ok"] * 6
+    assert (
+        len(list((out / "text").glob("*.txt"))) == len(list((out / "overlays").glob("*.png"))) == 6
+    )
+    arguments = [
+        str(tmp_path / "model"),
+        str(tmp_path / "dots"),
+        "--output",
+        str(tmp_path / "eval"),
+    ]
+    assert main(["evaluate", *arguments]) == 0
+    assert "precision" in capsys.readouterr().out
+    assert (tmp_path / "eval" / "report.html").exists()
+    both = [str(out / "text"), str(tmp_path / "dots"), "--radius", "4"]
+    assert main(["evaluate", *both, "--output", str(tmp_path / "eval2")]) == 0
+
+
+@pytest.mark.parametrize("module", ["pointlib", "pointlib.train", "pointlib.predict"])
+def test_modules_run_with_m(module):
+    """Python -m works for the package and for the two commands, and prints help."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["train", "no.json"], "config file no.json does not exist"),
+    (["train", "--set", "train.num_epoch=3"], "unknown key 'train.num_epoch'. Did you mean 'num_epochs'"),
+    (["train"], "train.dataset_path is not set"),
+    (["predict"], "infer.image_path is not set"),
+    (["predict", "--set", "infer.image_path=x.png"], "model folder .*model does not exist"),
+    (["evaluate", "found", "true"], "give --radius"),
+    (["tran"], "No such command 'tran'"),
+    (["train", "--fast"], "No such option"),
+])  # fmt: skip
+def test_what_is_wrong_is_a_sentence(arguments, words, tmp_path, monkeypatch, capsys):
+    """What the user got wrong is exit status 2 and a sentence on stderr, no traceback."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert re.search(words, error)
+    assert "Traceback" not in error
+
+
+def test_version_is_printed(capsys):
+    """`pointlib version` prints the package's version."""
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_ctrl_c_is_quiet(monkeypatch, capsys, config):
+    """Stopping by hand says so, without a traceback."""
+
+    def stop(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pointlib.train.train_folder", stop)
+    assert main(["train", str(config)]) == 130
+    assert capsys.readouterr().err == "pointlib: stopped\n"
+
+
+def test_help_comes_without_torch():
+    """The command line answers without importing torch."""
+    code = "import sys, pointlib.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ).returncode == 0
