@@ -9,6 +9,7 @@ with themselves by up to a pixel; changes of light come from torchvision.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -141,17 +142,20 @@ def random_light(image, seed, *, strength=STRENGTH):
     seed : int
         Same seed, same change.
     """
-    light = strength["light"]
     colourful = len(image) == 3
-    colour = {"saturation": light} if colourful else {}  # hue costs more than a step gains
-    steps = [
-        v2.ColorJitter(brightness=light, contrast=light, **colour),
-        v2.RandomApply([v2.GaussianBlur(3, sigma=(0.1, 1.0))], p=0.2),
-        v2.RandomApply([v2.GaussianNoise(sigma=strength["noise"])], p=0.3),
-    ]
     batch = image if colourful else image[:, None]  # as so many grey images
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for step in steps:
+        for step in _light_steps(strength["light"], strength["noise"], colourful):
             batch = step(batch)
     return batch.reshape(image.shape)
+
+
+@cache
+def _light_steps(light, noise, colourful):
+    """Return torchvision's steps; hue is left out: it costs more time than it gains."""
+    return [
+        v2.ColorJitter(light, light, light if colourful else 0),
+        v2.RandomApply([v2.GaussianBlur(3, sigma=(0.1, 1.0))], p=0.2),
+        v2.RandomApply([v2.GaussianNoise(sigma=noise)], p=0.3),
+    ]

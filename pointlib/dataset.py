@@ -156,6 +156,14 @@ class TrainingCrops(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         """Return image (C_in, S, S) in [0, 1], target (C, S, S) and valid (1, S, S) bool."""
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # on small tensors threads only wait for each other
+        try:
+            return self._crop(index)
+        finally:
+            torch.set_num_threads(n_threads)
+
+    def _crop(self, index):
         seed = (self.options["seed"], self.epoch, index)
         rng = np.random.default_rng(seed)
         image, points, labels = self.dataset[self._order()[index]]

@@ -126,9 +126,8 @@ def write_points(path, points, shape, *, labels=None):
     """
     points = check_points(points, shape=shape)
     labels = _check_labels([""] * len(points) if labels is None else labels, len(points))
-    digits = max(8, 6 + int(np.ceil(np.log10(max(shape) / 2))))
     lines = [
-        f"{x:.{digits}f},{y:.{digits}f}{',' if label else ''}{label}\n"
+        f"{x:.8f},{y:.8f}{',' if label else ''}{label}\n"
         for (x, y), label in zip(to_relative(points, shape), labels, strict=True)
     ]
     write_atomic(path, "".join(lines))

@@ -106,7 +106,7 @@ def draw_field(shape=(240, 320), *, spacing=48, n_weeds=14, difficulty=0.5, seed
     for centre in _scatter(rng, shape, int(difficulty * image.size / 5000), distance=3):
         _lay(image, *_sample(_plant(rng, "straw", sun, 0), centre, 12))
     rows = _rows(rng, shape, spacing, tilt)
-    places = rows + _scatter(rng, shape, n_weeds, distance=15 - 8 * difficulty, keep=rows)
+    places = rows + _scatter(rng, shape, n_weeds, distance=14 - 9 * difficulty, keep=rows)
     kinds = ["seedling"] * len(rows) + list(rng.choice(["round", "grass"], n_weeds))
     plants = [_plant(rng, kind, sun, difficulty) for kind in kinds]
     stamps = [_sample(plant, centre, 15) for plant, centre in zip(plants, places, strict=True)]
@@ -272,9 +272,9 @@ def _rows(rng, shape, spacing, tilt):
 def _plant(rng, kind, sun, difficulty):
     """Return the layer of one random plant; the harder, the more a weed has the crop's green."""
     colour, pairs = PLANTS[kind]
-    colour = (colour + 0.8 * difficulty * (GREEN - colour)) * rng.uniform(0.85, 1.1)
+    colour = (colour + 0.9 * difficulty * (GREEN - colour)) * rng.uniform(0.8, 1.1)
     turns = rng.uniform(0, np.pi) + rng.normal(0, 0.2, len(pairs))
-    sizes = rng.uniform(0.85, 1.15, len(pairs))
+    sizes = rng.uniform(0.6, 1) * rng.uniform(0.9, 1.15, len(pairs))
     leaves = [
         (angle + turn, size * length, size * width, *rest)
         for angle, size, (turn, length, width, *rest) in zip(turns, sizes, pairs, strict=True)
@@ -416,7 +416,7 @@ def _room(rng, shape):
 PARTS = ("train", "val", "test", "unlabelled")
 SETS = {  # function, (H, W), option that varies, from, up to, difficulty; images of each part
     "cells": (draw_cells, (192, 256), "n", 25, 45, (0.4, 0.95), (24, 8, 8, 2)),
-    "field": (draw_field, (240, 320), "n_weeds", 6, 22, (0.05, 0.35), (18, 6, 6, 0)),
+    "field": (draw_field, (240, 320), "n_weeds", 6, 26, (0.2, 0.65), (18, 6, 6, 0)),
     "cats": (draw_cats, (240, 320), "n", 1, 4, (0.05, 0.35), (18, 6, 6, 0)),
 }
 ABOUT = {
@@ -475,4 +475,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:] or ["data"])

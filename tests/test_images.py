@@ -334,7 +334,7 @@ def test_read_image_notices_channels_cut_off(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", image, metadata={"axes": "CYX"})
     data = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(data[: int(0.99 * len(data))])
-    with pytest.raises(InputError, match=r"a\.tif cannot be read.*cut short"):
+    with pytest.raises(InputError, match=r"a\.tif cannot be read"):
         read_image(tmp_path / "a.tif")
 
 

@@ -213,12 +213,12 @@ def test_label_state_tells_not_yet_from_nothing_there(tmp_path, content, state):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("labels", [None, "ab"])
 def test_read_points_returns_what_was_written(tmp_path, shape, labels):
-    """Points come back within 1e-6 pixels, in order, with their labels, at every size."""
+    """Points come back to the eighth decimal of the size, in order, with their labels."""
     points = random_points(shape)
     labels = None if labels is None else np.resize(["WBC", "weiße Zelle"], len(points))
     write_points(tmp_path / "a.txt", points, shape, labels=labels)
     found, names = read_points(tmp_path / "a.txt", shape)
-    assert np.abs(found - points).max() <= 1.001e-6
+    assert np.abs(found - points).max() <= 0.51e-8 * max(shape)
     assert names.tolist() == (list(labels) if labels is not None else [""] * len(points))
     assert check_points(found, shape=shape).shape == found.shape
 
@@ -338,7 +338,7 @@ def test_read_points_refuses_what_is_no_text(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "classes"),
     [
-        ([["b", "a"], [], ["b"]], ("a", "b")),
+        ([list("hgfe"), [], list("dcbah")], tuple("abcdefgh")),
         ([["", ""], [""]], ("point",)),
         ([[], []], ("point",)),
         ([], ("point",)),
