@@ -121,8 +121,7 @@ def write_points(path, points, shape, *, labels=None):
     """Write a text file of points, whole or not at all; no points make an empty file.
 
     `points` (N, 2) in pixels, `shape` (H, W), `labels` N strings: all named or all "".
-    Eight decimals, and one more for each factor of ten above 200 pixels (ten at 20,000): what is
-    read back lies within 1e-6 pixels of what was written.
+    Eight decimals: what is read back lies within 1e-8 of the image's size of what was written.
     """
     points = check_points(points, shape=shape)
     labels = _check_labels([""] * len(points) if labels is None else labels, len(points))

@@ -38,7 +38,246 @@ class Mutant(NamedTuple):
     targets: tuple  # what pytest is given: "tests/test_x.py::test_y" or "notebooks/02_x.ipynb"
 
 
-MUTANTS = []
+def unit(*names):
+    """Return the paths of test files by what they test."""
+    return tuple(f"tests/test_{name}.py" for name in names)
+
+
+PAINT, TRAIN = "notebooks/02_heatmaps.ipynb", "notebooks/04_train.ipynb"
+MUTANTS = [
+    Mutant(
+        "sigma's factor",
+        "heatmaps.py",
+        "torch.exp(-0.5 * (distance / sigma) ** 2)",
+        "torch.exp(-1.0 * (distance / sigma) ** 2)",
+        (*unit("heatmaps"), PAINT),
+    ),
+    Mutant(
+        "centres rounded to whole pixels",
+        "heatmaps.py",
+        "distance = (base - points)[:, :, None] + offsets",
+        "distance = (base - base)[:, :, None] + offsets",
+        (*unit("heatmaps"), PAINT),
+    ),
+    Mutant(
+        "hills added, not the higher one",
+        "heatmaps.py",
+        'return _draw(points, shape, sigma, "amax")',
+        'return _draw(points, shape, sigma, "sum")',
+        (*unit("heatmaps"), PAINT),
+    ),
+    Mutant(
+        "the sum not clipped",
+        "heatmaps.py",
+        ".clamp_(max=1.0)",
+        "",
+        (*unit("heatmaps"), PAINT),
+    ),
+    Mutant(
+        "x and y swapped in drawing",
+        "heatmaps.py",
+        "rows = base[:, 1, None] - radius",
+        "rows = base[:, 0, None] - radius",
+        (*unit("heatmaps"), PAINT),
+    ),
+    Mutant("hills cut at 1.5 sigma", "heatmaps.py", "REACH = 4.0", "REACH = 1.5", unit("heatmaps")),
+    Mutant(
+        "density lost at the border",
+        "heatmaps.py",
+        "return profile / profile.sum(dim=1, keepdim=True)",
+        "return profile / profile.sum(dim=1, keepdim=True).max()",
+        unit("heatmaps"),
+    ),
+    Mutant(
+        "sigma a third of the spacing",
+        "heatmaps.py",
+        "share=0.2",
+        "share=0.3",
+        (*unit("heatmaps"), PAINT),
+    ),
+    Mutant(
+        "tie rule: x before y",
+        "thresholds.py",
+        "np.lexsort([points[:, 0], points[:, 1], -scores])",
+        "np.lexsort([points[:, 1], points[:, 0], -scores])",
+        unit("thresholds"),
+    ),
+    Mutant(
+        "a plateau gives all its pixels",
+        "thresholds.py",
+        "keep[first] = True",
+        "keep[:] = True",
+        (*unit("thresholds"), PAINT),
+    ),
+    Mutant(
+        "a shoulder counts as a peak",
+        "thresholds.py",
+        "is_peak[piece[~mask]] = False",
+        "is_peak[piece[~mask]] = True",
+        unit("thresholds"),
+    ),
+    Mutant(
+        "parabola without the logarithm",
+        "thresholds.py",
+        "log_heatmap = np.log(np.maximum(heatmap, TINY))",
+        "log_heatmap = heatmap",
+        (*unit("thresholds"), PAINT),
+    ),
+    Mutant(
+        "parabola the wrong way",
+        "thresholds.py",
+        "0.5 * (before - after) / bend",
+        "0.5 * (after - before) / bend",
+        (*unit("thresholds"), PAINT),
+    ),
+    Mutant(
+        "two points at the minimum distance kept",
+        "thresholds.py",
+        "keep = (self.scores >= threshold) & (self.isolation > min_distance)",
+        "keep = (self.scores >= threshold) & (self.isolation >= min_distance)",
+        unit("thresholds"),
+    ),
+    Mutant(
+        "a peak of 5 x 5 pixels",
+        "thresholds.py",
+        "ndimage.maximum_filter(heatmap, size=3",
+        "ndimage.maximum_filter(heatmap, size=5",
+        (*unit("thresholds"), PAINT),
+    ),
+    Mutant(
+        "points weigh no more than background",
+        "losses.py",
+        "def weighted_bce(logits, target, *, weight=10.0)",
+        "def weighted_bce(logits, target, *, weight=0.0)",
+        (*unit("losses"), TRAIN),
+    ),
+    Mutant(
+        "background weighs nothing",
+        "losses.py",
+        "return 1 + weight * (target >= FLOOR)",
+        "return weight * (target >= FLOOR)",
+        (*unit("losses"), TRAIN),
+    ),
+    Mutant(
+        "the target's entropy left in the loss",
+        "losses.py",
+        "(each - entropy)",
+        "(each - 0 * entropy)",
+        (*unit("losses"), TRAIN),
+    ),
+    Mutant(
+        "absolute for squared error",
+        "losses.py",
+        "return (torch.sigmoid(logits) - target).square().mean()",
+        "return (torch.sigmoid(logits) - target).abs().mean()",
+        (*unit("losses"), TRAIN),
+    ),
+    Mutant(
+        "focal without its nearest pixels",
+        "losses.py",
+        "return (target == highest) & (target >= PEAK)",
+        "return target >= 1",
+        (*unit("losses"), TRAIN),
+    ),
+    Mutant(
+        "a pair at exactly the radius refused",
+        "rules.py",
+        "order = order[distance[order] <= radius]",
+        "order = order[distance[order] < radius]",
+        unit("metrics"),
+    ),
+    Mutant(
+        "F1 that forgives misses",
+        "metrics.py",
+        "_ratio(2 * tp, 2 * tp + fp + fn)",
+        "_ratio(2 * tp, 2 * tp + fp)",
+        (*unit("metrics"), PAINT),
+    ),
+    Mutant(
+        "tied scores read in the middle of their tie",
+        "metrics.py",
+        "last = np.flatnonzero(np.diff(scores, append=-np.inf))",
+        "last = np.arange(len(scores))",
+        unit("metrics"),
+    ),
+    Mutant(
+        "threshold at the edge of its run",
+        "metrics.py",
+        "middle = (high + low) / 2",
+        "middle = high",
+        unit("metrics"),
+    ),
+    Mutant(
+        "no half pixel on reading",
+        "points.py",
+        'return check_points(relative, name="relative") * _width_height(shape) - 0.5',
+        'return check_points(relative, name="relative") * _width_height(shape)',
+        unit("points"),
+    ),
+    Mutant(
+        "no half pixel in boxes",
+        "points.py",
+        '/ 2 - 0.5, name="boxes"',
+        '/ 2, name="boxes"',
+        unit("points"),
+    ),
+    Mutant(
+        "an empty file means not yet labelled",
+        "points.py",
+        '.strip() else "empty"',
+        '.strip() else "unlabelled"',
+        (*unit("points"), PAINT),
+    ),
+    Mutant(
+        "the nearest other point is the point itself",
+        "points.py",
+        "KDTree(points).query(points, k=2)[0][:, 1]",
+        "KDTree(points).query(points, k=2)[0][:, 0]",
+        (*unit("points"), PAINT),
+    ),
+    Mutant(
+        "resize about the corner",
+        "augment.py",
+        "0.5 * sx - 0.5",
+        "0.0 * sx",
+        unit("augment"),
+    ),
+    Mutant(
+        "mirror about the wrong column",
+        "augment.py",
+        "= -1, shape[1 - axis] - 1",
+        "= -1, shape[1 - axis]",
+        unit("augment"),
+    ),
+    Mutant(
+        "image half a pixel off its points",
+        "augment.py",
+        "(2 * x + 1) / width - 1",
+        "(2 * x) / width - 1",
+        unit("augment"),
+    ),
+    Mutant(
+        "an orientation passed over",
+        "images.py",
+        "array.swapaxes(0, 1) if 5 <= turn <= 8",
+        "array.swapaxes(0, 1) if 6 <= turn <= 8",
+        unit("images"),
+    ),
+    Mutant(
+        "padded on the left",
+        "model.py",
+        "extra = (0, -width % self.divisor, 0, -height % self.divisor)",
+        "extra = (-width % self.divisor, 0, -height % self.divisor, 0)",
+        unit("model"),
+    ),
+    Mutant(
+        "a fresh network expects a point everywhere",
+        "model.py",
+        "PRIOR = 0.02",
+        "PRIOR = 0.5",
+        unit("model"),
+    ),
+]
 
 
 def source(mutant, folder=ROOT):
@@ -77,6 +316,7 @@ def passes(target, folder):
             env={**os.environ, **environment},
             capture_output=True,
             timeout=SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return False

@@ -223,7 +223,9 @@ def file_is_clean(lesson):
     again = to_bytes(clean(nbformat.reads(lesson.data.decode(), as_version=4)))
     if again != lesson.data:
         before, after = lesson.data.decode().splitlines(), again.decode().splitlines()
-        place = next((i for i, (a, b) in enumerate(zip(before, after), 1) if a != b), "last")
+        place = next(
+            (i for i, (a, b) in enumerate(zip(before, after, strict=False), 1) if a != b), "last"
+        )
         yield 1, f"the cleaner would change line {place} of the file: run `make notebooks`"
 
 

@@ -189,3 +189,15 @@ def test_crops_take_your_own_dataset():
         [(image, np.array([[9.0, 9.0]]), np.array(["point"]))], ModelInfo(n_channels=5)
     )
     assert crops[0][0].shape == (5, 128, 128)
+
+
+def test_crops_never_multiply_points():
+    """Augmentation by mirrored copies would turn 6 points into more: a crop holds at most 6."""
+    rng = np.random.default_rng(4)
+    points = rng.uniform([8, 8], [52, 40], (6, 2))
+    data = MemoryDataset([(np.zeros((48, 60), np.uint8), points, np.full(6, "point"))])
+    crops = TrainingCrops(data, ModelInfo(n_channels=1, sigma=1.5), size=128)
+    for epoch in range(3):
+        crops.epoch = epoch
+        for i in range(len(crops)):
+            assert len(find_peaks(crops[i][1][0].numpy(), threshold=0.6, min_distance=1)[0]) <= 6

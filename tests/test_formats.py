@@ -358,6 +358,8 @@ def test_convert_of_real_points_is_exact(real, tmp_path, name):
         own = [row for row in rows if row["image"] == path.name]
         with Image.open(path) as image:
             points, labels = read_points(text_path(path), image.size[::-1])
-        assert np.abs(points - [(float(row["x"]), float(row["y"])) for row in own]).max() < 1e-6
+        assert (
+            np.abs(points - [(float(row["x"]), float(row["y"])) for row in own]).max() < 1e-5
+        )  # eight decimals of 700 px
         assert labels.tolist() == [row.get("label", "") for row in own]
     assert (tmp_path / "new" / "val.txt").read_text() == (real / name / "val.txt").read_text()

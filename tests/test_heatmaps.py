@@ -134,3 +134,13 @@ def test_auto_sigma_follows_the_spacing():
     assert auto_sigma([grid]) == 1.5
     assert auto_sigma([grid * 500]) == 6.0
     assert 1.5 < auto_sigma([np.zeros((1, 2)), np.zeros((0, 2))]) < 6.0
+
+
+def test_gaussian_max_takes_the_same_point_twice():
+    """Two points at one place are legal input and make one hill; density counts both."""
+    twice = [[20.2, 9.7], [20.2, 9.7]]
+    assert torch.equal(
+        gaussian_max(twice, SHAPE, sigma=2.0), gaussian_max(twice[:1], SHAPE, sigma=2.0)
+    )
+    assert float(density(twice, SHAPE, sigma=2.0).sum()) == pytest.approx(2, abs=1e-4)
+    assert auto_sigma([np.array(twice)]) == 1.5

@@ -117,7 +117,9 @@ def test_three_lists_of_packages_agree():
     listed = packages([line for line in conda if isinstance(line, str)] + conda[-1]["pip"])
     listed.pop("python")
     assert listed == wanted
-    locked = re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    locked = re.findall(
+        r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
     assert set(wanted) <= {name.lower() for name in locked}
 
 

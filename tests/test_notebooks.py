@@ -9,7 +9,7 @@ import io
 import re
 from pathlib import Path
 
-import matplotlib
+import matplotlib as mpl
 import nbformat
 import numpy as np
 import pytest
@@ -48,12 +48,13 @@ def test_lesson_keeps_the_rule(path, name):
 def test_leeway_names_real_measures_and_says_why():
     """An exception is for a measure that exists, and has a reason."""
     for (_, name), reason in LEEWAY.items():
-        assert name in MEASURES and len(reason.split()) > 3
+        assert name in MEASURES
+        assert len(reason.split()) > 3
 
 
 def test_matplotlibrc_sets_the_resolution_of_the_rules():
     """The notebooks' own settings make pictures of 72 dots an inch."""
-    settings = matplotlib.rc_params_from_file(NOTEBOOKS / "matplotlibrc", fail_on_error=True)
+    settings = mpl.rc_params_from_file(NOTEBOOKS / "matplotlibrc", fail_on_error=True)
     assert settings["figure.dpi"] == 72
 
 
@@ -305,7 +306,8 @@ def test_strip_png_drops_comments_and_keeps_pixels_and_resolution():
     """The name and version of the program that drew it do not reach the repository."""
     before = png(Software="Plotter 3.11.2", Author="me")
     after = strip_png(before)
-    assert b"Plotter" in before and b"Plotter" not in after
+    assert b"Plotter" in before
+    assert b"Plotter" not in after
     with Image.open(io.BytesIO(before)) as a, Image.open(io.BytesIO(after)) as b:
         assert np.array_equal(np.asarray(a), np.asarray(b))
         assert round(b.info["dpi"][0]) == 72
