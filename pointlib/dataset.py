@@ -1,6 +1,6 @@
-"""Datasets: a folder of images and points, whole for validation and as crops for training.
+"""Datasets: a folder of images and points, and how it is split.
 
-About what the network is shown. Not about what it learns from it: train.py does that.
+About which images and points are used. Not about what the network sees of them: crops.py.
 
 A dataset is anything with a length whose items are ``image, points, labels``: image (H, W, C),
 points (N, 2) in pixels, labels (N,) str. Write your own and pass it wherever one is asked for.
@@ -11,18 +11,12 @@ labelled, nothing there, and is kept.
 from functools import lru_cache
 
 import numpy as np
-import torch
 
-from pointlib import augment
 from pointlib.files import InputError, need_file, need_folder, suggest
-from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.images import image_shape, list_images, read_image, to_channels
-from pointlib.model import scale_image, scale_limits
 from pointlib.points import class_names, label_state, read_points, text_path
 
 CACHED_IMAGES = 256  # kept in memory once read
-NEAR_POINT = 0.8  # share of the crops that are placed at a point
-WARPED = 0.5  # share of the crops turned by any angle; the others are mirrored and quarter-turned
 FEW = 5  # fewer labelled images than this are split by crops
 
 
@@ -123,111 +117,6 @@ class MemoryDataset:
 
     def __getitem__(self, index):
         return self.items[index]
-
-
-class TrainingCrops(torch.utils.data.Dataset):
-    """Augmented crops with their target heatmaps; each a function of (seed, epoch, index).
-
-    An epoch holds about as many pixels as the images, and at least 16 crops. Crops prefer points,
-    rare classes as much as common ones, and one in five lies anywhere.
-
-    Parameters
-    ----------
-    dataset : dataset
-    info : ModelInfo
-        Classes, sigma and scaling.
-    size : int
-        Side of the crops, pixels.
-    heatmap_fn : callable
-    options : dict
-        ``seed`` (int) and ``augment`` (bool).
-    """
-
-    def __init__(self, dataset, info, *, size=128, heatmap_fn=gaussian_max, options=None):
-        self.dataset, self.info, self.size, self.heatmap_fn = dataset, info, size, heatmap_fn
-        self.options = {"seed": 0, "augment": True, **(options or {})}
-        self.epoch = 0
-        some = np.linspace(0, len(dataset) - 1, min(len(dataset), 32)).astype(int)
-        per_image = np.mean([np.prod(dataset[i][0].shape[:2]) for i in some]) / size**2
-        self.repeats = max(1, round(max(16 / len(dataset), per_image)))
-
-    def __len__(self):
-        return len(self.dataset) * self.repeats
-
-    def __getitem__(self, index):
-        """Return image (C_in, S, S) in [0, 1], target (C, S, S) and valid (1, S, S) bool."""
-        n_threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # on small tensors threads only wait for each other
-        try:
-            return self._crop(index)
-        finally:
-            torch.set_num_threads(n_threads)
-
-    def _crop(self, index):
-        seed = (self.options["seed"], self.epoch, index)
-        rng = np.random.default_rng(seed)
-        image, points, labels = self.dataset[self._order()[index]]
-        matrix = self._matrix(rng, image.shape[:2], points, labels)
-        piece, corner = _piece(image, matrix, self.size)
-        piece = scale_image(piece, self.info, limits=scale_limits(image, self.info))
-        onto_crop = matrix @ augment.shift(*corner)
-        crop, valid = augment.warp_image(piece, onto_crop, (self.size, self.size))
-        if self.options["augment"]:
-            crop = augment.random_light(crop, int(rng.integers(2**31)))
-        target = draw_classes(
-            augment.warp_points(points, matrix),
-            labels,
-            (self.size, self.size),
-            classes=self.info.classes,
-            sigma=self.info.sigma,
-            heatmap_fn=self.heatmap_fn,
-        )
-        return crop, target, valid[None]
-
-    def _order(self):
-        rng = np.random.default_rng((self.options["seed"], self.epoch))
-        return rng.permutation(np.repeat(np.arange(len(self.dataset)), self.repeats))
-
-    def _matrix(self, rng, shape, points, labels):
-        """Return the matrix that brings a random place of the image into the crop."""
-        middle = (self.size - 1) / 2
-        centre = self._centre(rng, shape, points, labels)
-        matrix = np.eye(3)
-        if self.options["augment"] and rng.random() < WARPED:
-            matrix = augment.random_affine(rng, centre)
-        elif self.options["augment"]:
-            matrix = _quarter_turned(rng, centre)
-        return augment.shift(middle - centre[0], middle - centre[1]) @ matrix
-
-    def _centre(self, rng, shape, points, labels):
-        """Return the crop's centre, at a half pixel, so that a straight crop moves no pixel."""
-        height, width = shape
-        place = rng.uniform([0, 0], [width - 1, height - 1])
-        if len(points) and rng.random() < NEAR_POINT:
-            among = points[labels == rng.choice(np.unique(labels))]
-            place = among[rng.integers(len(among))] + rng.uniform(-0.4, 0.4, 2) * self.size
-        half = (self.size - 1) / 2
-        lowest, highest = half, np.array([width, height]) - 1 - half
-        inside = np.clip(place, lowest, np.maximum(highest, lowest))
-        inside = np.where(highest < lowest, (np.array([width, height]) - 1) / 2, inside)
-        return np.floor(inside - half) + half
-
-
-def _piece(image, matrix, size):
-    """Return the part of the image that a crop sees, and its corner (x, y): scaling is dear."""
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
-    seen = augment.warp_points(corners, np.linalg.inv(matrix))
-    limit = np.array([image.shape[1], image.shape[0]])
-    start = np.clip(np.floor(seen.min(axis=0)) - 2, 0, limit - 1).astype(int)
-    stop = np.clip(np.ceil(seen.max(axis=0)) + 3, start + 1, limit).astype(int)
-    return image[start[1] : stop[1], start[0] : stop[0]], start
-
-
-def _quarter_turned(rng, centre):
-    """Return a random mirror image and quarter turn about a centre, which stays in place."""
-    turn = np.round(augment.affine((0, 0), rotation=90.0 * rng.integers(4)))
-    mirror = np.diag([rng.choice([-1.0, 1.0]), 1.0, 1.0])
-    return augment.shift(*centre) @ mirror @ turn @ augment.shift(-centre[0], -centre[1])
 
 
 def image_folder(folder):

@@ -19,19 +19,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from pointlib.config import TrainConfig, find_function
-from pointlib.dataset import TrainingCrops, dataset_classes, load_splits
+from pointlib.crops import TrainingCrops, learn_range
+from pointlib.dataset import dataset_classes, load_splits
 from pointlib.files import InputError, keep_copy
-from pointlib.heatmaps import HEATMAPS, auto_sigma, draw_classes
+from pointlib.heatmaps import HEATMAPS, auto_sigma
 from pointlib.losses import LOSSES
-from pointlib.metrics import choose_settings, count_errors, precision_recall_f1, tp_curve
-from pointlib.model import (
-    ModelInfo,
-    build_custom,
-    build_model,
-    save_model,
-    scale_limits,
-)
-from pointlib.predict import candidates_of, predict_logits
+from pointlib.model import ModelInfo, build_custom, build_model, save_model
+from pointlib.validate import collapse_alarm, describe_row, validate
 
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 NOTHING = -30.0  # the logit of "surely no point", put where a crop saw no image
@@ -186,35 +180,11 @@ class Run:
             group["lr"] = self.config.learning_rate * rise * fall
 
     def validate(self):
-        """Predict the validation images whole, choose thresholds, count what is right."""
-        start = time.monotonic()
-        images, losses, heights = [], [], []
-        for i in range(len(self.val)):
-            image, points, labels = self.val[i]
-            logits = predict_logits(self.model.module, image)
-            target = draw_classes(
-                points,
-                labels,
-                image.shape[:2],
-                classes=self.info.classes,
-                sigma=self.info.sigma,
-                heatmap_fn=self.heatmap_fn,
-            )
-            losses.append(float(self.loss_fn(logits[None], target[None])))
-            heights.append(
-                (float(torch.sigmoid(logits).max()), float(torch.sigmoid(logits).mean()))
-            )
-            images.append((points, np.asarray(labels), candidates_of(logits, self.info.classes)))
-        self.settings = choose_for_classes(images, self.info)
-        scores = score_choice(images, self.settings, self.info)
-        highest, mean = np.max([h for h, _ in heights]), np.mean([m for _, m in heights])
-        return {
-            "val_loss": np.mean(losses).item(),
-            **scores,
-            "highest": float(highest),
-            "mean_height": float(mean),
-            "val_seconds": time.monotonic() - start,
-        }
+        """Predict the validation images whole; returns what the epoch's row says of them."""
+        row, self.settings = validate(
+            self.model.module, self.val, loss_fn=self.loss_fn, heatmap_fn=self.heatmap_fn
+        )
+        return row
 
     def keep(self, row):
         """Remember the epoch: the model where it is the best one, then the checkpoint."""
@@ -319,26 +289,6 @@ def describe_data(train, config):
     return learn_range([np.atleast_3d(image) for image, _, _ in every], info)
 
 
-def learn_range(images, info):
-    """Fill in which pixel values become 0 and 1, and mean and spread after that."""
-    if images[0].dtype == np.uint8:
-        info.low, info.high = (0.0,), (255.0,)
-    else:  # 16 bit and float use any part of their range
-        pixels = np.concatenate([im[::4, ::4].reshape(-1, info.n_channels) for im in images])
-        info.low, info.high = (
-            tuple(map(float, v)) for v in np.nanpercentile(pixels, [0.1, 99.9], axis=0)
-        )
-    scaled = []
-    for image in images:
-        low, high = (np.array(v) for v in scale_limits(image, info))
-        unit = (image[::4, ::4].reshape(-1, info.n_channels) - low) / np.maximum(high - low, 1e-6)
-        scaled.append(np.clip(unit, 0, 1))
-    scaled = np.concatenate(scaled)
-    info.mean = tuple(map(float, scaled.mean(axis=0)))
-    info.std = tuple(map(float, np.maximum(scaled.std(axis=0), 1e-3)))
-    return info
-
-
 def make_model(info, config):
     """Return the network that the configuration names; naming your own code is trusting it."""
     if config.model:
@@ -365,83 +315,6 @@ def make_fabric(config):
         ) from error
     fabric.launch()
     return fabric
-
-
-def choose_for_classes(images, info):
-    """Return {class: {"threshold", "min_distance"}} that give the best F1, a class at a time.
-
-    `images` holds (points, labels, {class: Candidates}).
-    """
-    distances = sorted({round(info.sigma * factor, 2) for factor in (0.5, 1.0, 1.5, 2.0)})
-    settings = {}
-    for name in info.classes:
-        of_class = [(points[labels == name], found[name]) for points, labels, found in images]
-        chosen = choose_settings(of_class, radius=info.radius, distances=distances)
-        settings[name] = {"threshold": chosen.threshold, "min_distance": chosen.min_distance}
-    return settings
-
-
-def score_choice(images, settings, info):
-    """Return pooled precision, recall and F1 and the count error at the chosen settings."""
-    tp, n_found, n_true = 0, np.zeros(len(images)), np.zeros(len(images))
-    for i, (points, labels, found) in enumerate(images):
-        for name in info.classes:
-            true = points[labels == name]
-            peaks, _ = found[name].select(**settings[name])
-            tp += int(tp_curve(true, peaks, radius=info.radius)[-1]) if len(peaks) else 0
-            n_found[i] += len(peaks)
-            n_true[i] += len(true)
-    precision, recall, f1 = precision_recall_f1(tp, int(n_found.sum()) - tp, int(n_true.sum()) - tp)
-    values = {"f1": f1, "precision": precision, "recall": recall}
-    values = {key: float(np.nan_to_num(value)) for key, value in values.items()}
-    return values | {"mae": float(count_errors(n_true, n_found)["mae"])}
-
-
-def describe_row(row):
-    """Return an epoch as a line."""
-    return (
-        f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  val loss {row['val_loss']:.4f}  "
-        f"F1 {row['f1']:.3f}  precision {row['precision']:.3f}  recall {row['recall']:.3f}  "
-        f"count error {row['mae']:.1f}  {row['seconds'] + row['val_seconds']:.0f} s"
-    )
-
-
-def collapse_alarm(history, *, n_steps=100):
-    """Say in words when a training has gone to zero, saturated or stopped learning.
-
-    Parameters
-    ----------
-    history : list of dict
-        Rows with ``epoch, loss, f1, highest, mean_height`` (height of the validation heatmaps).
-    n_steps : int
-        Steps an epoch: nothing is said before 100 steps.
-
-    Returns
-    -------
-    str
-        Empty where all is well.
-    """
-    if not history or len(history) * n_steps < 100 or len(history) < 3:
-        return ""
-    last = history[-1]
-    if last["highest"] < 0.1:
-        return (
-            f"The heatmap has gone to zero: its highest value is {last['highest']:.2f}. Predicting "
-            "nothing is cheap where points are small and rare. Use train.loss=weighted_bce, a "
-            "larger train.gaussian_sigma or a larger train.learning_rate."
-        )
-    if last["mean_height"] > 0.5:
-        return (
-            f"The heatmap is saturated: its mean is {last['mean_height']:.2f}. Use a smaller "
-            "train.gaussian_sigma or a smaller train.learning_rate, and look at the points."
-        )
-    recent = [row["loss"] for row in history[-6:]]
-    if len(recent) == 6 and last["f1"] < 0.1 and min(recent[1:]) > 0.99 * recent[0]:
-        return (
-            f"It has stopped learning: the loss stays near {last['loss']:.3f} and F1 below 0.1. "
-            "Use another train.learning_rate, and check that the points lie on the objects."
-        )
-    return ""
 
 
 def fingerprint(config, train, val):

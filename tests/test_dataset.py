@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from pointlib.crops import TrainingCrops
 from pointlib.dataset import (
     ImagePointDataset,
     MemoryDataset,
-    TrainingCrops,
     load_splits,
     split_by_crops,
     split_names,

@@ -17,7 +17,8 @@ from pointlib.files import InputError
 from pointlib.losses import mse
 from pointlib.model import load_model, read_info
 from pointlib.predict import predict_points
-from pointlib.train import Run, collapse_alarm, describe_data, fit, train_folder
+from pointlib.train import Run, describe_data, fit, train_folder
+from pointlib.validate import collapse_alarm
 
 TINY = {"num_epochs": 2, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
 
