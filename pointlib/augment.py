@@ -109,6 +109,18 @@ def warp_image(image, matrix, shape, *, fill=0.0):
     return torch.where(valid, result, torch.as_tensor(fill, dtype=image.dtype)), valid
 
 
+def shrink(image, scale):
+    """Return an image (C, H, W) at `scale` times its size, averaged so that nothing flickers.
+
+    The scale is rounded to whole pixels along each axis; `resize` of the two shapes is the matrix
+    of the points.
+    """
+    if scale == 1:
+        return image
+    shape = [max(1, round(n * scale)) for n in image.shape[1:]]
+    return functional.interpolate(image[None], shape, mode="bilinear", antialias=True)[0]
+
+
 def random_affine(rng, centre, *, strength=STRENGTH):
     """Return a random turn, scale, shear and mirror image about `centre`.
 

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from pointlib.files import InputError
+from pointlib.files import InputError, need_folder
+
+STOPPED = 130  # what shells call the end by Ctrl+C
 
 app = typer.Typer(
     help="Find things by their centres: from clicks to a detector.",
@@ -25,7 +27,7 @@ Overrides = Annotated[
     typer.Option("--set", help="section.key=value, as train.num_epochs=5; may be repeated."),
 ]
 Output = Annotated[Path | None, typer.Option(help="Folder for metrics.json and report.html.")]
-Radius = Annotated[float | None, typer.Option(min=0, help="Match radius in pixels.")]
+Radius = Annotated[float | None, typer.Option(min=0.001, help="Match radius in pixels.")]
 
 
 @app.command()
@@ -77,6 +79,8 @@ def predict(
         options=options,
         on_image=_say_image,
     )
+    if summary["n_unreadable"] == summary["n_images"]:
+        raise InputError(f"none of the {summary['n_images']} images could be used; see above.")
     _say("{n_points} points in {n_images} images, {n_unreadable} unreadable".format(**summary))
     _say(f"points: {Path(settings.output) / 'points.csv'}")
 
@@ -94,6 +98,7 @@ def evaluate(
     from pointlib.evaluate import compare_folders, metrics_table
 
     output = output or Path("evaluation")
+    need_folder(model, "folder of a model or of points")
     if (model / "pointlib.json").is_file():
         metrics = _evaluate_model(
             (model, trust_code), (folder, names), radius=radius, output=output
@@ -133,21 +138,20 @@ def version():
 def main(arguments=None):
     """Run the command line; returns the exit status."""
     try:
-        app(args=arguments, standalone_mode=False, prog_name="pointlib")
-    except typer.Exit as stop:
-        return stop.exit_code
+        status = app(args=arguments, standalone_mode=False, prog_name="pointlib") or 0
+    except typer.Abort:
+        status = STOPPED
     except (InputError, OSError) as error:
         print(f"pointlib: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("pointlib: stopped", file=sys.stderr)
-        return 130
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("click", "typer"):
             raise
         error.show()  # a wrong argument: the parser's own sentence
         return error.exit_code
-    return 0
+    if status == STOPPED:
+        print("pointlib: stopped", file=sys.stderr)
+    return status
 
 
 def _evaluate_model(model, images, *, radius, output):
@@ -160,10 +164,24 @@ def _evaluate_model(model, images, *, radius, output):
     folder, names = images
     if names is not None:
         names = read_list(folder / f"{names.removesuffix('.txt')}.txt")
+    else:
+        names = _unseen(ImagePointDataset(folder, classes=model.info.classes).names, model.info)
     dataset = ImagePointDataset(
         folder, names=names, classes=model.info.classes, n_channels=model.info.n_channels
     )
     return evaluate_model(model, dataset, radius=radius, output=output, on_image=_say_counts)
+
+
+def _unseen(names, info):
+    """Return the images that a model was not trained on; all where there are no others."""
+    seen = set(info.training.get("images", {}).get("train", []))
+    unseen = [name for name in names if name not in seen]
+    if not unseen:
+        _say("warning: the model was trained on these images: the numbers are too good")
+        return names
+    if len(unseen) < len(names):
+        _say(f"{len(names) - len(unseen)} images the model was trained on are left out")
+    return unseen
 
 
 def _to_device(model):

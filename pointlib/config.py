@@ -40,6 +40,7 @@ class TrainConfig(Section):
     model: str | None = None  # your own: "file.py:function"
     heatmap: str = "gaussian_max"
     loss: str = "weighted_bce"
+    scale: float = Field(1.0, gt=0, le=1)  # see images smaller: for objects above some 40 px
     normalise: Literal["train", "percentile"] = "train"
     crop_size: int = Field(128, ge=32)
     augment: bool = True
@@ -182,7 +183,7 @@ def _apply(data, override):
 def _explain(error, source):
     """Return one sentence for the first thing that is wrong."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    place = ".".join(str(part) for part in first["loc"][:2])
     if first["type"] == "extra_forbidden":
         model = Config
         for part in first["loc"][:-1]:

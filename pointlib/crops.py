@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from pointlib import augment
+from pointlib.files import InputError
 from pointlib.heatmaps import draw_classes, gaussian_max
-from pointlib.model import scale_image, scale_limits
+from pointlib.model import pixel_depth, scale_image, scale_limits
 
 NEAR_POINT = 0.8  # share of the crops that are placed at a point
 WARPED = 0.5  # share of the crops turned by any angle; the others are mirrored and quarter-turned
@@ -102,6 +103,23 @@ class TrainingCrops(torch.utils.data.Dataset):
         return np.floor(inside - half) + half
 
 
+class Shrunk:
+    """A dataset seen at `scale` times its size: images and points move together."""
+
+    def __init__(self, dataset, scale):
+        self.dataset, self.scale = dataset, scale
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        image, points, labels = self.dataset[index]
+        pixels = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1))
+        small = augment.shrink(pixels, self.scale).numpy().transpose(1, 2, 0)
+        matrix = augment.resize(image.shape[:2], small.shape[:2])
+        return small, augment.warp_points(points, matrix), labels
+
+
 def _piece(image, matrix, size):
     """Return the part of the image that a crop sees, and its corner (x, y): scaling is dear."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
@@ -121,7 +139,11 @@ def _quarter_turned(rng, centre):
 
 def learn_range(images, info):
     """Fill in which pixel values become 0 and 1, and mean and spread after that."""
-    if images[0].dtype == np.uint8:
+    depths = sorted({pixel_depth(image) for image in images})
+    if len(depths) > 1:
+        raise InputError(f"the images mix {' and '.join(depths)} pixels; convert them to one kind.")
+    info.depth = depths[0]
+    if info.depth == "uint8":
         info.low, info.high = (0.0,), (255.0,)
     else:  # 16 bit and float use any part of their range
         pixels = np.concatenate([im[::4, ::4].reshape(-1, info.n_channels) for im in images])
@@ -134,6 +156,6 @@ def learn_range(images, info):
         unit = (image[::4, ::4].reshape(-1, info.n_channels) - low) / np.maximum(high - low, 1e-6)
         scaled.append(np.clip(unit, 0, 1))
     scaled = np.concatenate(scaled)
-    info.mean = tuple(map(float, scaled.mean(axis=0)))
-    info.std = tuple(map(float, np.maximum(scaled.std(axis=0), 1e-3)))
+    info.mean = tuple(map(float, np.nanmean(scaled, axis=0)))
+    info.std = tuple(map(float, np.maximum(np.nanstd(scaled, axis=0), 1e-3)))
     return info

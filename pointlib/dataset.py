@@ -8,15 +8,13 @@ An image without a text file is not yet labelled and is left out; one with an em
 labelled, nothing there, and is kept.
 """
 
-from functools import lru_cache
-
 import numpy as np
 
 from pointlib.files import InputError, need_file, need_folder, suggest
 from pointlib.images import image_shape, list_images, read_image, to_channels
-from pointlib.points import class_names, label_state, read_points, text_path
+from pointlib.points import class_names, label_state, read_points, read_text, text_path
 
-CACHED_IMAGES = 256  # kept in memory once read
+CACHE_BYTES = 2**30  # of images kept in memory once read
 FEW = 5  # fewer labelled images than this are split by crops
 
 
@@ -54,7 +52,7 @@ class ImagePointDataset:
         self._records = [read_points(text_path(p), image_shape(p)) for p in self.paths]
         self.classes = self._checked_classes(classes)
         self.n_channels = n_channels or n_colours(read_image(self.paths[0]))
-        self._read = lru_cache(CACHED_IMAGES)(self._read_image)
+        self._cache = {}
 
     def __len__(self):
         return len(self.names)
@@ -62,7 +60,12 @@ class ImagePointDataset:
     def __getitem__(self, index):
         """Return image (H, W, C), points (N, 2), labels (N,)."""
         points, labels = self.points(index)
-        return self._read(index), points, labels
+        if index not in self._cache:
+            image = self._read_image(index)
+            if sum(i.nbytes for i in self._cache.values()) + image.nbytes > CACHE_BYTES:
+                return image, points, labels
+            self._cache[index] = image
+        return self._cache[index], points, labels
 
     def __repr__(self):
         n_points = sum(len(points) for points, _ in self._records)
@@ -89,6 +92,8 @@ class ImagePointDataset:
         if classes is None:
             return found
         classes = tuple(classes)
+        if not any(len(points) for points, _ in self._records):
+            return classes
         if found == ("point",) and len(classes) == 1:
             return classes  # the files name no class: they are all of this one
         if unknown := [name for name in found if name not in classes]:
@@ -109,6 +114,10 @@ class MemoryDataset:
         ]
         self.names = list(names) if names else [f"image {i}" for i in range(len(self.items))]
         self.classes = tuple(classes or dataset_classes(self.items))
+        self.items = [
+            (image, points, np.where(np.asarray(labels) == "", self.classes[0], labels))
+            for image, points, labels in self.items
+        ]
         self.n_channels = self.items[0][0].shape[2]
         self.n_unlabelled = 0
 
@@ -140,8 +149,10 @@ def dataset_classes(dataset):
 
 def read_list(path):
     """Return the file names of a list such as train.txt, one a line."""
-    lines = need_file(path, "list").read_text(encoding="utf-8-sig").splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in read_text(need_file(path, "list")).splitlines()]
+    if not any(names):
+        raise InputError(f"{path} is empty; expected one file name a line, or no such file.")
+    return [name for name in names if name]
 
 
 def split_names(names, *, fraction=0.2, groups=None, seed=0):
@@ -202,7 +213,8 @@ def split_by_crops(dataset, *, fraction=0.2):
 def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None):
     """Load the training and validation part of a dataset folder.
 
-    Its `train.txt` and `val.txt` decide where they stand; else images are split at random, and
+    Its `train.txt` and `val.txt` decide where they stand (one alone leaves the rest to the other
+    part), and what `test.txt` names is used for neither; else images are split at random, and
     fewer than five labelled images are split by crops.
 
     Returns
@@ -212,35 +224,37 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
         One sentence that says how they were split.
     """
     folder = need_folder(folder, "dataset folder")
-    options = {"classes": classes, "n_channels": n_channels}
-    if (folder / "train.txt").is_file() and (folder / "val.txt").is_file():
-        train, val = (read_list(folder / f"{part}.txt") for part in ("train", "val"))
-        if both := sorted(set(train) & set(val)):
-            raise InputError(f"{both[0]} stands in both train.txt and val.txt of {folder}.")
-        how = f"{len(train)} images train and {len(val)} validate, as train.txt and val.txt say"
-    else:
-        everything = ImagePointDataset(folder, **options)
-        if len(everything) < FEW:
-            how = (
-                f"only {len(everything)} labelled images: each is cut in two to train and validate"
-            )
-            return *split_by_crops(everything, fraction=val_split), how
-        train, val = split_names(
-            _not_in_test(everything.names, folder), fraction=val_split, seed=seed
-        )
-        how = f"{len(train)} images train and {len(val)} validate, split at random (seed {seed})"
-    whole = ImagePointDataset(folder, names=[*train, *val], **options)
+    lists = _read_lists(folder)
+    whole = ImagePointDataset(folder, classes=classes, n_channels=n_channels)
     options = {"classes": whole.classes, "n_channels": whole.n_channels}
-    if whole.n_unlabelled:
-        how += f"; {whole.n_unlabelled} images without a text file are left out"
+    rest = [name for name in whole.names if name not in lists.get("test", ())]
+    left_out = f"; {whole.n_unlabelled} images without a text file are left out"
+    left_out = left_out if whole.n_unlabelled else ""
+    if "train" in lists or "val" in lists:
+        train = lists.get("train") or [name for name in rest if name not in lists["val"]]
+        val = lists.get("val") or [name for name in rest if name not in lists["train"]]
+        found = " and ".join(f"{part}.txt" for part in ("train", "val") if part in lists)
+        say = "say" if "and" in found else "says"
+        how = f"{len(train)} images train and {len(val)} validate, as {found} {say}"
+    elif len(rest) < FEW:
+        few = ImagePointDataset(folder, names=rest, **options)
+        how = f"only {len(few)} labelled images: each is cut in two to train and validate"
+        return *split_by_crops(few, fraction=val_split), how + left_out
+    else:
+        train, val = split_names(rest, fraction=val_split, seed=seed)
+        how = f"{len(train)} images train and {len(val)} validate, split at random (seed {seed})"
     sets = (ImagePointDataset(folder, names=part, **options) for part in (train, val))
-    return *sets, how
+    return *sets, how + left_out
 
 
-def _not_in_test(names, folder):
-    """Return the names that no test.txt keeps for the end."""
-    kept = set(read_list(folder / "test.txt")) if (folder / "test.txt").is_file() else set()
-    return [name for name in names if name not in kept]
+def _read_lists(folder):
+    """Return {part: names} of the lists in a folder; no image may stand in two of them."""
+    paths = {part: folder / f"{part}.txt" for part in ("train", "val", "test")}
+    lists = {part: read_list(path) for part, path in paths.items() if path.is_file()}
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        if both := sorted(set(lists.get(one, ())) & set(lists.get(other, ()))):
+            raise InputError(f"{both[0]} stands in both {one}.txt and {other}.txt of {folder}.")
+    return lists
 
 
 def _check_names(names, paths, labelled, folder):

@@ -50,7 +50,7 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
         precision-recall curve over all peaks above 0.05.
     """
     info = model.info
-    radius = radius or info.radius
+    radius = info.radius if radius is None else radius
     if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
         raise InputError(
             f"the images have points of class {unknown[0]!r}; the model knows {list(info.classes)}."
@@ -115,6 +115,7 @@ def compare_folders(true_folder, found_folder, *, radius, output=None):
     for side, folder in zip(sides, (paths[0].parent, found_folder), strict=True):
         for path in both:
             side.append(read_points(folder / text_path(path).name, image_shape(path)))
+    sides = _same_name(*sides)
     classes = {name for side in sides for name in class_names([labels for _, labels in side])}
     results = []
     for path, *pair in zip(both, *sides, strict=True):
@@ -127,6 +128,15 @@ def compare_folders(true_folder, found_folder, *, radius, output=None):
         place = {path.name: path for path in both}
         write_output(output, results, metrics, images=lambda name: read_image(place[name]))
     return metrics
+
+
+def _same_name(*sides):
+    """Where one side names a single class and the other none, take both as of that class."""
+    named = [sorted({name for _, labels in side for name in labels.tolist()}) for side in sides]
+    used = sorted({name for names in named for name in names if name})
+    if len(used) == 1 and ([""] in named):
+        return [[(p, np.full(len(p), used[0])) for p, _ in side] for side in sides]
+    return sides
 
 
 def write_output(output, results, metrics, *, images, heatmaps=None):
@@ -167,7 +177,8 @@ def _add_curves(metrics, everything, info):
     for name in info.classes:
         of_class = [_only(result, name) for result in everything]
         _, *rates = precision_recall_curve(of_class, radius=radius)
-        metrics["classes"][name]["average_precision"] = average_precision(*rates)
+        if any(len(result.true) for result in of_class):
+            metrics["classes"][name]["average_precision"] = average_precision(*rates)
     some = np.unique(np.linspace(0, len(thresholds) - 1, CURVE_POINTS).astype(int))
     some = some[: len(thresholds)]
     keys = ("thresholds", "precision", "recall")

@@ -72,12 +72,14 @@ def keep_copy(path):
         Where it is now; None where nothing stood there.
     """
     path = Path(path)
-    if not path.exists():
-        return None
+    return path.rename(copy_name(path)) if path.exists() else None
+
+
+def copy_name(path):
+    """Return the first free name for a copy of `path`: `NAME.bak`, `NAME.bak2`, ..."""
     number = 1
     while (copy := path.with_name(f"{path.name}.bak{number if number > 1 else ''}")).exists():
         number += 1
-    path.rename(copy)
     return copy
 
 

@@ -16,6 +16,7 @@ from pointlib.files import InputError
 from pointlib.points import check_points, nearest_distances
 
 REACH = 4.0  # sigmas; beyond it a Gaussian counts as zero
+WIDEST = 6.0  # px: the largest sigma chosen by itself; a network sees only so far
 CHUNK = 4_000_000  # window pixels handled at once: bounds memory at 100,000 points
 
 
@@ -94,7 +95,7 @@ def draw_classes(points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_m
     return torch.stack([torch.as_tensor(m, dtype=torch.float32) for m in maps])
 
 
-def auto_sigma(points_of_images, *, share=0.2, lowest=1.5, highest=6.0):
+def auto_sigma(points_of_images, *, share=0.2, lowest=1.5, highest=WIDEST):
     """Choose sigma from how near points stand to each other.
 
     A fifth of the median distance to the nearest neighbour, within [1.5, 6] px: wide enough to

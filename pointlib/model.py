@@ -37,10 +37,12 @@ class ModelInfo:
     n_channels: int = 3
     sigma: float = 3.0  # px
     radius: float = 6.0  # px, match radius
+    scale: float = 1.0  # images are seen at this share of their size; sigma and radius are not
     low: tuple = (0.0,)  # pixel value that becomes 0, one a channel
     high: tuple = (255.0,)  # pixel value that becomes 1
     mean: tuple = (0.5,)  # of the scaled images, one a channel
     std: tuple = (0.25,)
+    depth: str = ""  # "uint8", "uint16" or "float", as the training images
     normalise: str = "train"  # or "percentile": low and high from each image itself
     thresholds: dict = dataclasses.field(default_factory=dict)  # class: score
     min_distances: dict = dataclasses.field(default_factory=dict)  # class: px
@@ -164,8 +166,13 @@ def scale_image(image, info, *, limits=None):
         )
     low, high = limits or scale_limits(image, info)
     span = np.maximum(np.subtract(high, low), 1e-6).astype(np.float32)
-    scaled = (image.astype(np.float32) - np.float32(low)) / span
+    scaled = np.nan_to_num((image.astype(np.float32) - np.float32(low)) / span)
     return torch.from_numpy(np.ascontiguousarray(np.clip(scaled, 0, 1).transpose(2, 0, 1)))
+
+
+def pixel_depth(image):
+    """Return what kind of numbers an image holds: "uint8", "uint16", "float"."""
+    return "float" if image.dtype.kind == "f" else image.dtype.name
 
 
 def scale_limits(image, info):

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pointlib.files import InputError, keep_copy, need_file, write_atomic
+from pointlib.augment import shrink
+from pointlib.files import InputError, copy_name, need_file, write_atomic
 from pointlib.images import IMAGE_SUFFIXES, read_image, to_channels, write_image
-from pointlib.model import scale_image
+from pointlib.model import pixel_depth, scale_image
 from pointlib.points import write_points
 from pointlib.thresholds import FLOOR, find_candidates, find_peaks
 
@@ -37,7 +38,13 @@ def predict_logits(model, image):
     tensor of shape (C, H, W), float32
         On the CPU. Larger than 1024 px, tile by tile with a margin, so that memory stays small.
     """
-    batch = scale_image(to_channels(image, model.info.n_channels), model.info)[None]
+    if model.info.depth and pixel_depth(image) != model.info.depth:
+        raise InputError(
+            f"image is {pixel_depth(image)}; this model was trained on {model.info.depth} images. "
+            "Convert the image to the same depth and range."
+        )
+    scaled = scale_image(to_channels(image, model.info.n_channels), model.info)
+    batch = shrink(scaled, model.info.scale)[None]
     device = model.mean.device
     was_training = model.training
     model.eval()
@@ -47,6 +54,8 @@ def predict_logits(model, image):
         else:
             logits = _in_tiles(model, batch, device)
     model.train(was_training)
+    if logits.shape[1:] != scaled.shape[1:]:
+        logits = functional.interpolate(logits[None], scaled.shape[1:], mode="bicubic")[0]
     return logits
 
 
@@ -128,7 +137,9 @@ def find_images(path):
     of paths.
     """
     if not isinstance(path, (str, os.PathLike)):
-        return [(need_file(p, "image"), Path(p).name) for p in path]
+        paths = [Path(p) for p in path]
+        top = Path(os.path.commonpath([p.absolute().parent for p in paths])) if paths else None
+        return [(p, p.absolute().relative_to(top).as_posix()) for p in paths]
     path = Path(path)
     if not path.is_dir():
         return [(need_file(path, "image or folder"), path.name)]
@@ -168,8 +179,9 @@ def predict_folder(model, inputs, output, *, options=None, on_image=None):
     options = dict(options or {})
     extras = {key: options.pop(key, None) for key in ("text", "overlay")}
     output = Path(output)
-    sources = [s for s in find_images(inputs) if output.resolve() not in s[0].resolve().parents]
-    if extras["text"]:
+    own = {(output / "overlays").resolve(), (output / "text").resolve()}
+    sources = [s for s in find_images(inputs) if own.isdisjoint(s[0].resolve().parents)]
+    if extras["text"] or extras["overlay"]:
         _check_stems([name for _, name in sources])
     rows, counts = [], []
     for path, name in sources:
@@ -221,7 +233,9 @@ def _check_stems(names):
     for name in names:
         stem = Path(name).with_suffix("")
         if stem in seen:
-            raise InputError(f"{seen[stem]} and {name} would share one text file; rename one.")
+            raise InputError(
+                f"{seen[stem]} and {name} would share one text file or overlay; rename one."
+            )
         seen[stem] = name
 
 
@@ -230,22 +244,26 @@ def _write_extras(output, name, image, points, labels, extras):
     if extras["text"]:
         named = None if set(labels) <= {"point"} else labels
         path = output / "text" / Path(name).with_suffix(".txt")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_points(path, points, image.shape[:2], labels=named)
+        _replace(path, lambda: write_points(path, points, image.shape[:2], labels=named))
     if extras["overlay"]:
         path = output / "overlays" / Path(name).with_suffix(".png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_image(path, extras["overlay"](image, points, labels))
+        _replace(path, lambda: write_image(path, extras["overlay"](image, points, labels)))
 
 
 def _write_csv(path, header, rows):
     """Write a table; another one that stands there is kept as a copy."""
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([header, *rows])
-    text = table.getvalue()
-    if path.exists() and path.read_bytes() != text.encode():
-        keep_copy(path)
-    write_atomic(path, text)
+    _replace(path, lambda: write_atomic(path, table.getvalue()))
+
+
+def _replace(path, write):
+    """Write a file; what stood there is kept as a copy where it was something else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.read_bytes() if path.exists() else None
+    write()
+    if before is not None and path.read_bytes() != before:
+        write_atomic(copy_name(path), before)
 
 
 if __name__ == "__main__":

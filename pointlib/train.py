@@ -6,9 +6,11 @@ on from its last whole epoch and ends where it would have ended. ``python -m poi
 it from the command line.
 """
 
-import json
+import dataclasses
+import hashlib
 import math
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -19,10 +21,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from pointlib.config import TrainConfig, find_function
-from pointlib.crops import TrainingCrops, learn_range
+from pointlib.crops import Shrunk, TrainingCrops, learn_range
 from pointlib.dataset import dataset_classes, load_splits
 from pointlib.files import InputError, keep_copy
-from pointlib.heatmaps import HEATMAPS, auto_sigma
+from pointlib.heatmaps import HEATMAPS, WIDEST, auto_sigma, density
 from pointlib.losses import LOSSES
 from pointlib.model import ModelInfo, build_custom, build_model, save_model
 from pointlib.validate import collapse_alarm, describe_row, validate
@@ -56,9 +58,14 @@ def fit(train, val, *, config=None, output=None, log=print):
     config = config or TrainConfig()
     if config.threads:
         torch.set_num_threads(config.threads)
+    for part, name in ((train, "training"), (val, "validation")):
+        if not len(part):
+            raise InputError(f"the {name} part holds no image; expected one or more.")
     run = Run(train, val, config, output)
     run.resume(log)
     log(run.describe())
+    for name in classes_without_points(val, run.info.classes):
+        log(f"warning: no {name} in the validation images: its threshold will be a default")
     for epoch in range(run.epoch, config.num_epochs):
         row = run.train_epoch(epoch)
         row |= run.validate()
@@ -86,6 +93,8 @@ def train_folder(config, *, log=print):
     log(how)
     if config.encoder_weights is None and config.model is None and len(train) < 50:
         log('hint: with few images, pre-trained weights help: "encoder_weights": "imagenet"')
+    if config.gaussian_sigma == "auto" and describe_data(train, config).sigma == WIDEST:
+        log("hint: the points are far apart; if the objects are large, try a train.scale of 0.5")
     return fit(train, val, config=config, output=config.output, log=log)
 
 
@@ -96,32 +105,45 @@ class Run:
         self.val, self.config = val, config
         self.loss_fn = find_function(config.loss, LOSSES, what="loss")
         self.heatmap_fn = find_function(config.heatmap, HEATMAPS, what="heatmap")
+        if self.heatmap_fn is density:
+            raise InputError(
+                "train.heatmap is density: its hills are far below 1, so no threshold finds them. "
+                "Use gaussian_max; density is for counting by sums, in your own loop."
+            )
         self.info = describe_data(train, config)
         torch.manual_seed(config.seed)
         self.fabric = make_fabric(config)
         model = make_model(self.info, config)
+        self.info = model.info  # a custom model carries its own
         model = model.to(memory_format=torch.channels_last)
         optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
         self.model, self.optimiser = self.fabric.setup(model, optimiser)
         self.crops = TrainingCrops(
-            train,
-            self.info,
+            train if config.scale == 1 else Shrunk(train, config.scale),
+            dataclasses.replace(self.info, sigma=self.info.sigma * config.scale),
             size=config.crop_size,
             heatmap_fn=self.heatmap_fn,
             options={"seed": config.seed, "augment": config.augment},
         )
-        on_cpu = self.fabric.device.type == "cpu"
-        self.loader = self.fabric.setup_dataloaders(
-            DataLoader(
-                self.crops,
-                batch_size=config.batch_size,
-                num_workers=0 if on_cpu else min(8, os.cpu_count() or 1),
-            )
-        )
-        self.output = None if output is None else Path(output)
+        self.loader = self.fabric.setup_dataloaders(self.make_loader())
+        self.output = None if output is None else check_output(output)
         self.epoch, self.history, self.owned = 0, [], False
-        self.best = {"f1": -1.0, "epoch": 0, "weights": None, "settings": {}}
-        self.fingerprint = fingerprint(config, train, val)
+        self.best = {"score": -math.inf, "epoch": 0, "weights": None, "settings": {}}
+        self.fingerprint = fingerprint(config, self.info, train, val)
+        self.names = {"train": names_of(train), "val": names_of(val)}
+
+    def make_loader(self):
+        """Return the loader of crops; other processes make them where a GPU would wait."""
+        forks = self.fabric.device.type != "cpu" and sys.platform == "linux"
+        size = self.config.batch_size
+        return DataLoader(
+            self.crops,
+            batch_size=size,
+            # a last batch of one has no spread for a network to normalise by
+            drop_last=len(self.crops) > size and len(self.crops) % size == 1,
+            num_workers=min(8, os.cpu_count() or 1) if forks else 0,
+            multiprocessing_context="fork" if forks else None,
+        )
 
     @property
     def checkpoint(self):
@@ -153,15 +175,15 @@ class Run:
             logits = torch.where(valid, logits, NOTHING)
             loss = self.loss_fn(logits, torch.where(valid, target, 0.0))
             self.optimiser.zero_grad()
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise InputError(
+                    f"the loss became {losses[-1]} in epoch {epoch + 1}. Lower train.learning_rate "
+                    f"(now {self.config.learning_rate:g}), or check your own loss for log(0)."
+                )
             self.fabric.backward(loss)
             self.optimiser.step()
-            losses.append(float(loss.detach()))
             bar.set_postfix(loss=f"{losses[-1]:.4f}")
-        if not np.isfinite(losses).all():
-            raise InputError(
-                f"the loss became {losses[-1]} in epoch {epoch + 1}. Lower train.learning_rate "
-                f"(now {self.config.learning_rate:g}), or check your own loss for log(0)."
-            )
         rate = self.optimiser.param_groups[0]["lr"]
         seconds = time.monotonic() - start
         return {
@@ -189,9 +211,11 @@ class Run:
     def keep(self, row):
         """Remember the epoch: the model where it is the best one, then the checkpoint."""
         self.history.append(row)
-        if row["f1"] > self.best["f1"]:
+        # without a true point in the validation images there is no F1 to go by
+        score = row["f1"] if row["n_true"] else -row["val_loss"]
+        if score > self.best["score"]:
             weights = {k: v.detach().cpu().clone() for k, v in self._bare.state_dict().items()}
-            self.best = {"f1": row["f1"], "epoch": row["epoch"], "weights": weights}
+            self.best = {"score": score, "epoch": row["epoch"], "weights": weights}
             self.best["settings"] = self.settings
             self._save_best()
         self.epoch = row["epoch"]
@@ -218,7 +242,7 @@ class Run:
             kind = type(error).__name__
             log(f"{keep_copy(self.checkpoint)} cannot be read ({kind}): starting anew")
             return
-        if state["fingerprint"] != self.fingerprint:
+        if state.get("fingerprint") != self.fingerprint:
             log(f"{keep_copy(self.checkpoint)} is of other settings or images: starting anew")
             return
         self._bare.load_state_dict(state["model"])
@@ -258,6 +282,7 @@ class Run:
         self.info.training = {
             "config": self.config.model_dump(exclude={"dataset_path", "output"}),
             "best_epoch": self.best["epoch"],
+            "images": self.names,
             "history": self.history,
         }
         if not (self.output and self.fabric.is_global_zero):
@@ -278,13 +303,17 @@ def describe_data(train, config):
     classes = tuple(config.classes or dataset_classes(train))
     sigma = config.gaussian_sigma
     if sigma == "auto":
-        sigma = auto_sigma([p[np.asarray(labels) == c] for _, p, labels in every for c in classes])
+        sigma = auto_sigma(
+            [p[np.asarray(labels) == c] for _, p, labels in every for c in classes],
+            highest=WIDEST / config.scale,
+        )
     info = ModelInfo(
         classes=classes,
         n_channels=n_channels,
         sigma=float(sigma),
         radius=float(config.radius or 2 * sigma),
         normalise=config.normalise,
+        scale=config.scale,
     )
     return learn_range([np.atleast_3d(image) for image, _, _ in every], info)
 
@@ -317,16 +346,51 @@ def make_fabric(config):
     return fabric
 
 
-def fingerprint(config, train, val):
-    """Return what must be equal for a training to be the same one."""
+def check_output(output):
+    """Return the output as a Path; refuse a folder that is no model, and one that cannot be made.
+
+    A model that stands there is kept as a copy, but a folder of something else must not move.
+    """
+    output = Path(output)
+    if output.exists() and not (output / "pointlib.json").is_file() and any(output.iterdir()):
+        raise InputError(f"{output} holds something that is not a model; name another output.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(output.parent, os.W_OK):
+        raise InputError(f"{output.parent} cannot be written to; name another output.")
+    return output
+
+
+def names_of(dataset):
+    """Return the names of a dataset's images, or numbers where it has none."""
+    return [str(name) for name in getattr(dataset, "names", range(len(dataset)))]
+
+
+def points_of(dataset, index):
+    """Return points and labels of an image, without reading its pixels where that can be."""
+    _, points, labels = (
+        (None, *dataset.points(index)) if hasattr(dataset, "points") else dataset[index]
+    )
+    return np.asarray(points, dtype=float), np.asarray(labels, dtype=str)
+
+
+def classes_without_points(dataset, classes):
+    """Return the classes that no point of a dataset has."""
+    present = {label for i in range(len(dataset)) for label in points_of(dataset, i)[1].tolist()}
+    return [name for name in classes if name not in present]
+
+
+def fingerprint(config, info, train, val):
+    """Return what must be equal for a training to be the same one: settings, names, points."""
     settings = config.model_dump(exclude={"output", "threads", "accelerator", "devices"})
-    names = [list(getattr(part, "names", range(len(part)))) for part in (train, val)]
-    return json.dumps([settings, names], sort_keys=True, default=str)
+    digest = hashlib.sha256(repr((settings, dataclasses.astuple(info))).encode())
+    for part in (train, val):
+        for i, name in enumerate(names_of(part)):
+            points, labels = points_of(part, i)
+            digest.update(repr((name, points.tolist(), labels.tolist())).encode())
+    return digest.hexdigest()
 
 
 if __name__ == "__main__":
-    import sys
-
     from pointlib.cli import main
 
     sys.exit(main(["train", *sys.argv[1:]]))

@@ -12,7 +12,7 @@ import torch
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.losses import weighted_bce
 from pointlib.metrics import choose_settings, count_errors, precision_recall_f1, tp_curve
-from pointlib.predict import candidates_of, predict_logits
+from pointlib.predict import THRESHOLD, candidates_of, predict_logits
 
 
 def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
@@ -63,10 +63,15 @@ def choose_for_classes(images, info):
 
     `images` holds (points, labels, {class: Candidates}).
     """
-    distances = sorted({round(info.sigma * factor, 2) for factor in (0.5, 1.0, 1.5, 2.0)})
+    # from what two hills need to stay apart up to what two objects do
+    tried = [info.sigma * f for f in (0.5, 1, 1.5, 2)] + [info.radius * f for f in (0.75, 1, 1.5)]
+    distances = sorted({round(d, 2) for d in tried})
     settings = {}
     for name in info.classes:
         of_class = [(points[labels == name], found[name]) for points, labels, found in images]
+        if not any(len(true) for true, _ in of_class):
+            settings[name] = {"threshold": THRESHOLD, "min_distance": info.sigma}
+            continue
         chosen = choose_settings(of_class, radius=info.radius, distances=distances)
         settings[name] = {"threshold": chosen.threshold, "min_distance": chosen.min_distance}
     return settings
@@ -85,7 +90,10 @@ def score_choice(images, settings, info):
     precision, recall, f1 = precision_recall_f1(tp, int(n_found.sum()) - tp, int(n_true.sum()) - tp)
     values = {"f1": f1, "precision": precision, "recall": recall}
     values = {key: float(np.nan_to_num(value)) for key, value in values.items()}
-    return values | {"mae": float(count_errors(n_true, n_found)["mae"])}
+    return values | {
+        "n_true": int(n_true.sum()),
+        "mae": float(count_errors(n_true, n_found)["mae"]),
+    }
 
 
 def describe_row(row):
@@ -127,7 +135,12 @@ def collapse_alarm(history, *, n_steps=100):
             "train.gaussian_sigma or a smaller train.learning_rate, and look at the points."
         )
     recent = [row["loss"] for row in history[-6:]]
-    if len(recent) == 6 and last["f1"] < 0.1 and min(recent[1:]) > 0.99 * recent[0]:
+    if (
+        len(recent) == 6
+        and last.get("n_true", 1)
+        and last["f1"] < 0.1
+        and min(recent[1:]) > 0.99 * recent[0]
+    ):
         return (
             f"It has stopped learning: the loss stays near {last['loss']:.3f} and F1 below 0.1. "
             "Use another train.learning_rate, and check that the points lie on the objects."

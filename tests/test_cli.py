@@ -75,7 +75,8 @@ def test_modules_run_with_m(module):
     (["train"], "train.dataset_path is not set"),
     (["predict"], "infer.image_path is not set"),
     (["predict", "--set", "infer.image_path=x.png"], "model folder .*model does not exist"),
-    (["evaluate", "found", "true"], "give --radius"),
+    (["evaluate", ".", "true"], "give --radius"),
+    (["evaluate", "modle", "true"], "folder of a model or of points modle does not exist"),
     (["tran"], "No such command 'tran'"),
     (["train", "--fast"], "No such option"),
 ])  # fmt: skip
@@ -109,3 +110,12 @@ def test_help_comes_without_torch():
     """The command line answers without importing torch."""
     code = "import sys, pointlib.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ).returncode == 0
+
+
+def test_evaluate_leaves_out_what_was_trained_on(config, tmp_path, capsys):
+    """Without --list a model is scored on images it has not learnt from."""
+    assert main(["train", str(config), "--set", "train.crop_size=32"]) == 0
+    arguments = [str(tmp_path / "model"), str(tmp_path / "dots"), "--output", str(tmp_path / "e")]
+    assert main(["evaluate", *arguments]) == 0
+    assert "4 images the model was trained on are left out" in capsys.readouterr().out
+    assert json.loads((tmp_path / "e" / "metrics.json").read_text())["n_images"] == 2

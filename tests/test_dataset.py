@@ -1,9 +1,11 @@
 """Datasets: what is used, how it is split, what a crop shows."""
 
+import pickle
+
 import numpy as np
 import pytest
 
-from pointlib.crops import TrainingCrops
+from pointlib.crops import Shrunk, TrainingCrops
 from pointlib.dataset import (
     ImagePointDataset,
     MemoryDataset,
@@ -201,3 +203,50 @@ def test_crops_never_multiply_points():
         crops.epoch = epoch
         for i in range(len(crops)):
             assert len(find_peaks(crops[i][1][0].numpy(), threshold=0.6, min_distance=1)[0]) <= 6
+
+
+def test_shrunk_moves_image_and_points_together(make_folder):
+    """At half the size each point lies on its blob, by the half-pixel rule."""
+    dataset = ImagePointDataset(make_folder(1))
+    image, points, _ = Shrunk(dataset, 0.5)[0]
+    assert image.shape == (24, 32, 1)
+    assert np.allclose(points, (dataset[0][1] + 0.5) / 2 - 0.5)
+    for x, y in points.round().astype(int):
+        assert image[y, x, 0] > 110
+
+
+def test_dataset_of_empty_images_keeps_the_classes_it_is_told(make_folder):
+    """A part with no point at all has the classes of the whole."""
+    folder = make_folder(2)
+    for i in range(2):
+        (folder / f"dots_{i}.txt").write_text("")
+    assert ImagePointDataset(folder, classes=("a", "b")).classes == ("a", "b")
+
+
+def test_load_splits_never_trains_on_test_images(make_folder):
+    """Few images or one list alone: what test.txt names is in neither part."""
+    few = make_folder(4, folder="few")
+    (few / "test.txt").write_text("dots_0.png\n")
+    (few / "dots_3.txt").unlink()
+    train, val, how = load_splits(few)
+    assert train.names == val.names == ["dots_1.png", "dots_2.png"]
+    assert how.endswith("1 images without a text file are left out")
+    folder = make_folder(6, folder="many")
+    (folder / "test.txt").write_text("dots_0.png\n")
+    (folder / "val.txt").write_text("dots_1.png\n")
+    train, val, how = load_splits(folder)
+    assert (len(train), val.names) == (4, ["dots_1.png"])
+    assert how == "4 images train and 1 validate, as val.txt says"
+    (folder / "train.txt").write_text("dots_0.png\n")
+    with pytest.raises(InputError, match="dots_0.png stands in both train.txt and test.txt"):
+        load_splits(folder)
+    (folder / "train.txt").write_text("\n")
+    with pytest.raises(InputError, match="train.txt is empty"):
+        load_splits(folder)
+
+
+def test_dataset_travels_to_other_processes(make_folder):
+    """A dataset can be pickled, for loaders that start fresh processes."""
+    dataset = ImagePointDataset(make_folder(2))
+    again = pickle.loads(pickle.dumps(dataset))  # noqa: S301
+    assert np.array_equal(again[1][0], dataset[1][0])

@@ -114,3 +114,10 @@ def test_metrics_table_has_a_line_a_class(make_folder):
     assert [line.split()[0] for line in lines] == ["class", "crop", "weed", "all", "2"]
     assert "within 2.5 px" in lines[-1]
     assert len(ImagePointDataset(folder)) == 2
+
+
+def test_compare_folders_takes_unnamed_points_as_of_the_only_class(make_folder):
+    """One side names a single class, the other none: they are the same things."""
+    named = make_folder(2, labels=("cell",), folder="named")
+    unnamed = make_folder(2, folder="unnamed")
+    assert compare_folders(named, unnamed, radius=1)["pooled"]["f1"] == 1

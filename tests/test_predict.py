@@ -164,5 +164,38 @@ def test_find_images_takes_one_a_list_and_a_folder(folder, tmp_path):
 def test_predict_folder_refuses_texts_that_would_overwrite_each_other(model, folder, tmp_path):
     """Two images of one stem cannot both have a text file."""
     write_image(folder / "a.tif", picture([]))
-    with pytest.raises(InputError, match="would share one text file; rename one"):
+    with pytest.raises(InputError, match="would share one text file or overlay; rename one"):
         predict.predict_folder(model, folder, tmp_path / "out", options={"text": True})
+
+
+def test_predict_points_at_half_the_size_are_in_pixels_of_the_image(model):
+    """A model that sees images at half their size gives points of the whole image, unshifted."""
+    model.info.scale = 0.5
+    errors = []
+    for phase in np.arange(0, 1, 0.1):
+        true = np.array([[20 + phase, 17.5], [71.2, 44 + phase]])
+        image = (255 * gaussian_max(true, (67, 95), sigma=5.0).numpy()).round().astype(np.uint8)
+        points, _, _ = predict.predict_points(model, image)
+        errors.append(points[np.argsort(points[:, 0])] - true)
+    assert np.abs(errors).max() < 0.4
+    assert np.abs(np.mean(errors, axis=(0, 1))).max() < 0.08
+
+
+def test_predict_folder_keeps_texts_that_were_edited(model, folder, tmp_path):
+    """A text file corrected by hand is kept as a copy when the same folder is predicted again."""
+    for _ in range(2):
+        predict.predict_folder(model, folder, tmp_path / "out", options={"text": True})
+        (tmp_path / "out" / "text" / "a.txt").write_text("0.5,0.5\n")
+    assert (tmp_path / "out" / "text" / "a.txt.bak").read_text() == "0.5,0.5\n"
+
+
+def test_predict_folder_writes_beside_its_input(model, folder):
+    """An output folder that holds the input finds the images all the same."""
+    assert predict.predict_folder(model, folder, folder.parent)["n_images"] == 3
+
+
+def test_predict_refuses_another_depth(model):
+    """A 16-bit picture for a model of 8-bit ones is a sentence, not a white image."""
+    model.info.depth = "uint8"
+    with pytest.raises(InputError, match="image is uint16; this model was trained on uint8 images"):
+        predict.predict_points(model, np.zeros((40, 50), np.uint16))

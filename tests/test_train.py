@@ -244,3 +244,86 @@ def test_missing_device_is_a_sentence(parts):
         pytest.skip("this machine has CUDA")
     with pytest.raises(InputError, match="accelerator 'cuda' .* train.accelerator=auto or cpu"):
         fit(*parts, config=TrainConfig(**TINY, accelerator="cuda"), log=quiet)
+
+
+def test_fit_keeps_what_it_learnt_of_a_custom_model(parts, tmp_path):
+    """Your own model's folder holds thresholds and metrics like any other's."""
+    (tmp_path / "mine.py").write_text(
+        "import torch\n\n\ndef net(*, in_channels, n_classes):\n"
+        "    return torch.nn.Conv2d(in_channels, n_classes, 5, padding=2)\n"
+    )
+    config = TrainConfig(**TINY | {"num_epochs": 1}, model=f"{tmp_path / 'mine.py'}:net")
+    fit(*parts, config=config, output=tmp_path / "m", log=quiet)
+    info = load_model(tmp_path / "m", trust_code=True).info
+    assert set(info.thresholds) == {"point"}
+    assert "f1" in info.metrics["validation"]
+
+
+def test_fit_without_validation_points_goes_by_the_loss(parts):
+    """No true point to validate on: said aloud, and the best epoch is that of the lowest loss."""
+    image, _, _ = parts[1][0]
+    empty = MemoryDataset([(image, np.zeros((0, 2)), np.zeros(0, str))], classes=("point",))
+    lines = []
+    config = TrainConfig(**TINY | {"num_epochs": 3, "learning_rate": 0.01})
+    info = fit(parts[0], empty, config=config, log=lines.append).info
+    losses = [row["val_loss"] for row in info.training["history"]]
+    assert info.training["best_epoch"] == 1 + int(np.argmin(losses))
+    assert "warning: no point in the validation images: its threshold will be a default" in lines
+    with pytest.raises(InputError, match="the validation part holds no image"):
+        fit(parts[0], [], config=config, log=quiet)
+
+
+def test_fit_refuses_to_move_what_is_no_model(parts, tmp_path):
+    """An output folder of something else is not moved aside."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("years of work")
+    with pytest.raises(
+        InputError, match="holds something that is not a model; name another output"
+    ):
+        fit(*parts, config=TrainConfig(**TINY), output=tmp_path / "thesis", log=quiet)
+
+
+def test_fit_starts_anew_when_points_were_edited(parts, tmp_path, monkeypatch):
+    """A checkpoint of other points is not gone on from, though the images have the same names."""
+    config = TrainConfig(**TINY | {"num_epochs": 2})
+    monkeypatch.setattr(Run, "finish", lambda run: None)
+    fit(*parts, config=config, output=tmp_path / "m", log=quiet)
+    monkeypatch.undo()
+    points, labels = parts[0].points(0)
+    parts[0]._records[0] = (points + 1, labels)
+    lines = []
+    fit(*parts, config=config, output=tmp_path / "m", log=lines.append)
+    assert any("is of other settings or images: starting anew" in line for line in lines)
+
+
+def test_fit_survives_nan_pixels():
+    """A pixel without data is taken as dark; it does not spoil the training."""
+    rng = np.random.default_rng(0)
+    items = [
+        (rng.random((40, 50)).astype(np.float32), np.array([[20.0, 20.0]]), np.array(["point"]))
+    ] * 2
+    items[0][0][::7, ::5] = np.nan
+    data = MemoryDataset(items)
+    model = fit(data, data, config=TrainConfig(**TINY | {"num_epochs": 1}), log=quiet)
+    assert np.isfinite(model.info.training["history"][0]["loss"])
+
+
+def test_describe_data_refuses_mixed_depths():
+    """8 and 16 bits in one folder are a sentence."""
+    items = [(np.zeros((9, 12), kind), np.zeros((0, 2)), np.zeros(0, str)) for kind in ("u1", "u2")]
+    with pytest.raises(InputError, match="the images mix uint16 and uint8 pixels"):
+        describe_data(MemoryDataset(items), TrainConfig(gaussian_sigma=2))
+
+
+def test_fit_refuses_density(parts):
+    """Density is far below 1 everywhere: a sentence instead of a training that cannot work."""
+    with pytest.raises(InputError, match="train.heatmap is density"):
+        fit(*parts, config=TrainConfig(**TINY, heatmap="density"), log=quiet)
+
+
+def test_fit_at_half_the_size_finds_points_of_the_whole(parts):
+    """train.scale sees images smaller; points stay in pixels of the image."""
+    config = TrainConfig(**TINY | {"num_epochs": 12, "learning_rate": 0.01}, scale=0.5)
+    model = fit(*parts, config=config, log=quiet)
+    assert model.info.sigma == 2.0
+    assert max(row["f1"] for row in model.info.training["history"]) > 0.7
