@@ -25,7 +25,7 @@ class TrainConfig(Section):
 
     dataset_path: str | None = None
     num_epochs: int = Field(40, ge=1)
-    learning_rate: float = Field(2e-3, gt=0, le=1)
+    learning_rate: float = Field(4e-3, gt=0, le=1)
     batch_size: int = Field(8, ge=1)
     val_split: float = Field(0.2, gt=0, lt=1)
     num_channels: int | None = Field(None, ge=1)  # of the input; null: as the first image

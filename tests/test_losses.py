@@ -45,7 +45,16 @@ def test_losses_pull_towards_the_points(name, target):
 def test_weighted_bce_counts_points_more(target):
     """The weight raises the loss of a missed point, and a weight of 0 is plain cross entropy."""
     empty = torch.full_like(target, -6.0)
-    assert weighted_bce(empty, target, weight=10.0) > 5 * weighted_bce(empty, target, weight=0.0)
+    assert weighted_bce(empty, target) > 5 * weighted_bce(empty, target, weight=0.0)
+
+
+def test_weights_leave_the_background_its_own():
+    """A ghost far from any point costs something: background counts once, not never."""
+    target = torch.zeros(1, 1, 9, 12)
+    ghost = torch.full_like(target, -8.0)
+    ghost[0, 0, 4, 6] = 3.0
+    for loss in (LOSSES["weighted_bce"], LOSSES["weighted_mse"]):
+        assert loss(ghost, target) > 10 * loss(torch.full_like(target, -8.0), target)
 
 
 def test_weighted_bce_survives_certainty():

@@ -26,11 +26,11 @@ MAPS = npst.arrays(
 @pytest.mark.parametrize("phase_y", np.arange(0, 1, 0.1))
 @pytest.mark.parametrize("phase_x", [0.0, 0.25, 0.5, 0.9])
 def test_find_peaks_is_exact_for_a_gaussian(phase_x, phase_y):
-    """One Gaussian at any sub-pixel place gives one point there, within 0.02 px."""
+    """One Gaussian at any sub-pixel place gives one point there, within 0.001 px."""
     place = np.array([16 + phase_x, 11 + phase_y])
     points, scores = find_peaks(gaussian_max([place], (25, 34), sigma=2.0).numpy())
     assert points.shape == (1, 2)
-    assert np.abs(points - place).max() < 0.02
+    assert np.abs(points - place).max() < 1e-3
     assert scores[0] > 0.9
 
 
@@ -46,7 +46,7 @@ def test_find_peaks_gives_one_point_a_plateau():
     """A flat top is one point, at its first pixel in reading order, moved half a pixel at most."""
     heatmap = np.zeros((9, 12), np.float32)
     heatmap[3:6, 4:9] = 0.8
-    points, scores = find_peaks(heatmap)
+    points, scores = find_peaks(heatmap, min_distance=0)
     assert np.abs(points - [4, 3]).max() <= 0.5
     assert scores.tolist() == pytest.approx([0.8])
 
@@ -137,3 +137,17 @@ def test_a_threshold_means_the_same_beside_a_bright_object():
     faint = 0.35 * gaussian_max([[8, 8]], (20, 60), sigma=1.5).numpy()
     bright = gaussian_max([[45, 10]], (20, 60), sigma=1.5).numpy()
     assert len(find_peaks(np.maximum(faint, bright), threshold=0.3)[0]) == 2
+
+
+def test_find_peaks_drops_a_peak_at_exactly_the_minimum_distance():
+    """Isolation must be more than the distance: 3 px apart are two at 2.9 and one at 3."""
+    heatmap = np.zeros((5, 9), np.float32)
+    heatmap[2, [2, 5]] = 0.9, 0.8
+    assert [len(find_peaks(heatmap, min_distance=d)[0]) for d in (2.9, 3.0)] == [2, 1]
+
+
+def test_find_peaks_sees_two_pixels_apart():
+    """Peaks with one pixel between them are two: the neighbourhood is 3 x 3, no more."""
+    heatmap = np.zeros((5, 9), np.float32)
+    heatmap[2, [2, 4]] = 0.9, 0.8
+    assert len(find_peaks(heatmap, min_distance=0)[0]) == 2
