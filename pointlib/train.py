@@ -64,6 +64,8 @@ def fit(train, val, *, config=None, output=None, log=print):
     run = Run(train, val, config, output)
     run.resume(log)
     log(run.describe())
+    if config.gaussian_sigma == "auto" and run.info.sigma == WIDEST:
+        log("hint: the points are far apart; if the objects are large, try a train.scale of 0.5")
     for name in classes_without_points(val, run.info.classes):
         log(f"warning: no {name} in the validation images: its threshold will be a default")
     for epoch in range(run.epoch, config.num_epochs):
@@ -93,8 +95,6 @@ def train_folder(config, *, log=print):
     log(how)
     if config.encoder_weights is None and config.model is None and len(train) < 50:
         log('hint: with few images, pre-trained weights help: "encoder_weights": "imagenet"')
-    if config.gaussian_sigma == "auto" and describe_data(train, config).sigma == WIDEST:
-        log("hint: the points are far apart; if the objects are large, try a train.scale of 0.5")
     return fit(train, val, config=config, output=config.output, log=log)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import Brightness
 
 from pointlib import augment, points
 from pointlib.dataset import ImagePointDataset
@@ -17,14 +18,6 @@ SHAPE = (67, 93)
 INFO = ModelInfo(
     n_channels=1, mean=(0.0,), std=(1.0,), low=(0.0,), high=(65535.0,), thresholds={"point": 0.3}
 )
-
-
-class Brightness(torch.nn.Module):
-    """A network that needs no training: a bright pixel is a high heatmap."""
-
-    def forward(self, batch):
-        """Return logits of the pixel values."""
-        return torch.logit(batch, eps=1e-6)
 
 
 def travel(true, folder):

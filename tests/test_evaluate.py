@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
+from conftest import Brightness
 
 from pointlib.dataset import ImagePointDataset, MemoryDataset
 from pointlib.evaluate import compare_folders, evaluate, metrics_table
@@ -15,14 +15,6 @@ from pointlib.model import ModelInfo, PointModel
 from pointlib.points import read_points, write_points
 
 SHAPE = (45, 70)
-
-
-class Brightness(torch.nn.Module):
-    """A network that needs no training: a bright pixel is a high heatmap."""
-
-    def forward(self, batch):
-        """Return logits of the pixel values."""
-        return torch.logit(batch, eps=1e-6)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-import torch
+from conftest import Brightness
 
 from pointlib import predict
 from pointlib.files import InputError
@@ -13,14 +13,6 @@ from pointlib.images import read_image, write_image
 from pointlib.model import ModelInfo, PointModel
 from pointlib.points import read_points
 from pointlib.thresholds import basic_threshold
-
-
-class Brightness(torch.nn.Module):
-    """A network that needs no training: a bright pixel is a high heatmap."""
-
-    def forward(self, batch):
-        """Return logits of the pixel values, one channel a class."""
-        return torch.logit(batch, eps=1e-6)
 
 
 @pytest.fixture
