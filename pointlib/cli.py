@@ -115,6 +115,27 @@ def evaluate(
 
 
 @app.command()
+def annotate(
+    source: Annotated[Path | None, typer.Argument(help="Folder of images, or config.json.")] = None,
+    jupyter: Annotated[list[str] | None, typer.Argument(help="After --: for JupyterLab.")] = None,
+    classes: Annotated[str | None, typer.Option(help="As seedling,weed.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model folder, for ghosts.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default 8888 or the next free one.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser, or print the address.")] = True,
+):
+    """Open JupyterLab with the annotator on a folder of images."""
+    from pointlib.launch import launch, write_notebook
+
+    settings = _annotate_settings(source)
+    names = settings.classes if classes is None else [c.strip() for c in classes.split(",")]
+    if jupyter and not jupyter[0].startswith("-"):
+        raise InputError(f"one folder at a time; got also {' '.join(jupyter)}.")
+    notebook = write_notebook(settings.dataset_path, classes=names, model=model or settings.model)
+    _say(f"{notebook} opens in JupyterLab. Ctrl+C here ends it; every click is already saved.")
+    launch(notebook, port=port, browser=browser, options=jupyter or ())
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="What another tool wrote.")],
     target: Annotated[Path, typer.Argument(help="Folder to be made.")],
@@ -170,6 +191,19 @@ def _evaluate_model(model, images, *, radius, output):
         folder, names=names, classes=model.info.classes, n_channels=model.info.n_channels
     )
     return evaluate_model(model, dataset, radius=radius, output=output, on_image=_say_counts)
+
+
+def _annotate_settings(source):
+    """Return the annotate section of a config.json, or of none where a folder is named."""
+    from pointlib.config import AnnotateConfig, load_config
+
+    source = _default(source)
+    if source is not None and source.suffix != ".json":
+        return AnnotateConfig(dataset_path=str(source))
+    settings = load_config(source).annotate
+    if not settings.dataset_path:
+        raise InputError("no folder to annotate: name one, or set annotate.dataset_path.")
+    return settings
 
 
 def _unseen(names, info):

@@ -65,7 +65,8 @@ class AnnotateConfig(Section):
     """How to annotate."""
 
     dataset_path: str | None = None
-    classes: list[str] | None = None
+    classes: list[str] | None = None  # null: the labels found
+    model: str | None = None  # model folder, for ghosts and the magnet
 
 
 class Config(Section):
@@ -79,7 +80,7 @@ class Config(Section):
 PATHS = {
     "train": ("dataset_path", "output"),
     "infer": ("image_path", "model", "output"),
-    "annotate": ("dataset_path",),
+    "annotate": ("dataset_path", "model"),
 }
 
 

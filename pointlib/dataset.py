@@ -11,7 +11,7 @@ labelled, nothing there, and is kept.
 import numpy as np
 
 from pointlib.files import InputError, need_file, need_folder, suggest
-from pointlib.images import image_shape, list_images, read_image, to_channels
+from pointlib.images import image_folder, image_shape, list_images, read_image, to_channels
 from pointlib.points import class_names, label_state, read_points, read_text, text_path
 
 CACHE_BYTES = 2**30  # of images kept in memory once read
@@ -126,12 +126,6 @@ class MemoryDataset:
 
     def __getitem__(self, index):
         return self.items[index]
-
-
-def image_folder(folder):
-    """Return the folder that holds the images: `folder` itself or its `images/`."""
-    folder = need_folder(folder, "dataset folder")
-    return folder / "images" if (folder / "images").is_dir() else folder
 
 
 def n_colours(image):

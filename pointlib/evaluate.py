@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pointlib.dataset import dataset_classes, image_folder
+from pointlib.dataset import dataset_classes
 from pointlib.files import InputError, keep_copy, write_atomic
-from pointlib.images import image_shape, list_images, read_image
+from pointlib.images import image_folder, image_shape, list_images, read_image
 from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
 from pointlib.points import class_names, label_state, read_points, text_path
 from pointlib.predict import (

@@ -28,6 +28,12 @@ _LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
 _bomb_check = threading.Lock()
 
 
+def image_folder(folder):
+    """Return the folder that holds the images: `folder` itself or its `images/`."""
+    folder = need_folder(folder, "dataset folder")
+    return folder / "images" if (folder / "images").is_dir() else folder
+
+
 def list_images(folder):
     """Return the image files directly in `folder`, sorted by name; hidden ones are left out."""
     folder = need_folder(folder, "folder of images")

@@ -125,11 +125,15 @@ def write_points(path, points, shape, *, labels=None):
     """
     points = check_points(points, shape=shape)
     labels = _check_labels([""] * len(points) if labels is None else labels, len(points))
-    lines = [
+    write_atomic(path, "".join(format_points(points, labels, shape)))
+
+
+def format_points(points, labels, shape):
+    """Return the lines of a text file, one a point; see `write_points`, which checks them."""
+    return [
         f"{x:.8f},{y:.8f}{',' if label else ''}{label}\n"
-        for (x, y), label in zip(to_relative(points, shape), labels, strict=True)
+        for (x, y), label in zip(to_relative(points, shape).tolist(), labels, strict=True)
     ]
-    write_atomic(path, "".join(lines))
 
 
 def class_names(list_of_labels):

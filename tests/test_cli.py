@@ -59,9 +59,11 @@ def test_nine_keys_train_predict_and_evaluate(config, tmp_path, capsys):
     assert main(["evaluate", *both, "--output", str(tmp_path / "eval2")]) == 0
 
 
-@pytest.mark.parametrize("module", ["pointlib", "pointlib.train", "pointlib.predict"])
+@pytest.mark.parametrize(
+    "module", ["pointlib", "pointlib.train", "pointlib.predict", "pointlib.annotate"]
+)
 def test_modules_run_with_m(module):
-    """Python -m works for the package and for the two commands, and prints help."""
+    """Python -m works for the package and for the commands of config.json, and prints help."""
     done = subprocess.run(
         [sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=False
     )
@@ -74,6 +76,9 @@ def test_modules_run_with_m(module):
     (["train", "--set", "train.num_epoch=3"], "unknown key 'train.num_epoch'. Did you mean 'num_epochs'"),
     (["train"], "train.dataset_path is not set"),
     (["predict"], "infer.image_path is not set"),
+    (["annotate"], "no folder to annotate: name one"),
+    (["annotate", "photoz"], "dataset folder photoz does not exist"),
+    (["annotate", "a", "b"], "one folder at a time; got also b"),
     (["predict", "--set", "infer.image_path=x.png"], "model folder .*model does not exist"),
     (["evaluate", ".", "true"], "give --radius"),
     (["evaluate", "modle", "true"], "folder of a model or of points modle does not exist"),
@@ -119,3 +124,32 @@ def test_evaluate_leaves_out_what_was_trained_on(config, tmp_path, capsys):
     assert main(["evaluate", *arguments]) == 0
     assert "4 images the model was trained on are left out" in capsys.readouterr().out
     assert json.loads((tmp_path / "e" / "metrics.json").read_text())["n_images"] == 2
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Return what `annotate` launched: the notebook's code and the options; nothing starts."""
+    found = {}
+
+    def launch(notebook, **options):
+        cells = json.loads(notebook.read_text())["cells"]
+        found.update(options, code=cells[1]["source"])
+
+    monkeypatch.setattr("pointlib.launch.launch", launch)
+    return found
+
+
+def test_annotate_takes_a_folder_or_a_config(config, tmp_path, launched, capsys):
+    """A folder and a config.json come to the same notebook; options win over the config."""
+    assert main(["annotate", str(config)]) == 0
+    assert launched.pop("code").endswith(f"Annotator({str(tmp_path / 'dots')!r})")
+    assert launched == {"port": None, "browser": True, "options": ()}
+    assert "annotate.ipynb opens in JupyterLab" in capsys.readouterr().out
+    config.write_text(json.dumps({"annotate": NINE["annotate"] | {"classes": ["c"]}}))
+    main(["annotate", str(config)])
+    assert "classes=('c',)" in launched["code"]
+    main(["annotate", str(config), "--classes", "a, b", "--no-browser", "--port", "9"])
+    assert "classes=('a', 'b')" in launched["code"]
+    main(["annotate", str(tmp_path / "dots"), "--", "--ip=0.0.0.0"])
+    assert launched["code"].endswith(f"Annotator({str(tmp_path / 'dots')!r})")
+    assert launched["options"] == ["--ip=0.0.0.0"]

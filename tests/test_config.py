@@ -42,6 +42,10 @@ def test_nine_keys_alone_are_enough(write, tmp_path):
     assert config.train.gaussian_sigma == 2.5
     assert config.train.output == config.infer.model == str(tmp_path / "model")
     assert config.infer.output == str(tmp_path / "predictions")
+    assert config.annotate.dataset_path == str(tmp_path / "images")
+    assert config.annotate.model is None
+    with_model = load_config(write({"annotate": {"model": "model"}}))
+    assert with_model.annotate.model == str(tmp_path / "model")
 
 
 def test_overrides_win(write):

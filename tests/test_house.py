@@ -14,16 +14,17 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pointlib"
 LEVELS = [
     {"files"},
-    {"points", "images", "losses", "model", "rules"},
-    {"heatmaps", "thresholds", "metrics", "synthetic", "plots", "augment", "config"},
-    {"formats", "dataset", "crops", "predict", "report"},
-    {"validate", "evaluate"},
-    {"train"},
+    {"points", "images", "losses", "model", "rules", "lock"},
+    {"heatmaps", "thresholds", "metrics", "synthetic", "plots", "augment", "config"}
+    | {"journal", "steps", "texts", "previews"},
+    {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch"},
+    {"validate", "evaluate", "ghosts", "ledger", "desk"},
+    {"train", "annotate"},
     {"cli"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
-NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cli"]
-MAX_LINES = 3_500
+NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cli", "annotate"]
+MAX_LINES = 5_300
 
 
 def modules():

@@ -1,0 +1,274 @@
+"""The desk: where the browser's messages are answered, without ever keeping it waiting.
+
+About messages and threads. Answers come from the ledger, which journals an edit before it returns.
+Handlers are quick, since they may run beside a busy cell on a thread of the kernel's; pictures and
+ghosts are made on two threads of the desk's own. What goes wrong becomes a sentence on the widget.
+
+Not about keeping points (ledger.py), nor about how the widget looks and what keys do (static/).
+"""
+
+import atexit
+import base64
+import contextlib
+import logging
+import threading
+
+import numpy as np
+
+from pointlib.files import InputError, suggest
+from pointlib.previews import browser_picture, thumbnail
+
+SIGMA = 3.0  # px: the size of blobs before anybody set it
+EDIT = ("session", "edit", "image", "op", "points", "mark")  # what an edit consists of
+URGENCY = ("image", "ghosts", "prefetch", "warm", "thumb")  # kinds of jobs, the first come first
+
+
+class Desk:
+    """Answers one widget's messages.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    helper : ghosts.Helper
+    send : callable
+        ``send(message, buffers)`` brings a dict, and a list of bytes or None, to the browser.
+
+    Attributes
+    ----------
+    index : int
+        The image that is looked at.
+    sigma : float
+        The size of blobs, pixels.
+    """
+
+    def __init__(self, ledger, helper, send):
+        self.ledger, self.helper, self._send = ledger, helper, send
+        self.index, self.sigma, self._base64, self._early = 0, SIGMA, False, []
+        self._order = threading.RLock()  # edits are told in the order in which they were made
+        self._painter, self._thinker = Worker(self._complain), Worker(self._complain)
+        ledger.listeners.add(self.post)
+
+    def close(self):
+        """Stop listening and working."""
+        self.ledger.listeners.discard(self.post)
+        for worker in (self._painter, self._thinker):
+            worker.stop()
+
+    def path(self, name):
+        """Return where an image of the folder is."""
+        if name not in self.ledger.names:
+            raise InputError(f"there is no image {name!r}. {suggest(name, self.ledger.names)}")
+        return self.ledger.folder / name
+
+    def show(self, index):
+        """Look at another image, here and in the browser."""
+        self.index = self._checked(index)
+        self.post({"type": "goto", "index": index})
+
+    def apply(self, edit, kind="changed"):
+        """Let the ledger keep an edit, and tell the browser; return the outcome."""
+        with self._order:
+            outcome = self.ledger.apply(edit, by=self.post)
+            self.post({**outcome, "type": kind})
+        return outcome
+
+    def receive(self, content):
+        """Answer a message of the browser's, or say why not."""
+        try:
+            answer = getattr(self, f"_take_{content.get('type')}", None)
+            if answer is None:
+                raise InputError(f"message {content.get('type')!r} is not known here.")
+            answer(content)
+        except Exception as error:  # whatever it is, somebody waits for an answer
+            if content.get("type") == "edit":
+                head = {"session": content.get("session"), "edit": content.get("edit")}
+                self.post({"type": "refused", **head, "reason": _sentence(error)})
+            else:
+                self._complain(error)
+
+    def _take_hello(self, message):
+        self._base64 |= bool(message.get("base64"))
+        ledger = self.ledger
+        counts = [list(ledger.counts(name).values()) for name in ledger.names]
+        welcome = {
+            "session": message["session"],
+            "key": ledger.key,
+            "folder": str(ledger.folder),
+            "names": ledger.names,
+            "states": [ledger.state(name) for name in ledger.names],
+            "counts": counts,
+            "classes": list(ledger.classes),
+            "index": self.index,
+            "read_only": ledger.read_only,
+            "has_model": self.helper.model is not None,
+            "sigma": self.sigma,
+            "binary": True,
+        }
+        self.post({"type": "welcome", **welcome}, b"\1\2\3")
+        early, self._early = self._early or [], None
+        for notice in early:
+            self.post(notice)
+
+    def _take_ping(self, message):
+        self.post({"type": "pong", "session": message["session"], "t": message["t"]})
+
+    def _take_edit(self, message):
+        edit = {key: message[key] for key in EDIT if key in message}
+        if message.get("magnet"):
+            self.sigma = message.get("sigma") or self.sigma
+            edit["points"] = [self.snapped(edit["image"], point) for point in edit["points"]]
+        self.apply(edit, "ack")
+
+    def _take_image(self, message):
+        index = self._checked(message["index"])
+        if message.get("prefetch"):
+            key = ("prefetch", message["session"], index)
+        else:
+            self.index, key = index, ("image", message["session"])
+            self._warm(self.path(self.ledger.names[index]))
+        self._painter.put(key, lambda: self._send_image(message))
+
+    def _warm(self, path):
+        """Let the model see an image before anybody asks: magnet and ghosts wait less."""
+        if self.helper.model is not None:
+            self._thinker.put(("warm",), lambda: self.helper.candidates(path))
+
+    def _take_thumbs(self, message):
+        for index in map(self._checked, message["indices"]):
+            self._painter.put(("thumb", index), lambda index=index: self._send_thumb(index))
+
+    def _take_ghosts(self, message):
+        self._thinker.put(("ghosts", message["session"]), lambda: self._send_ghosts(message))
+
+    def _checked(self, index):
+        if index not in range(len(self.ledger.names)):
+            raise InputError(f"image {index!r} does not exist; there are {len(self.ledger.names)}.")
+        return index
+
+    def snapped(self, name, point):
+        """Return a point (a dict), moved to what is under it; as it is where nothing is."""
+        place, xy = None, (point["x"], point["y"])
+        with contextlib.suppress(InputError):  # the ledger will say what is wrong with it
+            place = self.helper.magnet(
+                self.path(name), xy, sigma=self.sigma, label=point.get("label")
+            )
+        if place is None:
+            return point
+        return {**point, "x": float(place[0]), "y": float(place[1]), "source": "magnet"}
+
+    def post(self, message, *buffers):
+        """Send a message to the browser; notices wait until somebody looks."""
+        if message["type"] == "notice" and self._early is not None:
+            self._early.append(message)
+            return
+        if buffers and self._base64:
+            data = [base64.b64encode(buffer).decode() for buffer in buffers]
+            self._send({**message, "data": data})
+        else:
+            self._send(message, list(buffers) or None)
+
+    def _complain(self, error):
+        self.post({"type": "notice", "level": "error", "text": _sentence(error)})
+
+    def _send_image(self, message):
+        name = self.ledger.names[message["index"]]
+        look = {key: message.get(key) for key in ("channel", "black", "white")}
+        head = {"type": "image", "session": message["session"], "index": message["index"]}
+        head |= {"name": name, "prefetch": bool(message.get("prefetch"))} | look
+        try:
+            picture = browser_picture(self.path(name), plain=bool(message.get("plain")), **look)
+            about = picture._asdict() | {"height": picture.shape[0], "width": picture.shape[1]}
+            data = about.pop("data")
+            with self._order:  # an edit is in this snapshot, or is told after it
+                facts = self._facts(name, self.ledger.load(name))
+                self.post(head | about | facts | {"error": ""}, data)
+        except Exception as error:
+            nothing = {"width": 0, "height": 0, "mime": "", "channels": 0, "deep": False}
+            facts = self._facts(name, None) | {"range": None, "error": _sentence(error)}
+            self.post(head | nothing | facts)
+
+    def _facts(self, name, record):
+        """Return what a browser must know of an image's annotation."""
+        points, rejected = (
+            [{"id": key, **point._asdict()} for key, point in found.items()]
+            for found in ((record.points, record.rejected) if record else ({}, {}))
+        )
+        counts = self.ledger.counts(name)
+        return {
+            "points": points,
+            "rejected": rejected,
+            "mark": record.mark if record else "",
+            "state": self.ledger.state(name),
+            "counts": counts,
+            "total": sum(counts.values()),
+        }
+
+    def _send_thumb(self, index):
+        head = {"type": "thumb", "index": index, "mime": "image/jpeg"}
+        try:
+            self.post(head | {"error": ""}, thumbnail(self.path(self.ledger.names[index])))
+        except Exception as error:
+            self.post(head | {"error": _sentence(error)})
+
+    def _send_ghosts(self, message):
+        source, sigma = message["from"], message.get("sigma") or self.sigma
+        head = {key: message[key] for key in ("type", "session", "image", "from")}
+        classes = self.ledger.classes
+        head |= {"sigma": sigma, "classes": list(classes)}
+        try:
+            path = self.path(message["image"])
+            points, labels, scores = self.helper.suggest(path, source, sigma=sigma, classes=classes)
+            numbers = [classes.index(label) for label in labels.tolist()]
+            rows = np.column_stack([points, numbers, scores]).astype("<f4")
+            head["radius"] = self.helper.radius(source, sigma)
+            self.post(head | {"n": len(rows), "error": ""}, rows.tobytes())
+        except Exception as error:
+            self.post(head | {"n": 0, "error": _sentence(error)})
+
+
+class Worker:
+    """One daemon thread with a list of jobs: the most urgent first, of one key only the newest."""
+
+    def __init__(self, complain):
+        self._jobs, self._condition, self._complain = {}, threading.Condition(), complain
+        self._thread = threading.Thread(target=self._run, daemon=True, name="annotator")
+        self._is_over = False
+        atexit.register(self.stop)
+
+    def put(self, key, job):
+        """Queue a job; `key` starts with its kind, see URGENCY."""
+        with self._condition:
+            self._jobs[key] = job
+            if self._thread.ident is None and not self._is_over:
+                self._thread.start()
+            self._condition.notify()
+
+    def stop(self):
+        """Drop what waits, and wait for what runs; not for ever."""
+        atexit.unregister(self.stop)
+        with self._condition:
+            self._jobs.clear()
+            self._is_over = True
+            self._condition.notify()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout=10)
+
+    def _run(self):
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._jobs or self._is_over)
+                if self._is_over:
+                    return
+                job = self._jobs.pop(min(self._jobs, key=lambda key: URGENCY.index(key[0])))
+            try:
+                job()
+            except Exception as error:  # a thread must not die unheard
+                self._complain(error)
+
+
+def _sentence(error):
+    """Return an error as a sentence for the widget; one that nobody foresaw is logged as well."""
+    if isinstance(error, InputError):
+        return str(error)
+    logging.getLogger(__name__).error("Unforeseen", exc_info=error)
+    return f"Unforeseen: {type(error).__name__}: {error}. The edits acknowledged so far are safe."

@@ -1,0 +1,183 @@
+"""A picture as bytes for a browser: the file itself where it can show that, else a fresh one.
+
+About showing. Not about drawing points (plots). What a file is and holds, images.py knows; what
+cannot be read raises its sentence. One thing must hold: the browser's pixels stand where
+`read_image` has them, so a file that says "turn me" is turned here and not left to the browser.
+"""
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pointlib.files import InputError
+from pointlib.images import image_shape, read_image, to_display
+
+MAX_PIXELS = 50_000_000  # browsers decode more, but slowly, and run out of graphics memory
+PNG_PIXELS = 4_000_000  # above, PNG takes seconds and tens of megabytes: JPEG
+_MIMES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+_ORIENTATION = 274  # EXIF tag
+
+
+class Picture(NamedTuple):
+    """What a browser shows, and what its controls need to know."""
+
+    data: bytes
+    mime: str
+    shape: tuple  # (H, W)
+    channels: int  # to choose from, without alpha
+    deep: bool = False  # not 8 bits: black and white decide what can be seen
+    range: tuple | None = None  # lowest and highest value of what is shown, where that counts
+    black: float | None = None  # the value that is black here, and the one that is white
+    white: float | None = None
+
+
+def browser_picture(source, *, channel=None, black=None, white=None, plain=False):
+    """Return a picture that every browser shows, of a file or of an image in memory.
+
+    Upright, whole 8-bit files (PNG, JPEG, WebP; grey, RGB or palette; no transparency) are passed
+    on as they are. Others become what `to_display` shows: PNG to 4 megapixels, above that JPEG
+    (quality 95, no colour dropped).
+
+    Parameters
+    ----------
+    source : str, Path or ndarray of shape (H, W) or (H, W, C)
+    channel : int, optional
+        Show this one alone, in grey; default: colours, of many channels the first three.
+    black, white : float, optional
+        Pixel values shown as black and white. Default: 0 and 255 for 8 bits, else the 0.5th and
+        99.5th percentile of what is shown.
+    plain : bool
+        Pass no file on: this browser could not show it.
+
+    Returns
+    -------
+    Picture
+        InputError where the file cannot be read, is above 50 megapixels or lacks the channel.
+    """
+    image = source
+    if not isinstance(source, np.ndarray):
+        check_size(source)
+        as_is = not plain and channel is None and black is None and white is None
+        if as_is and (picture := _as_it_is(source)):
+            return picture
+        image = pixels(source)
+    return _drawn(np.atleast_3d(image), channel, black, white)
+
+
+def thumbnail(path, size=96):
+    """Return a small JPEG, bytes, at most `size` pixels wide and high, of any readable image."""
+    check_size(path)
+    if _mime(path) == "image/jpeg":
+        try:
+            with Image.open(path) as image:
+                image.draft(None, (2 * size, 2 * size))  # decodes at down to an eighth of the size
+                small = ImageOps.exif_transpose(image).convert("RGB")
+        except (OSError, SyntaxError) as error:
+            raise InputError(f"{path} is broken ({error}). Copy or export it again.") from error
+    else:
+        image = read_image(path)
+        step = max(1, min(image.shape[:2]) // (2 * size))
+        small = Image.fromarray(to_display(image[::step, ::step]))
+    small.thumbnail((size, size))
+    return _jpeg(small, 80)
+
+
+def pixels(path):
+    """Return what `read_image` reads, not to be written to; the last two images are kept."""
+    return _read(Path(path), Path(path).stat().st_mtime_ns if Path(path).exists() else 0)
+
+
+def check_size(path):
+    """Return (H, W) from an image file's header; InputError above 50 megapixels."""
+    height, width = image_shape(path)
+    if height * width > MAX_PIXELS:
+        raise InputError(
+            f"{path} is {width} x {height}; at most {MAX_PIXELS:,} pixels can be shown. "
+            "Cut it into tiles, or save it smaller: points survive a resize."
+        )
+    return height, width
+
+
+@lru_cache(maxsize=2)
+def _read(path, _changed):
+    image = read_image(path)
+    image.setflags(write=False)
+    return image
+
+
+def _mime(path):
+    """Return what the first bytes of a file say that browsers know, or ""."""
+    with Path(path).open("rb") as file:
+        head = file.read(4)
+    return next((mime for start, mime in _MIMES.items() if head.startswith(start)), "")
+
+
+def _as_it_is(path):
+    """Return the Picture of a file whose pixels browsers show as `read_image` reads them, or None.
+
+    A cut-off file is not passed on: browsers show its first half without a word.
+    """
+    if not (mime := _mime(path)):
+        return None
+    data = Path(path).read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        whole = {
+            "image/png": b"IEND" in data[-12:] and data[24] == 8,  # bits a channel
+            "image/jpeg": b"\xff\xd9" in data[-4096:],
+            "image/webp": int.from_bytes(data[4:8], "little") <= len(data) - 8,
+        }[mime]
+        several = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+        odd = image.mode not in ("L", "RGB", "P") or "transparency" in image.info
+        exif = mime != "image/png" and image.getexif()  # of PNG that would mean decoding it
+        turned = exif.get(_ORIENTATION, 1) != 1 if exif else b"eXIf" in data
+        if several or odd or turned or not whole:
+            return None
+        return Picture(data, mime, image.size[::-1], 1 if image.mode == "L" else 3)
+
+
+def _drawn(image, channel, black, white):
+    """Return the Picture of an image (H, W, C) in memory."""
+    n_channels = image.shape[2] - (image.shape[2] in (2, 4))  # alpha is not shown
+    if channel is not None and channel not in range(n_channels):
+        raise InputError(f"channel {channel} does not exist; there are 0 to {n_channels - 1}.")
+    shown = image[:, :, : min(n_channels, 3)] if channel is None else image[:, :, [channel]]
+    picture = Picture(b"", "", image.shape[:2], n_channels, shown.dtype != np.uint8)
+    if picture.deep or black is not None or white is not None:
+        picture = picture._replace(**_limits(shown, black, white))
+        span = (picture.white - picture.black) or 1.0
+        share = (shown.astype(np.float32) - np.float32(picture.black)) / np.float32(span)
+        shown = np.rint(255 * np.clip(np.nan_to_num(share), 0, 1)).astype(np.uint8)
+    data, mime = _encoded(Image.fromarray(shown[:, :, 0] if shown.shape[2] == 1 else shown))
+    return picture._replace(data=data, mime=mime)
+
+
+def _limits(shown, black, white):
+    """Return range, black and white of the pixels shown; those not given as `to_display` would."""
+    finite = shown[np.isfinite(shown)]
+    finite = finite if finite.size else np.array([0.0, 1.0])
+    low, high = np.percentile(finite[:: 1 + finite.size // 1_000_000], (0.5, 99.5))
+    low, high = (0, 255) if shown.dtype == np.uint8 else (low, high)
+    return {
+        "range": (float(finite.min()), float(finite.max())),
+        "black": float(low if black is None else black),
+        "white": float(high if white is None else white),
+    }
+
+
+def _encoded(picture):
+    """Return the bytes and mime type of a PIL picture: PNG, or JPEG where that takes too long."""
+    if picture.width * picture.height > PNG_PIXELS:
+        return _jpeg(picture, 95), "image/jpeg"
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue(), "image/png"
+
+
+def _jpeg(picture, quality):
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality, subsampling=0)
+    return file.getvalue()

@@ -1,0 +1,308 @@
+"""Steps: what the journal's lines mean, as points by id, and how each is taken back.
+
+Pure: lines in, state out, the same for the running annotator, for the next opening and for whoever
+replays a recording. A step is what one undo takes back: each of its changes remembers what stood
+there before and after. Undo puts the former back only where the latter still stands.
+
+Not about files (journal.py), nor about texts and who may edit (ledger.py).
+"""
+
+import math
+import re
+from collections import Counter
+from operator import itemgetter
+from typing import NamedTuple
+
+from pointlib.files import InputError
+from pointlib.points import check_points
+
+OUTSIDE = "outside"  # the session of changes made to a text file by others
+SOURCES = ("hand", "magnet", "ghost", "code")
+_point_fields = itemgetter("x", "y", "label", "source", "score")
+_ID = re.compile(r"[0-9a-f]{6}-[0-9]+", re.ASCII)
+
+
+class Point(NamedTuple):
+    """One point: x, y in pixels, its class, where it came from, a ghost's score or None."""
+
+    x: float
+    y: float
+    label: str
+    source: str
+    score: float | None = None
+
+
+class Change(NamedTuple):
+    """One thing that a step changed: `kind` is "points", "rejected" or "mark"."""
+
+    kind: str
+    id: str
+    before: Point | str | None
+    after: Point | str | None
+
+
+class Step(NamedTuple):
+    """What one undo takes back."""
+
+    number: int
+    image: str
+    op: str
+    changes: list
+    note: str = ""  # of an undo or redo: what it did
+
+
+class Record:
+    """The annotation of one image.
+
+    Attributes
+    ----------
+    points, rejected : dict of str to Point
+        By id; `rejected` are ghosts that the user turned down.
+    mark : str
+        "empty", "skipped" or "".
+    shape : tuple of int or None
+        (H, W) of the image that the points lie in, where it is known.
+    counts : Counter
+        Points by class.
+    """
+
+    def __init__(self):
+        self.points, self.rejected, self.mark, self.shape = {}, {}, "", None
+        self.counts = Counter()
+
+    @property
+    def state(self):
+        """One of "unlabelled", "labelled", "empty", "skipped"."""
+        return "labelled" if self.points else self.mark or "unlabelled"
+
+    def copy(self):
+        """Return a record that later edits leave alone."""
+        other = Record()
+        other.points, other.rejected = dict(self.points), dict(self.rejected)
+        other.mark, other.shape, other.counts = self.mark, self.shape, self.counts.copy()
+        return other
+
+    def get(self, kind, key):
+        """Return what stands there now."""
+        return self.mark if kind == "mark" else getattr(self, kind).get(key)
+
+    def put(self, kind, key, value):
+        """Set a point, a rejected ghost or the mark; None takes it away."""
+        if kind == "mark":
+            self.mark = value
+            return
+        if kind == "points":
+            if key in self.points:
+                self.counts[self.points[key].label] -= 1
+            if value is not None:
+                self.counts[value.label] += 1
+        if value is None:
+            getattr(self, kind).pop(key, None)
+        else:
+            getattr(self, kind)[key] = value
+
+    def exchange(self, change, old, new):
+        """Put `new` in the place of `old`; False where something else stands there by now."""
+        if self.get(change.kind, change.id) != old:
+            return False
+        if change.kind == "mark" and new and self.points:
+            return False
+        self.put(change.kind, change.id, new)
+        return True
+
+
+class History:
+    """The state of a folder, built from its journal's lines in their order.
+
+    Attributes
+    ----------
+    images : dict of str to Record
+    done, undone : list of Step
+        What undo and redo would take, the last one next.
+    seen : dict of (session, edit) to image
+    saves : dict of str to list
+        Of each image the last two "save" lines.
+    changed : dict of str to int
+        Of each image the number of the last line that changed it.
+    """
+
+    def __init__(self):
+        self.images, self.done, self.undone, self.seen = {}, [], [], {}
+        self.saves, self.changed, self.last_step, self.is_clean = {}, {}, 0, True
+
+    def record(self, image):
+        """Return the record of an image, a new one where it has none yet."""
+        if image not in self.images:
+            self.images[image] = Record()
+        return self.images[image]
+
+    def take_all(self, lines, *, until=None):
+        """Take the lines of a journal, step by step, up to and with step `until`."""
+        step = []
+        for line in lines:
+            if until is not None and line.get("step", 0) > until:
+                break
+            step.append(line)
+            if not line.get("left"):
+                self.take(step)
+                step = []
+        return self
+
+    def take(self, lines):
+        """Take the lines of one step; return it as a Step, None where it is no step."""
+        first = lines[0]
+        self.is_clean = first["op"] in ("close", "journal")
+        for line in lines:
+            if line["op"] == "save":
+                self.saves[line["image"]] = [*self.saves.get(line["image"], []), line][-2:]
+        if "step" not in first:
+            return None
+        self.last_step, self.changed[first["image"]] = first["step"], lines[-1]["n"]
+        if first["session"] != OUTSIDE:
+            self.seen[first["session"], first["edit"]] = first["image"]
+        if first["op"] in ("undo", "redo"):
+            return self._turn(first)
+        return self._do(lines)
+
+    def _do(self, lines):
+        first, record = lines[0], self.record(lines[0]["image"])
+        op = OUTSIDE if first["session"] == OUTSIDE else first["op"]
+        changes = []
+        for line in lines:
+            for kind, key, value in _effects(line, record):
+                changes.append(Change(kind, key, record.get(kind, key), value))
+                record.put(kind, key, value)
+        step = Step(first["step"], first["image"], op, changes)
+        if op != OUTSIDE:
+            self.done.append(step)
+            self.undone.clear()
+        return step
+
+    def _turn(self, line):
+        """Undo or redo the last step, but for what was changed outside since."""
+        back = line["op"] == "undo"
+        source, target = (self.done, self.undone) if back else (self.undone, self.done)
+        number = line["undoes" if back else "redoes"]
+        if not source or source[-1].number != number:
+            raise InputError(f"line {line['n']} would {line['op']} step {number}, not the last.")
+        step, record, changes = source.pop(), self.record(line["image"]), []
+        for change in reversed(step.changes) if back else step.changes:
+            old, new = (change.after, change.before) if back else (change.before, change.after)
+            if record.exchange(change, old, new):
+                changes.append(Change(change.kind, change.id, old, new))
+        note = f"{'undid' if back else 'redid'}: {describe(step)} in {step.image}"
+        if n_left := len(step.changes) - len(changes):
+            note += f", but for {n_left} changed outside since"
+        done = [c._replace(before=c.after, after=c.before) for c in changes[::-1]]
+        target.append(step._replace(changes=done if back else changes))
+        return Step(step.number, step.image, line["op"], changes, note)
+
+
+def replay(lines, *, until=None):
+    """Return the annotation that a journal's lines lead to, as a dict of image to Record.
+
+    Parameters
+    ----------
+    lines : list of dict
+        As `read_journal` returns them.
+    until : int, optional
+        The last step to take: 0 gives none; all where it is not given.
+    """
+    return History().take_all(lines, until=until).images
+
+
+def _effects(line, record):
+    """Yield (kind, id, value) of what one line of a step sets."""
+    op = line["op"]
+    if op == "save":
+        return
+    if op == "mark":
+        yield "mark", "", "" if line["mark"] == "unlabelled" else line["mark"]
+        return
+    if op == "add" and record.mark:
+        yield "mark", "", ""
+    point = Point(*_point_fields(line))
+    kind = "rejected" if op == "reject" else "points"
+    yield kind, line["id"], None if op == "delete" else point
+
+
+def describe(step):
+    """Return a step in words: `add 3 points`, `mark empty`."""
+    if step.op == "mark":
+        return f"mark {step.changes[0].after or 'unlabelled'}"
+    kind, what = ("rejected", "ghost") if step.op == "reject" else ("points", "point")
+    n = sum(change.kind == kind for change in step.changes)
+    return f"{step.op} {n} {what}{'' if n == 1 else 's'}"
+
+
+def edit_lines(edit, record, *, classes):
+    """Return the lines of the step that a user's edit asks for, checked; none: no change.
+
+    Parameters
+    ----------
+    edit : dict
+        With "op" and, as that needs them, "points" (id, x, y, label, source, score) or "mark".
+    record : Record
+        Of the image as it is, with its shape.
+    classes : tuple of str
+    """
+    op, points = edit.get("op"), edit.get("points")
+    if op == "mark":
+        return _mark_lines(edit.get("mark"), record)
+    if op not in _NEW:
+        raise InputError(f"op {op!r} is not known; expected {', '.join(_NEW)}, mark, undo, redo.")
+    if not isinstance(points, list) or not points or not all(isinstance(p, dict) for p in points):
+        raise InputError(f"{op} came without points; expected a list of them, each with its id.")
+    known = record.rejected if op == "reject" else record.points
+    _check_ids([point.get("id") for point in points], known, is_new=op in ("add", "reject"))
+    if op in ("add", "move", "reject"):
+        places = [(point.get("x"), point.get("y")) for point in points]
+        places = check_points(places, shape=record.shape, name="points").tolist()
+        points = [point | {"x": x, "y": y} for point, (x, y) in zip(points, places, strict=True)]
+    lines = []
+    for point in points:
+        old = known.get(point["id"])
+        new = _NEW[op](old, point)
+        if new.label not in classes:
+            raise InputError(f"class {new.label!r} is not one of {', '.join(classes)}.")
+        if new != old or op == "delete":
+            lines.append({"op": op, "id": point["id"], **new._asdict()})
+    return lines
+
+
+def _mark_lines(mark, record):
+    if mark not in ("empty", "skipped", "unlabelled"):
+        raise InputError(f"mark {mark!r} is not known; expected empty, skipped or unlabelled.")
+    n = len(record.points)
+    if n and mark != "unlabelled":
+        what = "1 point here: delete it" if n == 1 else f"{n:,} points here: delete them"
+        raise InputError(f"{what} first (Ctrl+A, Delete).")
+    return [] if mark == (record.mark or "unlabelled") else [{"op": "mark", "mark": mark}]
+
+
+def _check_ids(ids, known, *, is_new):
+    for key in ids:
+        if not isinstance(key, str) or not _ID.fullmatch(key):
+            raise InputError(f"id {key!r} is none; expected six letters 0-f, a dash, a number.")
+        if is_new == (key in known):
+            raise InputError(f"id {key} is {'taken already' if is_new else 'not in this image'}.")
+    if len(set(ids)) < len(ids):
+        raise InputError("An id came twice in one edit; expected each once.")
+
+
+def _new_point(_, point):
+    source, score = point.get("source", "hand"), point.get("score")
+    if source not in SOURCES:
+        raise InputError(f"source {source!r} is not one of {', '.join(SOURCES)}.")
+    if score is not None and not (isinstance(score, int | float) and math.isfinite(score)):
+        raise InputError(f"score is {score!r}; expected a number or none.")
+    return Point(point["x"], point["y"], point.get("label"), source, score)
+
+
+_NEW = {  # of each op: the point after it, from the one before and what came
+    "add": _new_point,
+    "reject": lambda old, new: _new_point(old, {**new, "source": "ghost"}),
+    "move": lambda old, new: old._replace(x=new["x"], y=new["y"]),
+    "label": lambda old, new: old._replace(label=new.get("label")),
+    "delete": lambda old, _: old,
+}

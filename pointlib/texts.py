@@ -1,0 +1,162 @@
+"""Texts: an image's text file as the annotator sees it: who wrote it, and how it differs.
+
+A text is known by the SHA-1 of its bytes, "" where there is no file. Whether it was touched at all
+is told by its time, size and inode, which cost next to nothing.
+
+Not about writing it, nor about what follows from a difference: store.py.
+"""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from typing import NamedTuple
+
+from pointlib.files import InputError
+from pointlib.points import format_points, text_path
+
+
+class Saved(NamedTuple):
+    """What a text holds: its digest, and the number of the last journal line that is in it."""
+
+    digest: str = ""
+    upto: int = 0
+
+
+class Text:
+    """What is known of one text file.
+
+    Parameters
+    ----------
+    lines : list of dict
+        The last two lines of the journal on its saving.
+    is_clean : bool
+        Whether the last of them is known to have been followed by the file itself.
+
+    Attributes
+    ----------
+    disk, saved : Saved
+        What stands on the disk; what should. They differ while it is written.
+    signature, picture : tuple or None
+        Of the text and of the image at the last look.
+    error : str
+        "", or why the text cannot be used.
+    """
+
+    def __init__(self, lines=(), *, is_clean=True):
+        saves = [Saved(), *(Saved(line["digest"], line["upto"]) for line in lines)]
+        self.saved = saves[-1]
+        self.disk = self.saved if is_clean else saves[-2:][0]
+        self.signature, self.picture, self.error = None, None, ""
+
+    def is_foreign(self, path):
+        """Tell whether somebody else wrote the file since the last look, or it is no use still."""
+        now = signature(path)
+        if now == self.signature:
+            return bool(self.error)
+        found = digest(read_bytes(path))
+        if found not in (self.disk.digest, self.saved.digest):
+            return True
+        self.disk = self.saved if found == self.saved.digest else self.disk
+        self.signature, self.error = now, ""
+        return False
+
+
+def signature(path):
+    """Return what changes when a file is written; () where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read_bytes(path):
+    """Return a file's bytes, None where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def digest(data):
+    """Return the SHA-1 of bytes in hexadecimal letters, "" of None."""
+    return "" if data is None else hashlib.sha1(data, usedforsecurity=False).hexdigest()
+
+
+def read_labels(paths):
+    """Return {name: (state, labels counted)} of the images that have a text; none is parsed."""
+    found = {}
+    for name, path in paths.items():
+        if (data := read_bytes(text_path(path))) is not None:
+            rows = [line.split(b",") for line in data.splitlines() if line.strip()]
+            counts = Counter(b"".join(row[2:]).strip() for row in rows if len(row) in (2, 3))
+            counts = Counter({label.decode(errors="replace"): n for label, n in counts.items()})
+            found[name] = "labelled" if rows else "empty", counts
+    return found
+
+
+def check_classes(classes, labels):
+    """Return the classes as a tuple, after checking that every label is one of them.
+
+    Parameters
+    ----------
+    classes : sequence of str or None
+        None: those of the labels, or ("point",). A folder of this one class has no labels.
+    labels : dict of Path to set of str
+        Those that each file holds.
+    """
+    if classes is None:
+        classes = sorted(set().union(*labels.values()) - {"", "point"}) or ["point"]
+    classes = (classes,) if isinstance(classes, str) else tuple(dict.fromkeys(classes))
+    if not classes or any(not c or c != c.strip() or re.search(r"[,\r\n]", c) for c in classes):
+        raise InputError(f"classes is {classes}; expected names without a comma, one at least.")
+    known = {*classes, ""} if classes == ("point",) else {*classes}
+    for path, found in labels.items():
+        if found - known:
+            raise wrong_label(path, min(found - known), classes)
+    return classes
+
+
+def wrong_label(path, label, classes):
+    """Return an InputError on a label that is not one of the classes."""
+    known = ", ".join(classes)
+    if not label:
+        return InputError(f"{path} has points without a class; expected {known}. Name each.")
+    if classes == ("point",):
+        what = f"{path} has class {label!r} in a folder without classes"
+        return InputError(f"{what}. Open it with classes=(...).")
+    return InputError(f"{path} has class {label!r}; expected {known}. Name this class too.")
+
+
+def text_lines(points, shape, *, has_labels):
+    """Return the line of each Point in a text file."""
+    labels = [p.label if has_labels else "" for p in points]
+    return format_points([(p.x, p.y) for p in points], labels, shape)
+
+
+def difference(found, record, base, *, has_labels):
+    """Return which points of a text are new, and the ids of those that are gone from it.
+
+    Parameters
+    ----------
+    found : list of Point
+        What the text holds now.
+    record, base : Record
+        The image as it is, and as the text was when last saved. What changed between the two is
+        not in the text yet, so a point lacking there was taken away only if `base` had it.
+    """
+    waiting = {}
+    for owner in (record,) if base is record else (record, base):
+        lines = text_lines(owner.points.values(), record.shape, has_labels=has_labels)
+        for (key, point), line in zip(owner.points.items(), lines, strict=True):
+            if owner is record or record.points.get(key) != point:
+                waiting.setdefault(line, []).append(key)
+    kept, added = set(), []
+    lines = text_lines(found, record.shape, has_labels=has_labels)
+    for point, line in zip(found, lines, strict=True):
+        if waiting.get(line):
+            kept.add(waiting[line].pop(0))
+        else:
+            added.append(point)
+    return added, [key for key in base.points if key in record.points and key not in kept]

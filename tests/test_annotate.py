@@ -1,0 +1,527 @@
+"""The annotator without a browser: messages in, messages out, and the same from code."""
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from conftest import Brightness
+from PIL import Image
+
+from pointlib import previews
+from pointlib.annotate import Annotator
+from pointlib.files import InputError
+from pointlib.images import write_image
+from pointlib.model import ModelInfo, PointModel
+from pointlib.points import read_points
+
+SHAPE = (40, 56)
+SESSION = "abcdef"
+
+
+class Browser:
+    """Stands in for a view: sends messages, and keeps what comes back."""
+
+    def __init__(self, annotator, session=SESSION):
+        self.annotator, self.session, self.inbox, self.n = annotator, session, [], 0
+        self.news = threading.Condition()
+        annotator.send = self._hear
+
+    def _hear(self, content, buffers=None):
+        json.dumps(content, allow_nan=False)  # as the kernel would
+        with self.news:
+            self.inbox.append((content, buffers or []))
+            self.news.notify_all()
+
+    def tell(self, kind, **content):
+        """Send a message as a front end does."""
+        message = {"type": kind, "session": self.session, **content}
+        data = {"method": "custom", "content": message}
+        self.annotator._handle_msg({"content": {"data": data}, "buffers": []})
+
+    def wait(self, kind, **wanted):
+        """Return the newest message of a kind, with its buffers; wait for it to come."""
+
+        def found():
+            return [
+                m for m in self.inbox if m[0]["type"] == kind and wanted.items() <= m[0].items()
+            ]
+
+        with self.news:
+            assert self.news.wait_for(found, timeout=60), [m["type"] for m, _ in self.inbox]
+            return found()[-1]
+
+    def ask(self, kind, answer=None, **content):
+        """Send a message and return the answer to it, forgetting what came before."""
+        self.inbox.clear()
+        self.tell(kind, **content)
+        return self.wait(answer or kind)
+
+    def edit(self, op, answer="ack", **content):
+        """Send the next edit and return the answer's content."""
+        self.n += 1
+        content = {"image": self.annotator.image, **content}
+        return self.ask("edit", answer, edit=self.n, op=op, **content)[0]
+
+    def add(self, x, y, answer="ack", **content):
+        """Click."""
+        point = {"id": f"{self.session}-{self.n + 1}", "x": x, "y": y, "label": "point"}
+        point |= {"source": "hand", "score": None}
+        return self.edit("add", answer, points=[point], **content)
+
+
+def spots(points):
+    """Return an 8-bit image of spots with sigma 2."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    image = np.full(SHAPE, 20.0)
+    for px, py in points:
+        image += 180 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / 8)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+SPOTS = np.array([[12.3, 10.6], [40.0, 25.25]])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with an image of two spots, an empty one, and a broken file between."""
+    path = tmp_path / "pictures"
+    path.mkdir()
+    write_image(path / "a.png", spots(SPOTS))
+    (path / "b.png").write_bytes(b"this is no picture")
+    write_image(path / "c.png", spots([]))
+    return path
+
+
+@pytest.fixture
+def open_annotator():
+    """Return a function that opens annotators, which are closed afterwards."""
+    opened = []
+
+    def open_it(*args, **options):
+        opened.append(Annotator(*args, **options))
+        return opened[-1]
+
+    yield open_it
+    for annotator in opened:
+        annotator.close()
+
+
+@pytest.fixture
+def annotator(folder, open_annotator):
+    """Return an annotator of the folder."""
+    return open_annotator(folder)
+
+
+@pytest.fixture
+def browser(annotator):
+    """Return a view of it that has said hello."""
+    view = Browser(annotator)
+    view.ask("hello", "welcome")
+    return view
+
+
+def test_hello_is_answered_with_all_that_is_known(browser, annotator):
+    """The welcome names images, states, counts and classes, and proves that buffers arrive."""
+    welcome, buffers = browser.ask("hello", "welcome")
+    assert welcome["names"] == ["a.png", "b.png", "c.png"]
+    assert welcome["states"] == ["unlabelled"] * 3
+    assert welcome["counts"] == [[0], [0], [0]]
+    assert (welcome["classes"], welcome["key"]) == (["point"], annotator.key)
+    assert (welcome["read_only"], welcome["has_model"], welcome["index"]) == ("", False, 0)
+    assert buffers == [b"\1\2\3"]
+    assert browser.ask("ping", "pong", t=12.5)[0] == {"type": "pong", "session": SESSION, "t": 12.5}
+
+
+def test_base64_serves_where_buffers_do_not_arrive(browser, folder):
+    """After a hello with base64, every message carries its bytes as text."""
+    welcome, buffers = browser.ask("hello", "welcome", base64=True)
+    assert [base64.b64decode(d) for d in welcome["data"]] == [b"\1\2\3"]
+    assert not buffers
+    content, buffers = browser.ask("image", index=0)
+    assert base64.b64decode(content["data"][0]) == (folder / "a.png").read_bytes()
+    assert not buffers
+
+
+def test_image_comes_with_its_points_and_becomes_the_current_one(browser, annotator, folder):
+    """The file itself, the points with all their fields, and code sees which image it is."""
+    browser.add(10.25, 20.5)
+    content, (data,) = browser.ask("image", index=0)
+    assert data == (folder / "a.png").read_bytes()
+    assert (content["width"], content["height"], content["mime"]) == (56, 40, "image/png")
+    assert (content["channels"], content["deep"], content["error"]) == (1, False, "")
+    assert (content["total"], content["state"], content["counts"]) == (1, "labelled", {"point": 1})
+    point = {"id": "abcdef-1", "x": 10.25, "y": 20.5, "label": "point", "source": "hand"}
+    assert content["points"] == [point | {"score": None}]
+    browser.ask("image", index=2)
+    assert annotator.image == "c.png"
+    browser.ask("image", index=0, prefetch=True)
+    assert annotator.image == "c.png"
+
+
+def test_broken_image_is_listed_and_said_and_the_rest_works(browser, annotator):
+    """Its message holds the reader's sentence and no bytes; so does its thumbnail."""
+    content, buffers = browser.ask("image", index=1)
+    assert "b.png cannot be read as an image" in content["error"]
+    assert (content["name"], content["width"], buffers) == ("b.png", 0, [])
+    assert "cannot be read" in browser.add(3, 4, "refused")["reason"]
+    browser.tell("thumbs", indices=[1, 2])
+    assert "cannot be read" in browser.wait("thumb", index=1)[0]["error"]
+    content, (data,) = browser.wait("thumb", index=2)
+    assert (content["mime"], data[:2], content["error"]) == ("image/jpeg", b"\xff\xd8", "")
+    assert "image/png" not in annotator._repr_mimebundle_()[0]
+
+
+def test_deep_image_comes_with_its_range_and_obeys_limits(folder, open_annotator):
+    """16 bits: limits chosen, told, and changed by the browser."""
+    write_image(folder / "d.tif", spots(SPOTS).astype(np.uint16) * 20 + 1000)
+    browser = Browser(open_annotator(folder))
+    browser.ask("hello", "welcome")
+    content, (data,) = browser.ask("image", index=3)
+    assert content["deep"]
+    assert content["range"][0] < content["black"] + 1 <= content["white"] <= content["range"][1]
+    assert data[:4] == b"\x89PNG"
+    content, (other,) = browser.ask("image", index=3, black=1000, white=60000, channel=0)
+    assert (content["black"], content["white"], content["channel"]) == (1000, 60000, 0)
+    assert other != data
+
+
+def test_too_large_image_is_refused_with_a_way_out(browser, monkeypatch):
+    """The sentence on the widget names tiles and shrinking."""
+    monkeypatch.setattr(previews, "MAX_PIXELS", 1000)
+    content, buffers = browser.ask("image", index=0)
+    assert "56 x 40; at most 1,000 pixels can be shown. Cut it into tiles" in content["error"]
+    assert not buffers
+
+
+def test_edits_are_acknowledged_and_seen_from_code(browser, annotator, folder):
+    """Add, move, delete, mark, undo, redo: each ack carries the change; code sees it."""
+    outcome = browser.add(10.25, 20.5)
+    assert (outcome["session"], outcome["edit"], outcome["total"]) == (SESSION, 1, 1)
+    assert outcome["changes"][0]["point"]["x"] == 10.25
+    browser.edit("move", points=[{"id": "abcdef-1", "x": 11.0, "y": 21.0}])
+    assert annotator.points.tolist() == [[11.0, 21.0]]
+    browser.edit("undo")
+    assert annotator.points.tolist() == [[10.25, 20.5]]
+    browser.edit("redo")
+    browser.edit("delete", points=[{"id": "abcdef-1"}])
+    assert annotator.points.shape == (0, 2)
+    assert browser.edit("mark", mark="empty")["state"] == annotator.state == "empty"
+    annotator.flush()
+    assert (folder / "a.txt").read_text() == ""
+
+
+def test_edit_sent_twice_counts_once(browser, annotator):
+    """What is sent again after a silence is acknowledged as a duplicate."""
+    browser.add(5, 6)
+    browser.n = 0
+    assert browser.add(5, 6)["duplicate"]
+    assert len(annotator.points) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            {"op": "add", "points": [{"id": "abcdef-1", "x": 99, "y": 5, "label": "point"}]},
+            "outside",
+        ),
+        (
+            {"op": "add", "points": [{"id": "abcdef-1", "x": 9, "y": 5, "label": "cow"}]},
+            "class 'cow'",
+        ),
+        ({"op": "add", "points": [{"id": "../x", "x": 9, "y": 5, "label": "point"}]}, "id"),
+        ({"op": "add", "points": [{"x": "left"}], "magnet": True}, "."),
+        ({"op": "undo"}, "nothing to undo"),
+        ({"op": "dance"}, "dance"),
+        ({"op": "mark", "mark": "empty", "image": "../c.png"}, "no image"),
+    ],
+)
+def test_wrong_edits_are_refused_with_a_reason(browser, annotator, content, reason):
+    """Nothing changes, and the sender learns which edit and why."""
+    refused = browser.edit(answer="refused", **content)
+    assert (refused["session"], refused["edit"]) == (SESSION, 1)
+    assert reason in refused["reason"]
+    assert annotator.states["a.png"] == "unlabelled"
+
+
+def test_unknown_messages_and_failing_handlers_become_notices(browser):
+    """No exception vanishes: neither in a handler nor in a thread."""
+    assert "'dance' is not known" in browser.ask("dance", "notice")[0]["text"]
+    assert "image 7 does not exist" in browser.ask("image", "notice", index=7)[0]["text"]
+    assert "KeyError" in browser.ask("ping", "notice")[0]["text"]
+    browser.annotator._desk._send_thumb = lambda index: 1 / 0
+    assert "ZeroDivisionError" in browser.ask("thumbs", "notice", indices=[0])[0]["text"]
+
+
+def test_magnet_moves_a_click_to_the_blob(browser, annotator):
+    """Near a spot: its centre, source magnet; on even ground the click stays."""
+    outcome = browser.add(13.5, 9.5, magnet=True, sigma=2.0)
+    point = outcome["changes"][0]["point"]
+    assert (point["x"], point["y"]) == pytest.approx(SPOTS[0], abs=0.1)
+    assert point["source"] == "magnet"
+    assert annotator.sigma == 2.0
+    point = browser.add(27.0, 36.0, magnet=True, sigma=2.0)["changes"][0]["point"]
+    assert (point["x"], point["y"], point["source"]) == (27.0, 36.0, "hand")
+
+
+def ghosts_of(browser, **content):
+    """Return the ghosts' message and its rows x, y, class, score."""
+    content, buffers = browser.ask("ghosts", image="a.png", **content)
+    return content, np.frombuffer(b"".join(buffers), "<f4").reshape(-1, 4)
+
+
+def test_blob_ghosts_come_best_first(browser):
+    """Float32 rows x, y, class, score; none where none are wanted; a sentence where none can be."""
+    content, rows = ghosts_of(browser, **{"from": "blobs", "sigma": 2.0})
+    assert (content["n"], content["error"], content["classes"]) == (len(rows), "", ["point"])
+    assert rows[np.argsort(rows[:2, 0]), :2] == pytest.approx(SPOTS, abs=0.1)
+    assert (np.diff(rows[:, 3]) <= 0).all()
+    assert ghosts_of(browser, **{"from": "none", "sigma": 2.0})[0]["n"] == 0
+    content, rows = ghosts_of(browser, **{"from": "model", "sigma": 2.0})
+    assert "give a model" in content["error"]
+    assert len(rows) == 0
+
+
+@pytest.fixture
+def model():
+    """Return a model whose heatmap is the image itself."""
+    info = ModelInfo(n_channels=1, mean=(0.0,), std=(1.0,), sigma=2.0, radius=6.0)
+    info.min_distances = {"point": 4.0}
+    return PointModel(Brightness(), info)
+
+
+def test_model_ghosts_and_magnet_use_its_candidates(folder, open_annotator, model):
+    """Candidates of every height that keep the distance; the magnet takes the nearest."""
+    browser = Browser(open_annotator(folder, model=model))
+    assert browser.ask("hello", "welcome")[0]["has_model"]
+    content, rows = ghosts_of(browser, **{"from": "model", "sigma": 2.0})
+    assert (content["error"], content["radius"]) == ("", 6.0)
+    assert rows[np.argsort(rows[:, 0]), :2] == pytest.approx(SPOTS, abs=0.25)
+    point = browser.add(15.5, 13.0, magnet=True, sigma=2.0)["changes"][0]["point"]
+    nearest = rows[rows[:, 0].argmin()]
+    assert (point["x"], point["y"]) == pytest.approx(nearest[:2], abs=1e-4)
+    assert point["source"] == "magnet"
+
+
+def test_model_of_other_classes_is_a_sentence(folder, open_annotator, model):
+    """A model of two classes that the folder does not have cannot help; one class is ours."""
+    model.info.classes = ("cat",)
+    annotator = open_annotator(folder, classes=("left", "right"), model=model)
+    assert set(annotator.ghosts()[1]) == {"left"}
+    model.info.classes = ("cat", "dog")
+    model.network = Twice()
+    other = open_annotator(folder, model=model)
+    with pytest.raises(InputError, match="the model finds 'cat'; the classes here are left, right"):
+        other.ghosts()
+
+
+class Twice(Brightness):
+    """Two classes, both as bright as the image."""
+
+    def forward(self, batch):
+        """Return logits (B, 2, H, W)."""
+        return super().forward(batch).repeat(1, 2, 1, 1)
+
+
+def test_accept_adds_good_ghosts_once(annotator):
+    """Those above the threshold, with source and score; what has a point is no ghost any more."""
+    assert annotator.accept(0.5, sigma=2.0) == 2
+    assert annotator.points[np.argsort(annotator.points[:, 0])] == pytest.approx(SPOTS, abs=0.1)
+    points = annotator._ledger.load("a.png").points.values()
+    assert {p.source for p in points} == {"ghost"}
+    assert min(p.score for p in points) >= 0.5
+    assert annotator.accept(0.5, sigma=2.0) == 0
+
+
+def test_rejected_ghosts_stay_away(browser, annotator):
+    """A ghost that was turned down is not suggested again."""
+    best = annotator.ghosts("blobs", sigma=2.0)[0][0]
+    point = {"id": "abcdef-1", "x": best[0], "y": best[1], "label": "point", "score": 0.9}
+    assert browser.edit("reject", points=[point])["rejections"][0]["id"] == "abcdef-1"
+    rest = annotator.ghosts("blobs", sigma=2.0)[0]
+    assert np.hypot(*(rest - best).T).min() > 2
+    assert browser.ask("image", index=0)[0]["rejected"][0]["id"] == "abcdef-1"
+
+
+def test_edits_from_code_appear_in_the_browser(browser, annotator):
+    """Add, delete, mark, undo, redo and goto from code reach every view at once."""
+    browser.inbox.clear()
+    annotator.add([[5, 6], [7.5, 8]])
+    changed = browser.wait("changed")[0]
+    assert [c["point"]["source"] for c in changed["changes"]] == ["code"] * 2
+    annotator.delete(0)
+    assert annotator.points.tolist() == [[7.5, 8.0]]
+    annotator.delete([True])
+    annotator.goto("c.png")
+    assert browser.wait("goto")[0]["index"] == 2
+    annotator.mark("skipped")
+    assert annotator.states == {"a.png": "unlabelled", "b.png": "unlabelled", "c.png": "skipped"}
+    annotator.undo()
+    annotator.undo()
+    assert (annotator.image, annotator.points.tolist()) == ("a.png", [[7.5, 8.0]])
+    annotator.redo()
+    assert annotator.counts["a.png"] == {"point": 0}
+
+
+def test_code_has_the_magnet_and_classes(folder, open_annotator):
+    """A label for all or each; with the magnet, centres."""
+    annotator = open_annotator(folder, classes=("dot", "spot"))
+    annotator.sigma = 2.0
+    annotator.add(SPOTS + 1, label=["spot", "dot"], magnet=True)
+    assert annotator.points == pytest.approx(SPOTS, abs=0.1)
+    assert annotator.labels.tolist() == ["spot", "dot"]
+    annotator.add([[30, 30]])
+    assert annotator.counts["a.png"] == {"dot": 2, "spot": 1}
+    annotator.flush()
+    assert read_points(folder / "a.txt", SHAPE)[1].tolist() == ["spot", "dot", "dot"]
+
+
+def test_goto_goes_by_name_number_and_step(annotator):
+    """Steps stop at the ends; numbers count from the end as in lists."""
+    for where, name in ((2, "c.png"), (-1, "c.png"), ("b.png", "b.png"), (0, "a.png")):
+        annotator.goto(where)
+        assert annotator.image == name
+    annotator.goto(step=1)
+    assert annotator.image == "b.png"
+    annotator.goto(step=-5)
+    assert annotator.image == "a.png"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a: a.goto("d.png"), "no image 'd.png'"),
+        (lambda a: a.goto(3), "no image 3"),
+        (lambda a: a.add([[99, 3]]), "outside the image"),
+        (lambda a: a.add([[9, 3]], label="cow"), "class 'cow'"),
+        (lambda a: a.add([[9, 3]], label=["point", "point"]), "2 labels for 1 points"),
+        (lambda a: a.delete(5), "a.png has 0 points"),
+        (lambda a: a.undo(), "nothing to undo"),
+        (lambda a: a.ghosts("model"), "give a model"),
+        (lambda a: a.play("none.jsonl"), "does not exist"),
+    ],
+)
+def test_wrong_calls_are_sentences(annotator, call, message):
+    """What code gets wrong is an InputError."""
+    with pytest.raises(InputError, match=message):
+        call(annotator)
+
+
+def test_repr_counts_images_and_points(annotator, tmp_path, open_annotator):
+    """Stable, so that a notebook can be compared; one is singular."""
+    assert repr(annotator) == "Annotator(3 images, 0 points)"
+    (tmp_path / "one").mkdir()
+    write_image(tmp_path / "one" / "a.png", spots([]))
+    other = open_annotator(tmp_path / "one")
+    other.add([[1, 1]])
+    assert repr(other) == "Annotator(1 image, 1 point)"
+
+
+def test_display_holds_widget_text_and_a_small_picture(annotator):
+    """Viewers without widgets show the image with its points."""
+    bare = annotator._repr_mimebundle_()[0]
+    annotator.add(SPOTS)
+    data, *_ = annotator._repr_mimebundle_()
+    assert data["text/plain"] == "Annotator(3 images, 2 points)"
+    assert "application/vnd.jupyter.widget-view+json" in data
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.size == (480, round(480 * 40 / 56))
+    assert data["image/png"] != bare["image/png"]
+
+
+def test_two_annotators_of_a_folder_are_one(annotator, browser, folder, open_annotator):
+    """Opened twice in a process: the same points, told to both, and the first close ends neither."""
+    other = open_annotator(folder)
+    view = Browser(other, session="fedcba")
+    browser.inbox.clear()
+    view.add(5, 6)
+    assert browser.wait("changed")[0]["session"] == "fedcba"
+    assert other.points.tolist() == annotator.points.tolist() == [[5, 6]]
+    assert not [m for m, _ in view.inbox if m["type"] == "changed"]
+    other.close()
+    annotator.add([[1, 2]])
+    assert len(annotator.points) == 2
+
+
+def test_outside_changes_are_told(browser, annotator, folder):
+    """A text written by somebody else wins, and the browser hears of it."""
+    browser.add(5, 6)
+    annotator.flush()
+    browser.inbox.clear()
+    (folder / "a.txt").write_text("0.5,0.5\n0.25,0.25\n")
+    content = browser.ask("image", index=0)[0]
+    assert [(p["x"], p["y"]) for p in content["points"]] == [(27.5, 19.5), (13.5, 9.5)]
+    assert content["points"][0]["source"] == "outside"
+
+
+def test_played_journal_makes_the_same_points(annotator, browser, folder, tmp_path, open_annotator):
+    """A recording, played in a copy of the folder, ends in the same points; twice is once."""
+    fresh = tmp_path / "fresh"
+    shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns(".pointlib"))
+    browser.add(5.123456789, 6)
+    annotator.accept(0.5, sigma=2.0)
+    browser.edit("move", points=[{"id": "abcdef-1", "x": 7.25, "y": 8.125}])
+    browser.edit("undo")
+    annotator.delete(-1)
+    annotator.goto("c.png")
+    annotator.mark("empty")
+    annotator.flush()
+    other = open_annotator(fresh)
+    view = Browser(other)
+    view.ask("hello", "welcome")
+    assert other.play(folder / ".pointlib" / "journal.jsonl") == 6
+    assert (other.image, other.state) == ("c.png", "empty")
+    assert view.wait("goto")[0]["index"] == 2
+    assert other.play(folder / ".pointlib" / "journal.jsonl") == 6
+    for name in ("a.png", "c.png"):
+        assert other._ledger.load(name).points == annotator._ledger.load(name).points
+    other.flush()
+    assert (fresh / "a.txt").read_bytes() == (folder / "a.txt").read_bytes()
+
+
+def test_newer_requests_replace_those_that_wait(browser, annotator):
+    """Of images asked for in a hurry the last one comes for certain, and not each on the way."""
+    gate, began, seen = threading.Event(), threading.Event(), []
+    desk = annotator._desk
+    desk._painter.put(("image", "other"), lambda: began.set() or gate.wait())
+    assert began.wait(60)
+    desk._send_image = lambda message: seen.append(message["index"])
+    for index in (0, 1, 2, 0, 2):
+        browser.tell("image", index=index)
+    gate.set()
+    browser.ask("thumbs", "thumb", indices=[0])
+    assert seen == [2]
+
+
+def test_close_saves_and_frees_the_folder(folder):
+    """Afterwards the text is there and the lock is gone; closing twice does no harm."""
+    annotator = Annotator(folder)
+    annotator.add([[10, 10]])
+    annotator.close()
+    annotator.close()
+    assert len(read_points(folder / "a.txt", SHAPE)[0]) == 1
+    assert not (folder / ".pointlib" / "lock").exists()
+    assert "closed" in annotator.read_only.lower()
+
+
+def test_process_ends_cleanly_with_work_under_way(folder):
+    """No crash and no hang at exit, edits saved, though nobody closed anything."""
+    code = (
+        "import sys\nfrom pointlib.annotate import Annotator\n"
+        "a = Annotator(sys.argv[1])\na.add([[10, 10]])\n"
+        "a._desk.receive({'type': 'thumbs', 'session': 'abcdef', 'indices': [0, 1, 2]})\n"
+        "a._desk.receive({'type': 'ghosts', 'session': 'abcdef', 'image': 'a.png', 'from': 'blobs', 'sigma': 2})\n"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(read_points(folder / "a.txt", SHAPE)[0]) == 1
+    assert not (folder / ".pointlib" / "lock").exists()

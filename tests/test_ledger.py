@@ -1,0 +1,1038 @@
+"""The ledger: what was acknowledged is there, whatever happens, and nothing is overwritten."""
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from pointlib import ledger as ledgers
+from pointlib import lock as locks
+from pointlib import store as stores
+from pointlib.files import InputError
+from pointlib.images import write_image
+from pointlib.ledger import open_ledger, read_journal, replay
+from pointlib.points import read_points, text_path
+
+SHAPE = (20, 30)
+CLASSES = ("seedling", "weed")
+
+
+@pytest.fixture(autouse=True)
+def end_ledgers():
+    """Leave no thread and no lock behind."""
+    yield
+    for ledger in list(ledgers._open_ledgers.values()):
+        ledger.end()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder of three small images, not square, without texts."""
+    for name in "abc":
+        write_image(tmp_path / f"{name}.png", np.zeros(SHAPE, dtype=np.uint8))
+    return tmp_path
+
+
+class Hand:
+    """Somebody who clicks: builds edits, numbers them and sends them."""
+
+    def __init__(self, ledger, session="aaaaaa"):
+        self.ledger, self.session = ledger, session
+        self.edits, self.ids = itertools.count(1), itertools.count(1)
+
+    def send(self, op, image=None, **rest):
+        """Apply one edit and return its outcome."""
+        head = {"session": self.session, "edit": next(self.edits), "op": op}
+        return self.ledger.apply(head | ({"image": image} if image else {}) | rest)
+
+    def point(self, x, y, label="weed", **rest):
+        """Return a new point as the browser sends it."""
+        number = f"{self.session}-{next(self.ids)}"
+        return {"id": number, "x": x, "y": y, "label": label, "source": "hand"} | rest
+
+    def add(self, image, *places, label="weed"):
+        """Add points and return their ids."""
+        points = [self.point(x, y, label) for x, y in places]
+        self.send("add", image, points=points)
+        return [point["id"] for point in points]
+
+
+@pytest.fixture
+def hand(folder):
+    """Return somebody who clicks in the folder."""
+    return Hand(open_ledger(folder, classes=CLASSES))
+
+
+def crash(ledger):
+    """End a ledger as a killed process would: nothing saved, nothing closed, the lock left."""
+    ledger._stop.set()
+    ledger._thread.join()
+    os.close(ledger._store.journal._file)
+    locks._held.discard(ledger.session)
+    ledgers._open_ledgers.pop(ledger.folder, None)
+
+
+def reopened(hand, *, classes=CLASSES, is_crash=True):
+    """Let the same hand go on after a crash or a clean end."""
+    crash(hand.ledger) if is_crash else hand.ledger.end()
+    hand.ledger = open_ledger(hand.ledger.folder, classes=classes)
+    return hand.ledger
+
+
+def places(ledger, image):
+    """Return {id: (x, y, label)} of an image."""
+    return {key: p[:3] for key, p in ledger.load(image).points.items()}
+
+
+def text(folder, name="a.txt"):
+    """Return a text file's lines, None where there is none."""
+    path = folder / name
+    return path.read_text().splitlines() if path.exists() else None
+
+
+def journal(folder):
+    """Return the lines of the folder's journal."""
+    return read_journal(folder / ".pointlib" / "journal.jsonl")
+
+
+def listen(ledger):
+    """Return a list that fills with what the listeners are told."""
+    events = []
+    ledger.listeners.add(events.append)
+    return events
+
+
+def broken(code=errno.ENOSPC):
+    """Return a function that fails like a full disk."""
+
+    def fail(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def wait_until(check):
+    """Wait for the background thread; a hang limit, not a speed."""
+    end = time.monotonic() + 30
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+# ---- edits
+
+
+def test_add_is_journalled_before_it_is_acknowledged(hand, folder):
+    """The outcome names the journal's line, which holds the whole edit."""
+    outcome = hand.send("add", "a.png", points=[hand.point(1.1, 2.2, source="ghost", score=0.5)])
+    line = journal(folder)[outcome["n"] - 1]
+    point = outcome["changes"][0]["point"]
+    assert point == {"x": 1.1, "y": 2.2, "label": "weed", "source": "ghost", "score": 0.5}
+    assert point.items() <= line.items()
+    assert (line["session"], line["edit"], line["image"]) == ("aaaaaa", 1, "a.png")
+    assert outcome["state"] == "labelled"
+    assert outcome["counts"] == {"seedling": 0, "weed": 1}
+    assert (outcome["total"], outcome["duplicate"]) == (1, False)
+
+
+def test_move_label_delete_change_the_named_points_only(hand):
+    """Each op does what it says, on several points in one step."""
+    a, b, c = hand.add("a.png", (1, 1), (2, 2), (3, 3))
+    hand.send("move", "a.png", points=[{"id": a, "x": 9, "y": 8}])
+    hand.send("label", "a.png", points=[{"id": b, "label": "seedling"}])
+    outcome = hand.send("delete", "a.png", points=[{"id": c}])
+    assert outcome["changes"] == [{"id": c, "point": None}]
+    assert outcome["counts"] == {"seedling": 1, "weed": 1}
+    assert places(hand.ledger, "a.png") == {a: (9, 8, "weed"), b: (2, 2, "seedling")}
+
+
+def test_reject_is_kept_apart_from_points(hand):
+    """A rejected ghost is no point; undo takes the rejection back."""
+    ghost = hand.point(5, 6, score=0.4)
+    outcome = hand.send("reject", "a.png", points=[ghost])
+    assert (outcome["total"], outcome["state"]) == (0, "unlabelled")
+    assert outcome["rejections"][0]["point"]["source"] == "ghost"
+    assert list(reopened(hand).load("a.png").rejected) == [ghost["id"]]
+    assert hand.send("undo")["rejections"] == [{"id": ghost["id"], "point": None}]
+    assert hand.ledger.load("a.png").rejected == {}
+
+
+def test_same_edit_twice_is_applied_once_even_after_a_restart(hand):
+    """What the browser sends again because no answer came does no harm."""
+    edit = {"session": "cccccc", "edit": 1, "op": "add", "image": "a.png"}
+    edit["points"] = [{"id": "cccccc-1", "x": 1, "y": 1, "label": "weed"}]
+    assert not hand.ledger.apply(edit)["duplicate"]
+    for is_restarted in (False, True):
+        again = (reopened(hand) if is_restarted else hand.ledger).apply(edit)
+        assert (again["duplicate"], again["changes"], again["total"]) == (True, [], 1)
+
+
+def test_edit_that_changes_nothing_is_no_step(hand, folder):
+    """A point moved to where it is, a mark set twice: acknowledged, nothing to undo."""
+    (a,) = hand.add("a.png", (1, 1))
+    hand.send("mark", "b.png", mark="skipped")
+    n = len(journal(folder))
+    assert hand.send("move", "a.png", points=[{"id": a, "x": 1, "y": 1}])["changes"] == []
+    assert hand.send("mark", "b.png", mark="skipped")["mark"] == "skipped"
+    assert len(journal(folder)) == n
+    assert hand.send("undo")["note"] == "undid: mark skipped in b.png"
+
+
+P = {"id": "aaaaaa-9", "x": 1, "y": 1, "label": "weed", "source": "hand", "score": None}
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        ({"points": [P | {"id": "aaaaaa-1"}]}, "taken already"),
+        ({"points": [P, P]}, "came twice"),
+        ({"points": [P | {"id": "../etc"}]}, "is none; expected six letters"),
+        ({"points": [P | {"id": ["a"]}]}, "is none; expected six letters"),
+        ({"points": [P | {"x": float("nan")}]}, "finite"),
+        ({"points": [P | {"x": None}]}, "points"),
+        ({"points": [P | {"x": 29.6}]}, "outside the image of width 30 and height 20"),
+        ({"points": [P | {"label": "tree"}]}, "class 'tree' is not one of seedling, weed"),
+        ({"points": [P | {"label": None}]}, "class None is not one of"),
+        ({"points": [P | {"source": "dream"}]}, "source 'dream'"),
+        ({"points": [P | {"score": float("inf")}]}, "score is inf"),
+        ({"points": [P | {"score": "high"}]}, "score is 'high'"),
+        ({"points": []}, "without points"),
+        ({"points": ["a"]}, "without points"),
+        ({"op": "move", "points": [P]}, "aaaaaa-9 is not in this image"),
+        ({"op": "delete", "points": [{"id": "bbbbbb-1"}]}, "bbbbbb-1 is not in this image"),
+        ({"op": "label", "points": [{"id": "aaaaaa-1", "label": "x"}]}, "class 'x'"),
+        ({"op": "paint"}, "op 'paint' is not known"),
+        ({"op": "redo"}, "nothing to redo"),
+        ({"op": "mark", "mark": "done"}, "mark 'done' is not known"),
+        ({"op": "mark", "mark": "empty"}, r"1 point here: delete it first \(Ctrl\+A, Delete\)"),
+        ({"image": "a.pgn"}, "no image 'a.pgn'. Did you mean 'a.png'"),
+        ({"image": None}, "no image None"),
+        ({"session": "Robert'"}, "session"),
+        ({"edit": 0}, "edit 0"),
+    ],
+)
+def test_bad_edit_is_refused_and_changes_nothing(hand, folder, edit, reason):
+    """Each wrong edit gets a sentence; state and journal stay; the number is free again."""
+    hand.add("a.png", (3, 4))
+    before, n = places(hand.ledger, "a.png"), len(journal(folder))
+    edit = {"session": "aaaaaa", "edit": 2, "op": "add", "image": "a.png", "points": [P]} | edit
+    with pytest.raises(InputError, match=reason):
+        hand.ledger.apply(edit)
+    assert places(hand.ledger, "a.png") == before
+    assert len(journal(folder)) == n
+    hand.send("delete", "a.png", points=[{"id": "aaaaaa-1"}])
+    assert hand.ledger.state("a.png") == "unlabelled"
+
+
+def test_point_carried_over_the_edge_by_arithmetic_is_put_back(hand):
+    """A drag to the very edge is no error."""
+    outcome = hand.send("add", "a.png", points=[hand.point(-0.5 - 1e-9, 19.5 + 1e-9)])
+    assert (outcome["changes"][0]["point"]["x"], outcome["changes"][0]["point"]["y"]) == (
+        -0.5,
+        19.5,
+    )
+
+
+# ---- marks and states
+
+
+def test_unlabelled_never_becomes_empty_without_a_mark(hand, folder):
+    """Looking, adding and deleting the last point, undoing and reopening leave no empty file."""
+    hand.ledger.load("b.png")
+    (a,) = hand.add("a.png", (1, 1))
+    hand.ledger.flush()
+    assert text(folder) == ["0.05000000,0.07500000,weed"]
+    hand.send("delete", "a.png", points=[{"id": a}])
+    for is_crash in (None, True, False):
+        ledger = hand.ledger if is_crash is None else reopened(hand, is_crash=is_crash)
+        ledger.flush()
+        assert [ledger.state(name) for name in ledger.names] == ["unlabelled"] * 3
+        assert not list(folder.glob("*.txt"))
+    assert not any(line.get("mark") for line in journal(folder))
+
+
+def test_mark_empty_writes_an_empty_file_and_skipped_none(hand, folder):
+    """The two marks, their files, and that taking the mark back takes the file away."""
+    hand.send("mark", "a.png", mark="empty")
+    hand.send("mark", "b.png", mark="skipped")
+    hand.ledger.flush()
+    assert (text(folder, "a.txt"), text(folder, "b.txt")) == ([], None)
+    ledger = reopened(hand)
+    assert [ledger.state(name) for name in ledger.names] == ["empty", "skipped", "unlabelled"]
+    assert hand.send("mark", "a.png", mark="unlabelled")["state"] == "unlabelled"
+    ledger.flush()
+    assert text(folder) is None
+
+
+def test_adding_clears_the_mark_in_the_same_step(hand, folder):
+    """A point in an image marked empty: one undo brings the mark back."""
+    hand.send("mark", "a.png", mark="empty")
+    hand.add("a.png", (1, 1), (2, 2))
+    assert hand.ledger.load("a.png").mark == ""
+    outcome = hand.send("undo")
+    assert (outcome["mark"], outcome["state"], outcome["total"]) == ("empty", "empty", 0)
+    hand.ledger.flush()
+    assert text(folder) == []
+
+
+# ---- undo
+
+
+def test_undo_goes_over_images_and_a_new_step_clears_redo(hand):
+    """Undo is the folder's: it takes the last step, wherever, and says which."""
+    hand.add("a.png", (1, 1))
+    hand.add("b.png", (2, 2), (3, 3))
+    outcome = hand.send("undo")
+    assert (outcome["image"], outcome["op"], outcome["total"]) == ("b.png", "undo", 0)
+    assert outcome["note"] == "undid: add 2 points in b.png"
+    assert hand.send("undo")["image"] == "a.png"
+    with pytest.raises(InputError, match="nothing to undo"):
+        hand.send("undo")
+    assert hand.send("redo")["note"] == "redid: add 1 point in a.png"
+    hand.add("c.png", (1, 1))
+    with pytest.raises(InputError, match="nothing to redo"):
+        hand.send("redo")
+
+
+def test_undo_leaves_alone_what_was_changed_outside_since(hand, folder):
+    """Of two points one was moved by another program: only the other is taken back."""
+    a, b = hand.add("a.png", (1, 1), (10, 10))
+    hand.ledger.flush()
+    _, second = text(folder)
+    (folder / "a.txt").write_text(f"0.5,0.5,weed\n{second}\n")
+    outcome = hand.send("undo")
+    assert outcome["changes"] == [{"id": b, "point": None}]
+    assert outcome["note"] == "undid: add 2 points in a.png, but for 1 changed outside since"
+    assert [p[:3] for p in places(hand.ledger, "a.png").values()] == [(14.5, 9.5, "weed")]
+    assert [c["id"] for c in hand.send("redo")["changes"]] == [b]
+    assert a not in places(hand.ledger, "a.png")
+
+
+def test_undo_and_redo_survive_restarts(hand):
+    """Each step is taken back in turn, with a crash after each, and put back again."""
+    (a,) = hand.add("a.png", (1, 1))
+    hand.send("move", "a.png", points=[{"id": a, "x": 5, "y": 5}])
+    hand.send("label", "a.png", points=[{"id": a, "label": "seedling"}])
+    hand.send("delete", "a.png", points=[{"id": a}])
+    states = [{a: (5, 5, "seedling")}, {a: (5, 5, "weed")}, {a: (1, 1, "weed")}, {}]
+    for expected in states:
+        reopened(hand)
+        hand.send("undo")
+        assert places(hand.ledger, "a.png") == expected
+    for expected in [*states[2::-1], {}]:
+        reopened(hand, is_crash=False)
+        hand.send("redo")
+        assert places(hand.ledger, "a.png") == expected
+
+
+def test_undo_of_an_image_that_is_gone_does_not_block(hand, folder):
+    """A step in an image that was deleted since is passed over."""
+    hand.add("a.png", (1, 1))
+    hand.add("b.png", (2, 2))
+    hand.ledger.end()
+    (folder / "b.png").unlink()
+    hand.ledger = open_ledger(folder, classes=CLASSES)
+    assert hand.send("undo")["image"] == "b.png"
+    assert hand.send("undo")["image"] == "a.png"
+    hand.ledger.flush()
+    assert text(folder) is None
+
+
+# ---- text files
+
+
+def test_text_is_written_by_itself(hand, folder):
+    """The background thread writes the text and syncs; nobody needs to ask."""
+    hand.add("a.png", (14.5, 9.5))
+    wait_until(lambda: text(folder) == ["0.50000000,0.50000000,weed"])
+    save = journal(folder)[-1]
+    assert (save["op"], save["upto"], save["width"], save["height"]) == ("save", 3, 30, 20)
+    wait_until(lambda: not hand.ledger._store.journal._is_dirty)
+
+
+def test_texts_without_labels_stay_without(folder):
+    """A folder of the one class "point" keeps its plain texts."""
+    (folder / "a.txt").write_text("0.5,0.5\n")
+    hand = Hand(open_ledger(folder))
+    assert hand.ledger.classes == ("point",)
+    assert hand.ledger.counts("a.png") == {"point": 1}
+    hand.add("a.png", (-0.5, -0.5), label="point")
+    hand.ledger.flush()
+    assert text(folder) == ["0.50000000,0.50000000", "0.00000000,0.00000000"]
+    assert reopened(hand, classes=None).classes == ("point",)
+
+
+def test_classes_come_from_the_texts(folder):
+    """Where no classes are given, those of the texts are taken, sorted."""
+    (folder / "a.txt").write_text("0.5,0.5,weed\n0.1,0.1,crop\n")
+    (folder / "b.txt").write_text("0.5,0.5,weed\n")
+    ledger = open_ledger(folder)
+    assert ledger.classes == ("crop", "weed")
+    assert ledger.counts("a.png") == {"crop": 1, "weed": 1}
+    assert ledger.state("b.png") == "labelled"
+    assert ledger.names == ["a.png", "b.png", "c.png"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "classes", "reason"),
+    [
+        ("0.5,0.5,tree\n", CLASSES, r"a\.txt has class 'tree'; expected seedling, weed"),
+        ("0.5,0.5\n", CLASSES, r"a\.txt has points without a class"),
+        ("0.5,0.5,tree\n0.1,0.1\n", None, r"a\.txt has points without a class"),
+        ("0.5,0.5,tree\n", ("point",), r"a\.txt has class 'tree' in a folder without classes"),
+        ("0.5,0.5,tree\n", ("tree,",), "names without a comma"),
+        ("0.5,0.5,tree\n", (), "one at least"),
+    ],
+)
+def test_classes_that_do_not_fit_the_texts_are_refused(folder, lines, classes, reason):
+    """Labels and classes must agree at opening; the file is named, and no lock stays."""
+    (folder / "a.txt").write_text(lines)
+    with pytest.raises(InputError, match=reason):
+        open_ledger(folder, classes=classes)
+    assert not (folder / ".pointlib" / "lock").exists()
+
+
+def test_classes_may_grow_when_opened_again(hand, folder):
+    """The cell run again with one class more: allowed; with one less that is in use: not."""
+    hand.add("a.png", (1, 1))
+    assert open_ledger(folder, classes=(*CLASSES, "crop")) is hand.ledger
+    hand.add("a.png", (2, 2), label="crop")
+    with pytest.raises(InputError, match="'crop'"):
+        open_ledger(folder, classes=CLASSES)
+    assert hand.ledger.classes == (*CLASSES, "crop")
+
+
+def test_texts_of_before_are_adopted_and_not_undoable(folder):
+    """Points that were there are journalled as from outside when their image is first shown."""
+    (folder / "a.txt").write_text("0.5,0.5,weed\n0.5,0.5,weed\n")
+    (folder / "b.txt").write_text("")
+    hand = Hand(open_ledger(folder))
+    events = listen(hand.ledger)
+    assert [hand.ledger.state(name) for name in ["a.png", "b.png"]] == ["labelled", "empty"]
+    assert len(journal(folder)) == 2
+    record = hand.ledger.load("a.png")
+    assert [(p.x, p.y, p.source) for p in record.points.values()] == [(14.5, 9.5, "outside")] * 2
+    assert record.shape == SHAPE
+    with pytest.raises(InputError, match="nothing to undo"):
+        hand.send("undo")
+    hand.ledger.flush()
+    assert (folder / "a.txt").read_text() == "0.5,0.5,weed\n0.5,0.5,weed\n"
+    assert events == []
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_outside_edit_wins_and_is_journalled(hand, folder, is_open):
+    """Changed while open or between: the text's points, same ids where unchanged, and a notice."""
+    a, b = hand.add("a.png", (1, 1), (2, 2))
+    hand.ledger.flush()
+    if not is_open:
+        hand.ledger.end()
+    first, _ = text(folder)
+    (folder / "a.txt").write_text(f"{first}\n0.5,0.5,weed\n")
+    if not is_open:
+        hand.ledger = open_ledger(folder, classes=CLASSES)
+    events = listen(hand.ledger)
+    found = places(hand.ledger, "a.png")
+    assert found.pop(a) == (1, 1, "weed")
+    assert list(found.values()) == [(14.5, 9.5, "weed")]
+    outside = [line for line in journal(folder) if line.get("session") == "outside"]
+    assert [line["op"] for line in outside] == ["delete", "add", "save"]
+    wait_until(lambda: events)
+    assert events[-1]["text"] == "a.txt was changed by another program: 1 points more, 1 less."
+    if is_open:
+        assert events[0]["type"] == "changed"
+        assert {c["id"] for c in events[0]["changes"]} == {b, *found}
+
+
+def test_text_emptied_or_removed_outside_is_taken_so(hand, folder):
+    """An empty file means empty, no file means unlabelled; the points stay in the journal."""
+    for name in "ab":
+        hand.add(f"{name}.png", (1, 1))
+    hand.send("mark", "c.png", mark="empty")
+    hand.ledger.flush()
+    (folder / "a.txt").write_text("")
+    (folder / "b.txt").unlink()
+    (folder / "c.txt").unlink()
+    names = hand.ledger.names
+    states = ["empty", "unlabelled", "unlabelled"]
+    assert [hand.ledger.load(name).state for name in names] == states
+    assert [reopened(hand).state(name) for name in names] == states
+    assert sum(line["op"] == "delete" for line in journal(folder)) == 2
+
+
+def test_outside_edit_spares_what_was_not_yet_saved(hand, folder, monkeypatch):
+    """What was acknowledged after the last save is not in the text: it is not taken for deleted."""
+    a, b, c = hand.add("a.png", (1, 1), (2, 2), (3, 3))
+    hand.ledger.flush()
+    lines = text(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, "write_atomic", broken())
+        (d,) = hand.add("a.png", (4, 4))
+        hand.send("delete", "a.png", points=[{"id": b}])
+        hand.send("move", "a.png", points=[{"id": c, "x": 9, "y": 9}])
+        (folder / "a.txt").write_text("\n".join([*lines[1:], "0.5,0.5,weed\n"]))
+        found = places(hand.ledger, "a.png")
+        assert found.keys() & {a, b, c, d} == {c, d}
+        (folder / "a.txt").write_text("\n".join([*lines[1:], "0.5,0.5,weed", "0.4,0.4,weed\n"]))
+        assert len(places(hand.ledger, "a.png")) == len(found) + 1
+    hand.ledger.flush()
+    assert len(text(folder)) == 4
+    assert places(reopened(hand), "a.png").keys() & {a, b, c, d} == {c, d}
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("0.5;0.5\n", r"a\.txt, line 1"),
+        ("1 0.5 0.5 0.1 0.1\n", "looks like YOLO"),
+        ("0.5,0.5\n", "without a class"),
+    ],
+)
+def test_text_that_cannot_be_read_stops_edits_until_it_is_mended(hand, folder, lines, reason):
+    """The image says why, nothing is overwritten, other images go on, and mending helps."""
+    (a,) = hand.add("a.png", (1, 1))
+    hand.ledger.flush()
+    good = (folder / "a.txt").read_text()
+    (folder / "a.txt").write_text(lines)
+    for _ in range(2):
+        with pytest.raises(InputError, match=reason):
+            hand.ledger.load("a.png")
+        with pytest.raises(InputError, match=r"Until then a\.png cannot be edited"):
+            hand.add("a.png", (2, 2))
+    hand.add("b.png", (2, 2))
+    hand.ledger.flush()
+    assert (folder / "a.txt").read_text() == lines
+    (folder / "a.txt").write_text(good)
+    assert places(hand.ledger, "a.png") == {a: (1, 1, "weed")}
+
+
+def test_unreadable_text_found_at_opening_is_told(hand, folder):
+    """Broken between two sessions: the folder opens, the listeners hear of it."""
+    hand.add("a.png", (1, 1))
+    hand.ledger.end()
+    (folder / "a.txt").write_text("what?\n")
+    hand.ledger = open_ledger(folder, classes=CLASSES)
+    events = listen(hand.ledger)
+    wait_until(lambda: events)
+    assert "cannot be edited" in events[0]["text"]
+    assert (folder / "a.txt").read_text() == "what?\n"
+
+
+def test_new_class_from_outside_is_appended(hand, folder):
+    """A label that nobody named becomes a class, with a notice; labelled folders only."""
+    events = listen(hand.ledger)
+    (folder / "a.txt").write_text("0.5,0.5,tree\n")
+    hand.ledger.load("a.png")
+    assert hand.ledger.classes == (*CLASSES, "tree")
+    assert "brings a new class: tree" in events[0]["text"]
+    assert hand.ledger.counts("b.png") == {"seedling": 0, "weed": 0, "tree": 0}
+
+
+def test_image_that_was_resized_takes_its_points_along(hand, folder):
+    """Texts survive a resize, so the ledger's points do: p' = (p + 0.5) s - 0.5."""
+    (a,) = hand.add("a.png", (1, 2))
+    hand.ledger.flush()
+    before = text(folder)
+    for is_crash in (False, True):
+        size = (40, 90) if is_crash else (40, 60)
+        write_image(folder / "a.png", np.zeros(size, dtype=np.uint8))
+        reopened(hand, is_crash=is_crash)
+        x = 1.5 * size[1] / 30 - 0.5
+        assert places(hand.ledger, "a.png") == {a: (pytest.approx(x), 4.5, "weed")}
+        hand.add("b.png", (1, 1))
+        hand.ledger.flush()
+        assert text(folder) == before
+
+
+def test_image_that_cannot_be_read_is_an_error_of_its_own(hand, folder):
+    """One broken picture: a sentence for it, nothing for the others."""
+    (folder / "a.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        hand.add("a.png", (1, 1))
+    assert hand.ledger.state("a.png") == "unlabelled"
+    hand.add("b.png", (1, 1))
+
+
+# ---- full disks, read-only folders, other writers
+
+
+@pytest.mark.parametrize("part", [0, 0.5])
+def test_full_disk_refuses_edits_and_later_takes_them(hand, folder, monkeypatch, part):
+    """Nothing changes while there is no room, not even the undo stack; then all goes on."""
+    (a,) = hand.add("a.png", (1, 1))
+    hand.ledger.flush()
+    before, write = (folder / ".pointlib" / "journal.jsonl").read_bytes(), os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda f, d: write(f, d[: len(d) // 2]) if part else broken()())
+        for op, rest in [("undo", {}), ("delete", {"image": "a.png", "points": [{"id": a}]})]:
+            with pytest.raises(InputError, match="Not kept: .*Make room"):
+                hand.send(op, **rest)
+    assert (folder / ".pointlib" / "journal.jsonl").read_bytes() == before
+    assert places(hand.ledger, "a.png") == {a: (1, 1, "weed")}
+    assert not hand.ledger.read_only
+    assert hand.send("undo")["total"] == 0
+
+
+def test_texts_that_cannot_be_written_are_told_once_and_retried(hand, folder, monkeypatch):
+    """Edits go on in the journal; one notice; with room again all texts are written."""
+    events = listen(hand.ledger)
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, "write_atomic", broken())
+        for name in "abc":
+            hand.add(f"{name}.png", (1, 1))
+        for _ in range(2):
+            with pytest.raises(InputError, match="No space left"):
+                hand.ledger.flush()
+    notices = [event["text"] for event in events if event["type"] == "notice"]
+    assert len(notices) == 1
+    assert "The journal has all edits" in notices[0]
+    hand.ledger.flush()
+    assert len(list(folder.glob("*.txt"))) == 3
+
+
+@pytest.mark.parametrize("part", ["write_atomic", "_put"])
+@pytest.mark.parametrize("is_crash", [True, False])
+def test_texts_never_written_lose_no_edit(hand, folder, monkeypatch, is_crash, part):
+    """Several saves that failed leave an old text, which must not win at the next opening."""
+    ids = hand.add("a.png", (0, 0))
+    hand.ledger.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, part, broken())
+        for x in range(1, 5):
+            ids += hand.add("a.png", (x, x))
+            with pytest.raises(InputError, match="No space left"):
+                hand.ledger.flush()
+        assert len(text(folder)) == 1
+        crash(hand.ledger) if is_crash else hand.ledger.end()
+    hand.ledger = open_ledger(folder, classes=CLASSES)
+    assert list(places(hand.ledger, "a.png")) == ids
+    hand.ledger.flush()
+    assert len(text(folder)) == 5
+
+
+def test_read_only_folder_can_be_looked_at(hand, folder, monkeypatch):
+    """Points are shown, edits refused with the reason, and opening again later helps."""
+    (a,) = hand.add("a.png", (1, 1))
+    hand.ledger.end()
+    (folder / "b.txt").write_text("0.5,0.5,weed\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", broken(errno.EROFS))
+        hand.ledger = open_ledger(folder, classes=CLASSES)
+        assert "Read-only file system" in hand.ledger.read_only
+        assert places(hand.ledger, "a.png") == {a: (1, 1, "weed")}
+        assert len(places(hand.ledger, "b.png")) == 1
+        with pytest.raises(InputError, match="Read-only file system"):
+            hand.send("undo")
+        hand.ledger.flush()
+    again = open_ledger(folder, classes=CLASSES)
+    assert again is not hand.ledger
+    assert again.read_only == ""
+    hand.ledger = again
+    assert hand.send("undo")["total"] == 0
+
+
+def test_who_lost_the_lock_is_told_and_writes_nothing(hand, folder):
+    """Taken over by another: a notice, edits refused, no text written any more."""
+    hand.add("a.png", (1, 1))
+    hand.ledger.flush()
+    events = listen(hand.ledger)
+    lock = folder / ".pointlib" / "lock"
+    lock.write_text(json.dumps({"host": "x", "pid": 3, "session": "bbbbbb", "user": "jan"}))
+    wait_until(lambda: hand.ledger.read_only)
+    wait_until(lambda: events)
+    assert "jan on x (process 3) took this folder over" in events[0]["text"]
+    with pytest.raises(InputError, match="took this folder over"):
+        hand.add("a.png", (2, 2))
+    n = len(journal(folder))
+    hand.ledger.end()
+    assert len(journal(folder)) == n
+    assert lock.exists()
+
+
+def test_error_in_the_thread_becomes_a_notice(hand, monkeypatch):
+    """What nobody foresaw is told and does not stop the thread."""
+    events = listen(hand.ledger)
+    with monkeypatch.context() as patch:
+        patch.setattr(hand.ledger._store, "save", broken(errno.EIO))
+        patch.setattr(hand.ledger._store.journal, "sync", lambda: 1 / 0)
+        wait_until(lambda: events)
+    assert "ZeroDivisionError" in events[0]["text"]
+    hand.add("a.png", (1, 1))
+    wait_until(lambda: text(hand.ledger.folder) is not None)
+
+
+def test_interrupted_edit_is_settled_by_opening_again(hand, folder, monkeypatch):
+    """Ctrl+C between journal and memory: the journal decides, after running the cell again."""
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            hand.ledger._store.history, "take", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            hand.add("a.png", (1, 1))
+    with pytest.raises(InputError, match="interrupted"):
+        hand.add("a.png", (2, 2))
+    again = open_ledger(folder, classes=CLASSES)
+    assert len(places(again, "a.png")) == 1
+    assert again.read_only == ""
+
+
+# ---- opening, listeners, replay
+
+
+def test_open_ledger_returns_the_same_one_until_closed_as_often(folder):
+    """Two openings of one folder share a ledger; the second close ends it."""
+    first = open_ledger(folder)
+    (folder / "sub").mkdir()
+    assert open_ledger(folder / "sub" / "..") is first
+    first.close()
+    Hand(first).add("a.png", (1, 1), label="point")
+    first.close()
+    assert not (folder / ".pointlib" / "lock").exists()
+    assert text(folder) == ["0.05000000,0.07500000"]
+    with pytest.raises(InputError, match="closed"):
+        Hand(first, "cccccc").send("undo")
+    second = open_ledger(folder)
+    assert (second.key, second.session == first.session) == (first.key, False)
+    first.close()
+    assert second.read_only == ""
+
+
+def test_dataset_folder_means_its_images(tmp_path):
+    """Of a folder with images/ the images are meant."""
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.png", np.zeros(SHAPE, dtype=np.uint8))
+    ledger = open_ledger(tmp_path)
+    assert ledger.folder == (tmp_path / "images").resolve()
+    assert open_ledger(tmp_path / "images") is ledger
+    assert repr(ledger) == "Ledger(images, 1 images)"
+
+
+def test_clean_end_is_written_down(hand, folder):
+    """Opening and closing leave their lines."""
+    hand.ledger.end()
+    assert [line["op"] for line in journal(folder)] == ["journal", "open", "close"]
+
+
+def test_listeners_hear_of_changes_but_the_one_who_made_them(hand):
+    """Everybody else is told, outside the lock; one who fails disturbs nobody."""
+    mine, others = [], listen(hand.ledger)
+    hear = mine.append
+    hand.ledger.listeners |= {hear, lambda event: 1 / 0}
+    points = [hand.point(1, 1)]
+    edit = {"session": "aaaaaa", "edit": 1, "op": "add", "image": "a.png", "points": points}
+    outcome = hand.ledger.apply(edit, by=hear)
+    assert mine == []
+    assert others == [{"type": "changed", **outcome}]
+    hand.ledger.apply(edit)
+    assert len(others) == 1
+
+
+def test_repair_is_told_to_the_first_listener(hand, folder):
+    """A journal cut off by a crash is repaired, and the first who listens hears of it."""
+    hand.add("a.png", (1, 1))
+    crash(hand.ledger)
+    with (folder / ".pointlib" / "journal.jsonl").open("ab") as file:
+        file.write(b'{"n": 99')
+    hand.ledger = open_ledger(folder, classes=CLASSES)
+    events = listen(hand.ledger)
+    wait_until(lambda: events)
+    assert "half an edit (8 bytes)" in events[0]["text"]
+    assert len(places(hand.ledger, "a.png")) == 1
+
+
+def test_load_returns_a_copy(hand):
+    """What a caller does to a record is his own affair."""
+    hand.add("a.png", (1, 1))
+    record = hand.ledger.load("a.png")
+    record.points.clear()
+    assert len(hand.ledger.load("a.png").points) == 1
+
+
+def test_replay_gives_the_state_and_each_earlier_one(hand, folder):
+    """All lines give what is now; up to a step they give what was then."""
+    rng = np.random.default_rng(5)
+    steps = {}
+    for _ in range(60):
+        act_at_random(hand, rng)
+        steps[journal(folder)[-1].get("step", 0)] = {
+            n: places(hand.ledger, n) for n in hand.ledger.names
+        }
+    lines = journal(folder)
+    for until, expected in [*steps.items(), (None, places_of_all(hand.ledger))]:
+        records = replay(lines, until=until)
+        found = {n: {k: p[:3] for k, p in r.points.items()} for n, r in records.items()}
+        assert {n: found.get(n, {}) for n in expected} == expected
+    assert replay(lines, until=0) == {}
+
+
+def places_of_all(ledger):
+    """Return {image: {id: (x, y, label)}}."""
+    return {name: places(ledger, name) for name in ledger.names}
+
+
+# ---- at random
+
+
+def act_at_random(hand, rng):
+    """Send one random edit that should be accepted; return (op, image, points or mark)."""
+    image = str(rng.choice(hand.ledger.names))
+    record = hand.ledger._store.history.images.get(image)
+    keys = list(record.points) if record else []
+    ops = ["add", "add", "move", "label", "delete", "delete", "mark", "undo", "redo"]
+    op = str(rng.choice(ops))
+    history = hand.ledger._store.history
+    if op in ("undo", "redo") and (history.done if op == "undo" else history.undone):
+        hand.send(op)
+        return op, None, None
+    if op == "mark" and not keys:
+        mark = str(rng.choice(["empty", "skipped", "unlabelled"]))
+        hand.send("mark", image, mark=mark)
+        return "mark", image, mark
+    if op not in ("move", "label", "delete") or not keys:
+        points = [
+            hand.point(*rng.uniform((-0.5, -0.5), (29.5, 19.5)), label=str(rng.choice(CLASSES)))
+            for _ in range(rng.integers(1, 4))
+        ]
+        hand.send("add", image, points=points)
+        return "add", image, points
+    chosen = rng.choice(keys, size=min(len(keys), 2), replace=False)
+    points = [{"id": str(key)} for key in chosen]
+    for point in points:
+        if op == "move":
+            point["x"], point["y"] = rng.uniform((-0.5, -0.5), (29.5, 19.5))
+        elif op == "label":
+            point["label"] = str(rng.choice(CLASSES))
+    hand.send(op, image, points=points)
+    return op, image, points
+
+
+class Lists:
+    """The plain model: a list of points an image, and a copy of everything before each step."""
+
+    def __init__(self, names):
+        self.now, self.done, self.undone = dict.fromkeys(names, ("", ())), [], []
+
+    def do(self, op, image, what):
+        """Do what the ledger was told."""
+        if op in ("undo", "redo"):
+            source, target = (self.done, self.undone) if op == "undo" else (self.undone, self.done)
+            target.append(self.now)
+            self.now = source.pop()
+            return
+        mark, points = self.now[image]
+        rows = {row[0]: list(row) for row in points}
+        if op == "mark":
+            mark = "" if what == "unlabelled" else what
+        for point in [] if op == "mark" else what:
+            if op == "add":
+                mark = ""
+                rows[point["id"]] = [point[k] for k in ("id", "x", "y", "label")]
+            elif op == "delete":
+                del rows[point["id"]]
+            elif op == "move":
+                rows[point["id"]][1:3] = point["x"], point["y"]
+            else:
+                rows[point["id"]][3] = point["label"]
+        new = (mark, tuple(map(tuple, rows.values())))
+        if (mark, sorted(new[1])) != (self.now[image][0], sorted(points)):
+            self.done.append(self.now)
+            self.undone = []
+            self.now = self.now | {image: new}
+
+    def state(self):
+        """Return {image: (mark, points sorted)}."""
+        return {name: (mark, sorted(points)) for name, (mark, points) in self.now.items()}
+
+
+def state_of(ledger):
+    """Return the ledger's state in the form of the model's."""
+    found = {}
+    for name in ledger.names:
+        record = ledger.load(name)
+        found[name] = record.mark, sorted((key, *p[:3]) for key, p in record.points.items())
+    return found
+
+
+def check_texts(folder, model):
+    """Compare the text files with the model: as many points, there, of that class."""
+    for name, (mark, points) in model.now.items():
+        path = text_path(folder / name)
+        if not points:
+            assert path.exists() == (mark == "empty")
+            continue
+        xy, labels = read_points(path, SHAPE)
+        rows = sorted((round(x, 4), round(y, 4), label) for _, x, y, label in points)
+        found = sorted(zip(xy.round(4).tolist(), labels.tolist(), strict=True))
+        assert [label for _, _, label in rows] == [label for _, label in found]
+        assert np.allclose([row[:2] for row in rows], [xy for xy, _ in found], atol=2e-4)
+
+
+def kill_at_random(hand, rng, patch):
+    """End the process at a random place: between edits, within one, or while texts are written."""
+    path = hand.ledger.folder / ".pointlib" / "journal.jsonl"
+    how = rng.integers(4)
+    if how == 0:  # within a step that nobody was told of
+        hand.ledger._stop.set()
+        hand.ledger._thread.join()  # it would bring that step to the text, and to the disk first
+        size = path.stat().st_size
+        act_at_random(hand, rng)
+        crash(hand.ledger)
+        os.truncate(path, rng.integers(size, max(path.stat().st_size, size + 1)))
+    elif how == 1:  # the line on the text is there, the text is not
+        with patch.context() as broken_disk, contextlib.suppress(InputError):
+            broken_disk.setattr(stores, "_put", broken())
+            hand.ledger.flush()
+        crash(hand.ledger)
+    elif how == 2:
+        hand.ledger.flush()
+        crash(hand.ledger)
+    else:
+        crash(hand.ledger)
+
+
+def test_ten_thousand_random_edits_agree_with_plain_lists(tmp_path, monkeypatch):
+    """After every kill and every clean end, all that was acknowledged is there, undo included."""
+    rng = np.random.default_rng(11)
+    monkeypatch.setattr(locks, "SETTLE", 0.0)
+    for i in range(6):
+        write_image(tmp_path / f"i{i}.png", np.zeros(SHAPE, dtype=np.uint8))
+    hand = Hand(open_ledger(tmp_path, classes=CLASSES))
+    model = Lists(hand.ledger.names)
+    for number in range(1, 10_001):
+        model.do(*act_at_random(hand, rng))
+        if rng.random() < 0.003:
+            kill_at_random(hand, rng, monkeypatch) if rng.random() < 0.7 else hand.ledger.end()
+            hand.ledger = open_ledger(tmp_path, classes=CLASSES)
+            assert state_of(hand.ledger) == model.state(), number
+    assert hand.ledger._store.history.done
+    hand.ledger.flush()
+    check_texts(tmp_path, model)
+    hand.ledger.end()
+    records = replay(journal(tmp_path))
+    final = {n: sorted((k, *p[:3]) for k, p in r.points.items()) for n, r in records.items()}
+    assert final == {name: points for name, (_, points) in model.state().items()}
+    for path in (tmp_path / ".pointlib").glob("*.cut"):
+        assert path.stat().st_size > 0
+
+
+def edit_outside(folder, name, rng):
+    """Change a text as another program would; return its points as [(x, y, label)]."""
+    path = text_path(folder / name)
+    lines = path.read_text().splitlines() if path.exists() else []
+    keep = [line for line in lines if rng.random() < 0.8]
+    keep += [f"{x:.5f},{y:.5f},weed" for x, y in rng.uniform(0, 1, (rng.integers(1, 3), 2))]
+    path.write_text("".join(line + "\n" for line in keep))
+    xy, labels = read_points(path, SHAPE)
+    return [(x, y, label) for (x, y), label in zip(xy.tolist(), labels.tolist(), strict=True)]
+
+
+def test_random_edits_from_inside_and_outside_agree(folder, monkeypatch):
+    """Texts changed by others at random, before and after kills: the text's points are adopted."""
+    rng = np.random.default_rng(12)
+    hand = Hand(open_ledger(folder, classes=CLASSES))
+    model = Lists(hand.ledger.names)
+    for number in range(1, 1_001):
+        if rng.random() > 0.1:
+            if model.done or not hand.ledger._store.history.done:
+                model.do(*act_at_random(hand, rng))
+            else:  # undo of what was done before the outside edit is a test of its own
+                model.do("add", "a.png", add_one(hand))
+        else:
+            hand.ledger.flush()
+            is_kill = rng.random() < 0.5
+            if is_kill:
+                kill_at_random(hand, rng, monkeypatch)
+            name = str(rng.choice(hand.ledger.names))
+            expected = edit_outside(folder, name, rng)
+            if is_kill:
+                hand.ledger = open_ledger(folder, classes=CLASSES)
+            record = hand.ledger.load(name)
+            found = sorted((*p[:2], p.label) for p in record.points.values())
+            assert np.allclose(
+                [r[:2] for r in found], [r[:2] for r in sorted(expected)], atol=1e-5
+            ), number
+            rows = tuple((key, *p[:3]) for key, p in record.points.items())
+            model.now = model.now | {name: ("" if rows else "empty", rows)}
+            model.done, model.undone = [], []
+        assert state_of(hand.ledger) == model.state(), number
+
+
+def add_one(hand):
+    """Add a point to a.png; return it in a list."""
+    points = [hand.point(3.0, 3.0)]
+    hand.send("add", "a.png", points=points)
+    return points
+
+
+# ---- other processes
+
+CLICKS = """
+import sys
+from pointlib.ledger import open_ledger
+ledger = open_ledger(sys.argv[1])
+assert not ledger.read_only, ledger.read_only
+for k in range(1, 100_000):
+    point = {"id": f"bbbbbb-{k}", "x": k % 29, "y": k % 19, "label": "point", "source": "hand"}
+    image = ledger.names[k % 3]
+    ledger.apply({"session": "bbbbbb", "edit": k, "op": "add", "image": image, "points": [point]})
+    print(k, flush=True)
+"""
+
+WAITS = """
+import sys
+from pointlib.ledger import open_ledger
+ledger = open_ledger(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def start(code, folder):
+    """Start Python code on a folder in a process of its own."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", code, str(folder)], **pipes)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_killed_process_loses_no_acknowledged_edit(folder):
+    """SIGKILL in the middle of a stream of edits: all that were acknowledged are there."""
+    with start(CLICKS, folder) as process:
+        told = [int(process.stdout.readline()) for _ in range(700)]
+        process.send_signal(signal.SIGKILL)
+        told += [int(line) for line in process.stdout.read().splitlines()]
+    assert (folder / ".pointlib" / "lock").exists()
+    hand = Hand(open_ledger(folder), session="bbbbbb")
+    assert hand.ledger.read_only == ""
+    found = {key for points in places_of_all(hand.ledger).values() for key in points}
+    assert {f"bbbbbb-{k}" for k in told} <= found
+    assert len(found) - len(told) in (0, 1)
+    again = hand.send("add", "b.png", points=[hand.point(1, 1, "point")])
+    assert again["duplicate"]
+    for _ in found:
+        hand.edits = itertools.count(200_000 + next(hand.edits))
+        hand.send("undo")
+    assert not any(places_of_all(hand.ledger).values())
+
+
+def test_second_process_looks_on_and_says_whom(folder):
+    """While another process annotates, this one is read-only and names it; afterwards it is not."""
+    with start(WAITS, folder) as process:
+        assert process.stdout.readline() == "ready\n"
+        ledger = open_ledger(folder)
+        assert f"(process {process.pid}) is annotating this folder" in ledger.read_only
+        assert ledger.load("a.png").points == {}
+        with pytest.raises(InputError, match=f"process {process.pid}"):
+            Hand(ledger).add("a.png", (1, 1), label="point")
+        ledger.close()
+        assert (folder / ".pointlib" / "lock").exists()
+        process.communicate()
+    assert [line["op"] for line in journal(folder)] == ["journal", "open", "close"]
+    assert open_ledger(folder).read_only == ""
