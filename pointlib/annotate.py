@@ -67,9 +67,9 @@ class Annotator(anywidget.AnyWidget):
 
     _esm = STATIC / "annotate.js"
     _css = STATIC / "annotate.css"
-    height = traitlets.Int(560).tag(sync=True)
+    height = traitlets.Int(640).tag(sync=True)
 
-    def __init__(self, folder, *, classes=None, model=None, height=560):
+    def __init__(self, folder, *, classes=None, model=None, height=640):
         self._is_open = False
         self._ledger = open_ledger(folder, classes=classes)
         super().__init__(height=height)

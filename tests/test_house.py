@@ -25,6 +25,7 @@ LEVELS = [
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cli", "annotate"]
 MAX_LINES = 5_300
+MAX_SCRIPT_LINES = 1_500
 
 
 def modules():
@@ -82,6 +83,16 @@ def test_package_stays_small(capsys):
     with capsys.disabled():
         print(f"\npointlib: {n_lines} lines of code without docstrings (at most {MAX_LINES})")
     assert n_lines <= MAX_LINES
+
+
+def test_browser_side_stays_small(capsys):
+    """Each widget's JavaScript can be read too; comments and blank lines do not count."""
+    for path in sorted((PACKAGE / "static").glob("*.js")):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        n_lines = sum(not line.startswith(("//", "/*", "*")) for line in lines if line)
+        with capsys.disabled():
+            print(f"\n{path.name}: {n_lines} lines of code (at most {MAX_SCRIPT_LINES})")
+        assert n_lines <= MAX_SCRIPT_LINES
 
 
 def test_functions_fit_a_screen():
