@@ -52,6 +52,7 @@ class Journal:
         self.lines, self.n, self.read_only, self.repaired = [], 0, "", ""
         self._lock = self._file = None
         self._size, self._is_dirty, self._syncing = 0, False, threading.Lock()
+        self._writing = threading.RLock()
         try:
             self._open(session)
         except OSError as error:
@@ -73,25 +74,18 @@ class Journal:
         list of dict
             The lines as written, with their numbers and the time.
         """
-        self.check()
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        lines = [{"n": self.n + i, "time": now, **line} for i, line in enumerate(lines, start=1)]
-        texts = [json.dumps(line, ensure_ascii=False, allow_nan=False) for line in lines]
-        data = "".join(text + "\n" for text in texts).encode()
-        try:
-            is_whole, reason = os.write(self._file, data) == len(data), "disk full"
-        except OSError as error:
-            is_whole, reason = False, error.strerror or error
-        if not is_whole:
-            with contextlib.suppress(OSError):  # what stays is seen by the size, and cut off later
-                os.ftruncate(self._file, self._size)
-            raise InputError(f"Not kept: {self.path} cannot be written ({reason}). Make room.")
-        self._size, self.n, self._is_dirty = self._size + len(data), self.n + len(lines), True
-        return lines
+        with self._writing:
+            self.check()
+            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            lines = [{"n": self.n + i, "time": now, **x} for i, x in enumerate(lines, start=1)]
+            self._write("".join(map(_text, lines)).encode())
+            self.n += len(lines)
+            return lines
 
     def check(self):
         """Raise InputError, and stay read-only, where file or lock are not ours any more."""
-        self.read_only = self.read_only or self._trouble()
+        with self._writing:  # or a line on its way would look like somebody else's
+            self.read_only = self.read_only or self._trouble()
         if self.read_only:
             raise InputError(self.read_only)
 
@@ -147,6 +141,18 @@ class Journal:
             except InputError as error:
                 self.read_only = f"{error} {_LOOK_ONLY}"
 
+    def _write(self, data):
+        """Append bytes by one call; where they do not all go in, none stay."""
+        try:
+            is_whole, reason = os.write(self._file, data) == len(data), "disk full"
+        except OSError as error:
+            is_whole, reason = False, error.strerror or error
+        if not is_whole:
+            with contextlib.suppress(OSError):  # what stays is seen by the size, and cut off later
+                os.ftruncate(self._file, self._size)
+            raise InputError(f"Not kept: {self.path} cannot be written ({reason}). Make room.")
+        self._size, self._is_dirty = self._size + len(data), True
+
     def _trouble(self):
         """Return a sentence where this process should not write, "" where it may."""
         try:
@@ -164,6 +170,10 @@ class Journal:
         if self._file is not None:
             os.close(self._file)
         self._lock = self._file = None
+
+
+def _text(line):
+    return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_journal(path):

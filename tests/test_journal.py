@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -310,3 +311,21 @@ def test_copy_of_the_process_does_not_write(journal, monkeypatch):
         journal.close(is_clean=True)
     assert len(read_journal(journal.path)) == 2
     assert side(journal.path.parents[1], "lock").exists()
+
+
+def test_check_from_another_thread_waits_for_a_line_on_its_way(journal, monkeypatch):
+    """Looked at between the write and the note of its size, our own line is not somebody else's."""
+    write, checks = os.write, []
+
+    def slow(handle, data):
+        written = write(handle, data)
+        checks.append(threading.Thread(target=journal.check))
+        checks[-1].start()
+        checks[-1].join(0.2)
+        return written
+
+    monkeypatch.setattr(os, "write", slow)
+    journal.append([{"op": "mark"}])
+    checks[-1].join()
+    assert journal.read_only == ""
+    assert journal.append([{"op": "mark"}])[0]["n"] == 4
