@@ -23,12 +23,15 @@ setup: .venv/ready  ## install everything into .venv, exactly as requirements.lo
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+.venv/browser: .venv/ready tests/browser/install
+	@tests/browser/install && touch $@ || true
+
 demo: setup  ## train on data/cells, evaluate, predict; writes runs/demo (about 4 minutes)
 	$(BIN)/pointlib train config.json --set train.output=$(RUN)/model
 	$(BIN)/pointlib evaluate $(RUN)/model data/cells --list test --output $(RUN)
 	$(BIN)/pointlib predict config.json --set infer.model=$(RUN)/model --set infer.output=$(RUN)
 
-test: setup check  ## lint, unit tests, training tests, notebooks as regression tests
+test: setup check .venv/browser  ## lint, unit tests, training and browser tests, notebooks
 	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal tests
 	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile $(NBVAL) notebooks
 
@@ -45,11 +48,13 @@ notebooks: setup  ## run every notebook in place and clean it; git stays clean w
 data: setup  ## draw data/ anew, the same to the byte
 	$(BIN)/python -m pointlib.synthetic data
 
-media: setup  ## draw the pictures of the README
+media: setup .venv/browser  ## draw the pictures of the README, record its film (make demo first)
 	$(BIN)/python media/draw.py
+	$(BIN)/python media/record.py
 
-bench: setup  ## time the small operations beside named peers, as ratios
+bench: setup .venv/browser  ## time the small operations beside named peers, and the annotator
 	$(BIN)/python benchmarks/operations.py
+	$(BIN)/python benchmarks/annotator.py
 
 mutants: setup  ## change constants in pointlib one by one: a test must fail for each
 	$(BIN)/python tests/mutants.py

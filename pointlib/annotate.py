@@ -27,7 +27,7 @@ from pointlib.previews import check_size, thumbnail
 from pointlib.steps import OUTSIDE, Point
 
 STATIC = Path(__file__).parent / "static"
-PREVIEW = 480  # px: the longer side of the picture for viewers without widgets
+PREVIEW = 400  # px: the longer side of the picture for viewers without widgets
 
 
 class Annotator(anywidget.AnyWidget):
@@ -237,7 +237,7 @@ class Annotator(anywidget.AnyWidget):
         )
         drawn.thumbnail((PREVIEW, PREVIEW))
         file = io.BytesIO()
-        drawn.save(file, "PNG")
+        drawn.quantize(64).save(file, "PNG", optimize=True)  # it is stored in the notebook
         return file.getvalue()
 
 

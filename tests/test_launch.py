@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 
 import nbformat
@@ -122,6 +124,19 @@ def free_port():
         return server.getsockname()[1]
 
 
+def fetch(address, server):
+    """Return what stands at an address; Jupyter names it a moment before it listens there."""
+    while True:
+        assert server.poll() is None
+        try:
+            with urllib.request.urlopen(address, timeout=60) as reply:  # noqa: S310 - our own server
+                return reply.read()
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+            time.sleep(0.05)
+
+
 def test_command_serves_the_notebook_until_ctrl_c(make_folder, own_jupyter, free_port):
     """`pointlib annotate FOLDER --no-browser` serves the hidden notebook; Ctrl+C ends it."""
     folder = make_folder(1)
@@ -141,8 +156,7 @@ def test_command_serves_the_notebook_until_ctrl_c(make_folder, own_jupyter, free
             )
             host, name, token = next(match for match in said if match).groups()
             address = f"{host}/api/contents/{name}?token={token}"  # the port, or the next free one
-            with urllib.request.urlopen(address, timeout=60) as reply:
-                content = json.load(reply)["content"]
+            content = json.loads(fetch(address, server))["content"]
             server.send_signal(signal.SIGINT)
             assert server.wait(60) == 0
         finally:

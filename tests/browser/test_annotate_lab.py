@@ -1,0 +1,161 @@
+"""The annotator where it is used: in JupyterLab, with a kernel that can be killed."""
+
+import json
+import os
+import signal
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.lab import Lab, write_notebook
+from pointlib.launch import write_notebook as write_ready_notebook
+
+CODE = """\
+import os
+from pathlib import Path
+from pointlib.annotate import Annotator
+Path("kernel.pid").write_text(str(os.getpid()))
+annotator = Annotator("photos")
+annotator"""
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, browser):
+    """Run one server for all tests here."""
+    lab = Lab(tmp_path_factory.mktemp("lab"), browser)
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def place(lab, folder, request):
+    """Return a folder of the server's in which the images are in photos/."""
+    place = lab.root / request.node.name.replace("[", "-").replace("]", "")
+    place.mkdir()
+    folder.rename(place / "photos")
+    return place
+
+
+@pytest.fixture
+def notebook(lab, place):
+    """Return a notebook that shows an annotator, run."""
+    notebook = lab.open(write_notebook(place / "work.ipynb", CODE, "1 + 1"))
+    notebook.run_all()
+    yield notebook
+    notebook.close()
+
+
+@pytest.fixture
+def view(notebook, place):
+    """Return the annotator in it."""
+    return notebook.view(place / "photos")
+
+
+def test_ready_notebook_annotates(lab, place):
+    """The notebook that `pointlib annotate` writes shows the widget, and a click is on disk."""
+    path = write_ready_notebook(place / "photos", classes=("seedling", "weed"))
+    notebook = lab.open(path)
+    notebook.run_all()
+    view = notebook.view(place / "photos")
+    view.click(20, 14)
+    view.says("a.png (1 of 3), 1 point: 1 seedling, saved")
+    assert len(view.kept()) == 1
+    notebook.close()
+    x, y, label = (place / "photos" / "a.txt").read_text().strip().split(",")
+    assert abs(float(x) * 80 - 20.5) < 0.6
+    assert abs(float(y) * 60 - 14.5) < 0.6
+    assert label == "seedling"
+
+
+def test_keys_do_not_reach_the_notebook(notebook, view):
+    """Keys that act on cells in command mode act on the image only."""
+    look = "[n.model.toJSON().cells.map((c) => [c.source, c.execution_count]), n.activeCellIndex]"
+    before = notebook.read(look)
+    keys = ["d", "d", "a", "a", "x", "b", "c", "v", "y", "m", "m", "0", "ArrowDown", "ArrowUp"]
+    view.press(*keys, "Control+z", "Control+Shift+z", "Shift+Enter", "Control+Enter", "Escape")
+    view.stage.focus()
+    view.press("e")
+    view.says("a.png (1 of 3), 0 points, empty, saved")
+    assert notebook.read(look) == before
+
+
+def test_answers_while_a_cell_runs(notebook, view, place):
+    """Clicks are kept while the kernel is busy with a cell."""
+    busy, over = place / "busy", place / "over"
+    notebook.start(
+        "import time\nPath('busy').touch()\nwhile not Path('over').exists(): time.sleep(0.02)"
+    )
+    notebook.wait(busy.exists)
+    view.click(20, 14)
+    view.says("1 point, saved")
+    assert len(view.kept()) == 1
+    over.touch()
+
+
+def test_killed_kernel_loses_no_click(notebook, view, place):
+    """Kill the kernel amid clicks: the acknowledged are on disk, the waiting arrive afterwards."""
+    context = "window.jupyterapp.shell.currentWidget.sessionContext"
+    notebook.page.evaluate(
+        f"() => {{ {context}.statusChanged.connect((_, now) => (window.was ??= []).push(now)); }}"
+    )
+    for x in range(5, 30, 5):
+        view.click(x, 14)
+    acknowledged = 5 - view.read("a.waiting")
+    os.kill(int((place / "kernel.pid").read_text()), signal.SIGKILL)
+    for x in range(30, 75, 5):  # until JupyterLab's own message covers the page
+        view.click(x, 14)
+    expect(view.root.get_by_role("alert")).to_contain_text("No answer from the kernel")
+    clicked = view.read("a.points.map((point) => [point.x, point.y])")
+    assert len(clicked) > 5
+    assert view.read("a.waiting") >= len(clicked) - 5
+    assert len(view.kept()) >= acknowledged
+    notebook.page.wait_for_function(
+        f"window.was?.includes('autorestarting') && {context}.session.kernel.status === 'idle'"
+    )
+    notebook.run_all()
+    view = notebook.view(place / "photos")
+    view.until(f"a.waiting === 0 && a.points.length === {len(clicked)}")
+    assert view.kept() == [tuple(point) for point in clicked]
+
+
+def test_reloaded_page_goes_on(notebook, view, place):
+    """After the page is loaded again the widget is there, without running a cell, with its points."""
+    view.click(20, 14)
+    view.says("1 point, saved")
+    notebook.do("commands.execute('docmanager:save')")
+    notebook.load()
+    view = notebook.view(place / "photos")
+    view.says("1 point, saved")
+    view.click(50, 14)
+    view.says("2 points, saved")
+    view.press("Control+z", "Control+z")
+    view.says("0 points, unlabelled, saved")
+    assert view.kept() == []
+
+
+def test_second_display_and_second_run_are_the_same(notebook, view, place):
+    """The widget shown twice, and the cell run again, go on with the same points."""
+    notebook.do("commands.execute('notebook:run-all-cells')")
+    view = notebook.view(place / "photos")
+    view.click(20, 14)
+    view.says("1 point, saved")
+    notebook.read("n.widgets[1].model.sharedModel.setSource('annotator')")
+    notebook.run_all()
+    second = notebook.view(place / "photos", 1)
+    second.says("1 point, saved")
+    second.click(50, 14)
+    notebook.view(place / "photos", 0).says("2 points, saved")
+    assert len(view.kept()) == 2
+
+
+def test_saved_notebook_stays_small(notebook, view):
+    """A saved notebook holds no widget state, but a picture and words for who has no kernel."""
+    view.click(20, 14)
+    view.says("1 point, saved")
+    notebook.do("commands.execute('docmanager:save')")
+    saved = json.loads(notebook.path.read_text())
+    assert "widgets" not in saved["metadata"]
+    data = saved["cells"][0]["outputs"][0]["data"]
+    assert data["text/plain"] == ["Annotator(3 images, 0 points)"]
+    assert any(kind.startswith("image/") for kind in data)
+    assert notebook.path.stat().st_size < 100_000
