@@ -431,7 +431,7 @@ def test_display_holds_widget_text_and_a_small_picture(annotator):
     assert data["text/plain"] == "Annotator(3 images, 2 points)"
     assert "application/vnd.jupyter.widget-view+json" in data
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
-    assert picture.size == (480, round(480 * 40 / 56))
+    assert picture.size == (400, round(400 * 40 / 56))
     assert data["image/png"] != bare["image/png"]
 
 
