@@ -57,7 +57,7 @@ class Lock:
             os.utime(self._path)
 
     def release(self):
-        """Give the lock back where it is ours."""
+        """Give the lock back where it is ours; also again, from a thread that finds it lost."""
         _held.discard(self._session)
         if not self.trouble():
             with contextlib.suppress(OSError):
@@ -120,8 +120,15 @@ def _is_dead(holder):
         if who["pid"] == os.getpid():
             return who["session"] not in _held
         os.kill(who["pid"], 0)  # asks only
+        return _is_zombie(who["pid"])
     except ProcessLookupError:
         return True
     except (ValueError, LookupError, TypeError, OSError):
         return False
+
+
+def _is_zombie(pid):
+    """Tell whether a process has ended and only its parent does not know yet, where /proc says."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])
     return False
