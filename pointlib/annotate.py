@@ -52,6 +52,8 @@ class Annotator(anywidget.AnyWidget):
     sigma : float
         The size of the blobs that magnet and ghosts look for, pixels: see `pointlib.blobs`. The
         slider in the browser sets it too.
+    dark : bool or None
+        Whether those blobs are darker (True) or brighter (False) than around; None: either.
     folder, key : Path, str
         Of the images, and the journal's own name.
     classes, images : tuple of str, list of str
@@ -94,6 +96,10 @@ class Annotator(anywidget.AnyWidget):
 
     sigma = property(
         lambda self: self._desk.sigma, lambda self, sigma: setattr(self._desk, "sigma", sigma)
+    )
+    dark = property(
+        lambda self: self._desk.helper.dark,
+        lambda self, dark: setattr(self._desk.helper, "dark", dark),
     )
     folder = property(lambda self: self._ledger.folder)
     key = property(lambda self: self._ledger.key)

@@ -42,7 +42,7 @@ def snap(image, point, *, sigma, dark=None):
     ndarray of shape (2,), float64, or None
         None where nothing within 2 sigma of the click stands out from the window's noise.
     """
-    sigma, image = _check_sigma(sigma), np.asarray(image)
+    sigma, image = check_sigma(sigma), np.asarray(image)
     point = check_points([point], shape=image.shape[:2])[0]
     size = int(np.ceil((2 * REACH + _SPAN) * sigma)) + 1
     left, top = np.maximum(np.rint(point).astype(int) - size, 0)
@@ -77,7 +77,7 @@ def find_blobs(image, *, sigma, dark=None, n_most=10_000):
         z / (z + 5), where z >= 2 is the LoG's answer in units of its noise: 1.4826 times the
         median of its absolute value. So 0.5 is five times the noise, whatever the contrast.
     """
-    answers = _answers(np.asarray(image), _check_sigma(sigma), dark)
+    answers = _answers(np.asarray(image), check_sigma(sigma), dark)
     answer = max(answers, key=lambda a: np.percentile(a, 99))
     peaks = find_candidates(answer, floor=FAINT)
     points, z = peaks.select(threshold=FAINT, min_distance=np.sqrt(2) * sigma)
@@ -112,7 +112,8 @@ def _answer(plane, sigma):
     return np.where(known, answer / max(noise, floor), 0)
 
 
-def _check_sigma(sigma):
+def check_sigma(sigma):
+    """Return `sigma` as a float, or raise InputError where it is no size of blobs."""
     if not 0.5 <= sigma <= 100:
         raise InputError(f"sigma is {sigma}; expected 0.5 to 100 pixels.")
     return float(sigma)

@@ -15,6 +15,7 @@ import threading
 
 import numpy as np
 
+from pointlib.blobs import check_sigma
 from pointlib.files import InputError, suggest
 from pointlib.previews import browser_picture, thumbnail
 
@@ -37,8 +38,6 @@ class Desk:
     ----------
     index : int
         The image that is looked at.
-    sigma : float
-        The size of blobs, pixels.
     """
 
     def __init__(self, ledger, helper, send):
@@ -47,6 +46,15 @@ class Desk:
         self._order = threading.RLock()  # edits are told in the order in which they were made
         self._painter, self._thinker = Worker(self._complain), Worker(self._complain)
         ledger.listeners.add(self.post)
+
+    @property
+    def sigma(self):
+        """The size of blobs, pixels."""
+        return self._sigma
+
+    @sigma.setter
+    def sigma(self, sigma):
+        self._sigma = check_sigma(sigma)
 
     def close(self):
         """Stop listening and working."""
@@ -74,6 +82,7 @@ class Desk:
 
     def receive(self, content):
         """Answer a message of the browser's, or say why not."""
+        content = content if isinstance(content, dict) else {}
         try:
             answer = getattr(self, f"_take_{content.get('type')}", None)
             if answer is None:
@@ -82,7 +91,8 @@ class Desk:
         except Exception as error:  # whatever it is, somebody waits for an answer
             if content.get("type") == "edit":
                 head = {"session": content.get("session"), "edit": content.get("edit")}
-                self.post({"type": "refused", **head, "reason": _sentence(error)})
+                with contextlib.suppress(ValueError):  # head may be what no message can carry
+                    self.post({"type": "refused", **head, "reason": _sentence(error)})
             else:
                 self._complain(error)
 
@@ -102,6 +112,7 @@ class Desk:
             "read_only": ledger.read_only,
             "has_model": self.helper.model is not None,
             "sigma": self.sigma,
+            "dark": self.helper.dark,
             "binary": True,
         }
         self.post({"type": "welcome", **welcome}, b"\1\2\3")
@@ -116,6 +127,7 @@ class Desk:
         edit = {key: message[key] for key in EDIT if key in message}
         if message.get("magnet"):
             self.sigma = message.get("sigma") or self.sigma
+            self.helper.dark = message.get("dark")
             edit["points"] = [self.snapped(edit["image"], point) for point in edit["points"]]
         self.apply(edit, "ack")
 
@@ -138,10 +150,11 @@ class Desk:
             self._painter.put(("thumb", index), lambda index=index: self._send_thumb(index))
 
     def _take_ghosts(self, message):
+        self.helper.dark = message.get("dark")
         self._thinker.put(("ghosts", message["session"]), lambda: self._send_ghosts(message))
 
     def _checked(self, index):
-        if index not in range(len(self.ledger.names)):
+        if type(index) is not int or index not in range(len(self.ledger.names)):
             raise InputError(f"image {index!r} does not exist; there are {len(self.ledger.names)}.")
         return index
 
@@ -174,17 +187,21 @@ class Desk:
         name = self.ledger.names[message["index"]]
         look = {key: message.get(key) for key in ("channel", "black", "white")}
         head = {"type": "image", "session": message["session"], "index": message["index"]}
-        head |= {"name": name, "prefetch": bool(message.get("prefetch"))} | look
+        head |= {"name": name, "prefetch": bool(message.get("prefetch"))}
         try:
-            picture = browser_picture(self.path(name), plain=bool(message.get("plain")), **look)
-            about = picture._asdict() | {"height": picture.shape[0], "width": picture.shape[1]}
-            data = about.pop("data")
+            path, data = self.path(name), ()
+            about = {"stamp": _stamp(path)}
+            if not about["stamp"] or message.get("have") != about["stamp"]:
+                picture = browser_picture(path, plain=bool(message.get("plain")), **look)
+                about |= look | picture._asdict()
+                data = (about.pop("data"),)
             with self._order:  # an edit is in this snapshot, or is told after it
-                facts = self._facts(name, self.ledger.load(name))
-                self.post(head | about | facts | {"error": ""}, data)
+                record = self.ledger.load(name)
+                about |= dict(zip(("height", "width"), record.shape, strict=True))
+                self.post(head | about | self._facts(name, record) | {"error": ""}, *data)
         except Exception as error:
             nothing = {"width": 0, "height": 0, "mime": "", "channels": 0, "deep": False}
-            facts = self._facts(name, None) | {"range": None, "error": _sentence(error)}
+            facts = self._facts(name, None) | look | {"range": None, "error": _sentence(error)}
             self.post(head | nothing | facts)
 
     def _facts(self, name, record):
@@ -224,6 +241,13 @@ class Desk:
             self.post(head | {"n": len(rows), "error": ""}, rows.tobytes())
         except Exception as error:
             self.post(head | {"n": 0, "error": _sentence(error)})
+
+
+def _stamp(path):
+    """Return what is another when the file is, for who asks whether to read it again."""
+    with contextlib.suppress(OSError):
+        return f"{path.stat().st_mtime_ns} {path.stat().st_size}"
+    return ""
 
 
 class Worker:

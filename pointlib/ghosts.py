@@ -22,10 +22,15 @@ class Helper:
     Parameters
     ----------
     model : str, Path or PointModel, optional
+
+    Attributes
+    ----------
+    dark : bool or None
+        Whether blobs are darker (True) or brighter (False) than what is around them; None: either.
     """
 
     def __init__(self, model=None):
-        self.model, self._found, self._lock = model, {}, threading.Lock()
+        self.model, self.dark, self._found, self._lock = model, None, {}, threading.Lock()
 
     @property
     def default(self):
@@ -42,7 +47,7 @@ class Helper:
             return np.empty((0, 2)), np.empty(0, dtype=str), np.empty(0)
         if source == "blobs":
             check_size(path)
-            points, scores = find_blobs(pixels(path), sigma=sigma)
+            points, scores = find_blobs(pixels(path), sigma=sigma, dark=self.dark)
             return points, np.full(len(points), classes[0]), scores
         if source != "model" or self.model is None:
             raise InputError(f"no ghosts from {source!r}; expected blobs, or give a model.")
@@ -65,7 +70,7 @@ class Helper:
         are known by now; else the blob. Quick: no model runs here.
         """
         if path not in self._found:
-            return snap(pixels(path), point, sigma=sigma)
+            return snap(pixels(path), point, sigma=sigma, dark=self.dark)
         found = self._found[path]
         points = found[label if label in found else next(iter(found))].points
         distances = np.hypot(*(points - point).T)

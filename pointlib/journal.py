@@ -57,7 +57,7 @@ class Journal:
             self._open(session)
         except OSError as error:
             self.read_only = f"{folder} cannot be written ({error.strerror or error}). {_LOOK_ONLY}"
-        except InputError:
+        except BaseException:
             self._let_go()
             raise
         if self.read_only:
@@ -85,7 +85,10 @@ class Journal:
     def check(self):
         """Raise InputError, and stay read-only, where file or lock are not ours any more."""
         with self._writing:  # or a line on its way would look like somebody else's
-            self.read_only = self.read_only or self._trouble()
+            if not self.read_only and (trouble := self._trouble()):
+                self.read_only = trouble
+                self._put_back()
+                self._lock.release()
         if self.read_only:
             raise InputError(self.read_only)
 
@@ -152,6 +155,8 @@ class Journal:
                 os.ftruncate(self._file, self._size)
             raise InputError(f"Not kept: {self.path} cannot be written ({reason}). Make room.")
         self._size, self._is_dirty = self._size + len(data), True
+        if os.fstat(self._file).st_size != self._size:  # the computer slept, others took over
+            self.check()
 
     def _trouble(self):
         """Return a sentence where this process should not write, "" where it may."""
@@ -159,10 +164,22 @@ class Journal:
             there, here = os.stat(self.path), os.fstat(self._file)
         except OSError as error:
             return f"{self.path} is gone ({error.strerror or error}). {_AGAIN}"
+        if trouble := self._lock.trouble():
+            return f"{trouble} {_AGAIN}"
         if not os.path.samestat(there, here) or here.st_size != self._size:
             return f"{self.path} was changed by another program. {_AGAIN}"
-        trouble = self._lock.trouble()
-        return f"{trouble} {_AGAIN}" if trouble else ""
+        return ""
+
+    def _put_back(self):
+        """Write the journal anew where somebody deleted it while it was open."""
+        with contextlib.suppress(OSError):
+            if os.fstat(self._file).st_nlink == 0:
+                os.lseek(self._file, 0, os.SEEK_SET)
+                self.path.parent.mkdir(exist_ok=True)
+                with self.path.open("xb") as file:
+                    file.write(os.read(self._file, self._size))
+                    file.flush()
+                    os.fsync(file.fileno())
 
     def _let_go(self):
         if self._lock:
@@ -193,7 +210,7 @@ def _whole_lines(data, path):
     texts = data.split(b"\n")[:-1]
     lines = _load_all(texts)
     n = next((i for i, line in enumerate(lines) if not line or line.get("n") != i + 1), len(lines))
-    if any(lines[n:]):
+    if any(lines[n:]) and not _is_late(lines[n:], n):
         raise InputError(
             f"{path}, line {n + 1}: {texts[n][:60]!r} is not line {n + 1} of a journal, though "
             "good ones follow. Mend it, or move the file away: the texts beside the images stay."
@@ -203,6 +220,13 @@ def _whole_lines(data, path):
     if n and (lines[0].get("op"), lines[0].get("version")) != ("journal", VERSION):
         raise InputError(f"{path} is no journal of version {VERSION}. Use a newer pointlib.")
     return lines[:n], sum(map(len, texts[:n])) + n
+
+
+def _is_late(lines, n):
+    """Tell whether these, behind line `n`, are a step of one who was taken over while he slept."""
+    numbers = [line.get("n") if line else 0 for line in lines]
+    is_behind = all(isinstance(x, int) and x < i for i, x in enumerate(numbers, start=n + 1))
+    return is_behind and len({line.get("step") for line in lines if line}) == 1
 
 
 def _load_all(texts):

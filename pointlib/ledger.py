@@ -15,7 +15,7 @@ import threading
 from contextlib import contextmanager
 
 from pointlib.files import InputError
-from pointlib.images import image_folder
+from pointlib.images import image_folder, list_images
 from pointlib.journal import read_journal
 from pointlib.steps import Point, Record, edit_lines, replay
 from pointlib.store import Store
@@ -44,9 +44,10 @@ def open_ledger(folder, *, classes=None):
         else annotates it, `read_only` says so. InputError where images or texts cannot be used.
     """
     folder = image_folder(folder).resolve()
+    names = [path.name for path in list_images(folder)]
     with _registry:
         ledger = _open_ledgers.get(folder)
-        if ledger and ledger.read_only:  # what stood in the way may be gone
+        if ledger and (ledger.read_only or ledger.names != names):  # it may be another folder now
             ledger.end()
             ledger = None
         if ledger is None:
@@ -173,11 +174,14 @@ class Ledger:
         with _registry:
             if _open_ledgers.get(self.folder) is self:
                 del _open_ledgers[self.folder]
-        self._stop.set()
-        self._thread.join()
-        failed = not self.read_only and self._save_all()
-        with self._lock:
-            self._store.journal.close(is_clean=not failed)
+        failed = True
+        try:
+            self._stop.set()
+            self._thread.join()
+            failed = not self.read_only and self._save_all()
+        finally:  # Ctrl+C must not leave the lock to nobody
+            with self._lock:
+                self._store.journal.close(is_clean=not failed)
 
     def set_classes(self, classes):
         """Change what classes points may have; InputError where some have another."""
@@ -195,9 +199,13 @@ class Ledger:
         stack = history.done if op == "undo" else history.undone
         if not stack:
             raise InputError(f"nothing to {op}")
-        if stack[-1].image in self._store.paths:
-            self._store.look(stack[-1].image)
-        return stack[-1].image, [{"op": op, f"{op}es": stack[-1].number}]
+        step = stack[-1]
+        if missing := step.labels() - {*self.classes}:
+            what = f"{op} needs class {min(missing)!r}, which was given up"
+            raise InputError(f"{what}. Open the folder with it: classes=(...).")
+        if step.image in self._store.paths:
+            self._store.look(step.image)
+        return step.image, [{"op": op, f"{op}es": step.number}]
 
     def _tend(self):
         """Sync, save and show that we are alive, until the end; what goes wrong is told once."""
@@ -222,6 +230,7 @@ class Ledger:
         with self._saving:
             for name in tuple(self._store.unsaved):
                 try:
+                    self._store.journal.beat()  # all of them may take long
                     self._store.save(name)
                 except InputError as error:
                     failed = str(error)
@@ -270,7 +279,7 @@ def _sender(edit):
     session, number = edit.get("session"), edit.get("edit")
     if not isinstance(session, str) or not re.fullmatch("[0-9a-f]{6}", session):
         raise InputError(f"session {session!r} is none; expected six letters 0-f.")
-    if not isinstance(number, int) or number < 1:
+    if type(number) is not int or number < 1:
         raise InputError(f"edit {number!r} is no number; expected 1, 2, ...")
     return session, number
 

@@ -57,7 +57,7 @@ class Lock:
             os.utime(self._path)
 
     def release(self):
-        """Give the lock back where it is ours; also again, from a thread that finds it lost."""
+        """Give the lock back where it is ours."""
         _held.discard(self._session)
         if not self.trouble():
             with contextlib.suppress(OSError):

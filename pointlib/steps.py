@@ -50,6 +50,11 @@ class Step(NamedTuple):
     changes: list
     note: str = ""  # of an undo or redo: what it did
 
+    def labels(self):
+        """Return the classes of its points, before and after, as a set."""
+        values = [value for change in self.changes for value in (change.before, change.after)]
+        return {value.label for value in values if isinstance(value, Point)}
+
 
 class Record:
     """The annotation of one image.
@@ -107,6 +112,8 @@ class Record:
             return False
         if change.kind == "mark" and new and self.points:
             return False
+        if change.kind == "points" and new:
+            self.mark = ""  # it was set outside meanwhile
         self.put(change.kind, change.id, new)
         return True
 
@@ -144,7 +151,11 @@ class History:
                 break
             step.append(line)
             if not line.get("left"):
-                self.take(step)
+                try:
+                    self.take(step)
+                except (LookupError, TypeError) as error:
+                    what = f"journal, line {line.get('n')} makes no sense ({error!r})"
+                    raise InputError(f"{what}. Mend it, or move the file away.") from error
                 step = []
         return self
 
@@ -184,7 +195,8 @@ class History:
         source, target = (self.done, self.undone) if back else (self.undone, self.done)
         number = line["undoes" if back else "redoes"]
         if not source or source[-1].number != number:
-            raise InputError(f"line {line['n']} would {line['op']} step {number}, not the last.")
+            what = f"would {line['op']} step {number}, not the last"
+            raise InputError(f"journal, line {line['n']} {what}. Mend it, or move the file away.")
         step, record, changes = source.pop(), self.record(line["image"]), []
         for change in reversed(step.changes) if back else step.changes:
             old, new = (change.after, change.before) if back else (change.before, change.after)

@@ -9,8 +9,8 @@ never taken for somebody else's, whenever the process ends.
 Not about users' edits, threads and listeners: ledger.py.
 """
 
+import itertools
 import os
-import secrets
 import shutil
 import threading
 from collections import Counter
@@ -53,7 +53,8 @@ class Store:
     def __init__(self, folder, session, classes):
         self.folder, self.lock, self.unsaved, self.news = folder, threading.RLock(), set(), []
         self.paths = {path.name: path for path in list_images(folder)}
-        self._session, self._n_ids, self._texts = secrets.token_hex(3), 0, {}
+        _check_names((str(folder), *self.paths))
+        self._texts = {}
         self.journal = Journal(folder, session)
         try:
             self.history = History().take_all(self.journal.lines)
@@ -168,6 +169,7 @@ class Store:
             if signature(path) != text.signature:
                 self.unsaved.add(name)  # somebody wrote it just now: look first, next time
             else:
+                self.journal.check()  # for the last time: is it us who write here?
                 if is_new:
                     _put(ready, path, is_wanted=content is not None)
                 with self.lock:
@@ -191,14 +193,15 @@ class Store:
             text = self._texts[name] = Text(lines, is_clean=is_clean)
             if lines:
                 self.history.record(name).shape = lines[-1]["height"], lines[-1]["width"]
-            if is_foreign := text.is_foreign(text_path(self.paths[name])):
-                text.disk = text.saved  # changed by others after our last save, most likely
-            if text.disk != text.saved or self.history.changed.get(name, 0) > text.disk.upto:
-                self.unsaved.add(name)
             try:
+                if is_foreign := text.is_foreign(text_path(self.paths[name])):
+                    text.disk = text.saved  # changed by others after our last save, most likely
+                if text.disk != text.saved or self.history.changed.get(name, 0) > text.disk.upto:
+                    self.unsaved.add(name)
                 if is_foreign:
                     self.look(name)
             except InputError as error:
+                self.unsaved.add(name)  # looked at again until it is mended
                 self.notice("error", str(error))
 
     def _write(self, lines):
@@ -244,7 +247,8 @@ class Store:
         if not points and not is_waiting:
             mark = "empty" if found else "" if record.mark == "empty" else record.mark
             lines += [{"op": "mark", "mark": mark or "unlabelled"}] * (mark != record.mark)
-        lines += [{"op": "add", "id": self._new_id(), **point._asdict()} for point in added]
+        ids = _new_ids(digest(f"{name} {found}".encode()), record)
+        lines += [{"op": "add", "id": next(ids), **point._asdict()} for point in added]
         self._commit_outside(name, lines, text, found)
         text.signature, text.error = now, ""
         if lines and name not in self._raw:
@@ -258,10 +262,17 @@ class Store:
             for key, p in points.items():
                 x, y = (p.x + 0.5) * shape[1] / width - 0.5, (p.y + 0.5) * shape[0] / height - 0.5
                 lines.append({"op": op, "id": key, **p._replace(x=x, y=y)._asdict()})
-        if lines:
-            record.shape = shape
+        if not lines:
+            return
+        record.shape = shape
+        try:
             self._commit_outside(name, lines, text, text.disk.digest)
-            self.notice("warning", f"{name} was resized, and its points with it.")
+        except InputError:
+            record.shape = height, width
+            raise
+        is_alike = abs(shape[0] - shape[1] * height / width) <= 1
+        what = "was resized" if is_alike else "has other proportions now (turned? cut?)"
+        self.notice("warning", f"{name} {what}; its points keep their fractions of the sides.")
 
     def _commit_outside(self, name, lines, text, found):
         """Journal what others did, with the digest that their text has; tell the listeners.
@@ -308,10 +319,6 @@ class Store:
     def _has_labels(self):
         return self.classes != ("point",)
 
-    def _new_id(self):
-        self._n_ids += 1
-        return f"{self._session}-{self._n_ids}"
-
 
 def _put(ready, path, *, is_wanted):
     """Put the file that is ready in the place of the text, or take the text away."""
@@ -321,6 +328,20 @@ def _put(ready, path, *, is_wanted):
     if path.exists():
         shutil.copymode(path, ready)
     os.replace(ready, path)
+
+
+def _check_names(names):
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{name!a} is not a name in UTF-8. Rename it.") from error
+
+
+def _new_ids(text, record):
+    """Yield ids that follow from a text, so that a recording can be played on a copy of it."""
+    ids = (f"{text[:6]}-{i}" for i in itertools.count(1))
+    return (key for key in ids if key not in record.points)
 
 
 def _save_line(record, saved):

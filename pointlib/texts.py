@@ -9,6 +9,7 @@ Not about writing it, nor about what follows from a difference: store.py.
 import hashlib
 import os
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from typing import NamedTuple
 
@@ -77,6 +78,8 @@ def read_bytes(path):
         return path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
 def digest(data):
@@ -89,9 +92,11 @@ def read_labels(paths):
     found = {}
     for name, path in paths.items():
         if (data := read_bytes(text_path(path))) is not None:
-            rows = [line.split(b",") for line in data.splitlines() if line.strip()]
-            counts = Counter(b"".join(row[2:]).strip() for row in rows if len(row) in (2, 3))
-            counts = Counter({label.decode(errors="replace"): n for label, n in counts.items()})
+            lines = data.removeprefix(BOM_UTF8).splitlines()
+            rows = [line.split(b",") for line in lines if line.strip()]
+            labels, counts = Counter(b"".join(r[2:]) for r in rows if len(r) in (2, 3)), Counter()
+            for label, n in labels.items():
+                counts[label.decode(errors="replace").strip()] += n
             found[name] = "labelled" if rows else "empty", counts
     return found
 

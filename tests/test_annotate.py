@@ -259,6 +259,28 @@ def test_unknown_messages_and_failing_handlers_become_notices(browser):
     assert "ZeroDivisionError" in browser.ask("thumbs", "notice", indices=[0])[0]["text"]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        *(None, [], "edit", 3, {}),
+        *({"type": "image", "session": SESSION, "index": index} for index in (True, 1.0, "0", [])),
+        {"type": "edit", "session": "\ud800", "edit": 1, "op": "undo"},
+        {"type": "edit", "session": SESSION, "edit": True, "op": "mark", "mark": "empty"},
+        {"type": "edit", "session": SESSION, "edit": 1, "op": "add", "magnet": 1, "sigma": 1e9},
+        {"type": "edit", "session": SESSION, "edit": 1, "op": "add", "magnet": 1, "sigma": [2]},
+        {"type": "thumbs", "session": SESSION, "indices": 10**9},
+    ],
+)
+def test_nonsense_changes_nothing_and_raises_nothing(browser, annotator, message):
+    """Whatever a broken page sends, the next message is answered as ever."""
+    annotator.goto("c.png")
+    data = {"method": "custom", "content": message}
+    annotator._handle_msg({"content": {"data": data}, "buffers": []})
+    assert (annotator.image, annotator.sigma) == ("c.png", 3.0)
+    assert set(annotator.states.values()) == {"unlabelled"}
+    assert browser.add(5, 6)["total"] == 1
+
+
 def test_magnet_moves_a_click_to_the_blob(browser, annotator):
     """Near a spot: its centre, source magnet; on even ground the click stays."""
     outcome = browser.add(13.5, 9.5, magnet=True, sigma=2.0)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 
 import pytest
 
+from pointlib import journal as journals
 from pointlib import lock as locks
 from pointlib.files import InputError
 from pointlib.journal import Journal, read_journal
@@ -51,6 +53,11 @@ def fail_writes(monkeypatch, *, code=errno.ENOSPC, part=0.0):
         return write(handle, data[: int(part * len(data))])
 
     monkeypatch.setattr(os, "write", failing)
+
+
+def interrupt(*_):
+    """Stand in for Ctrl+C."""
+    raise KeyboardInterrupt
 
 
 def test_append_numbers_lines_and_keeps_floats_and_letters(journal, tmp_path):
@@ -275,6 +282,67 @@ def test_lock_of_an_ended_process_is_taken_over_at_once(tmp_path):
         journal = Journal(tmp_path, "aaaaaa")
         assert journal.read_only == ""
         journal.close(is_clean=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="asks /proc")
+def test_lock_of_a_killed_process_that_is_still_listed_is_taken_over(tmp_path):
+    """A killed kernel that its server has not buried yet is dead all the same."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        write_lock(tmp_path, host=socket.gethostname(), pid=process.pid)
+        journal = Journal(tmp_path, "aaaaaa")
+        assert journal.read_only == ""
+        journal.close(is_clean=True)
+
+
+def test_deleted_journal_is_put_back_with_all_its_lines(journal, tmp_path):
+    """What was acknowledged is in no other file: the open one is written anew."""
+    data = journal.path.read_bytes()
+    shutil.rmtree(tmp_path / ".pointlib")
+    with pytest.raises(InputError, match="is gone"):
+        journal.append(STEP)
+    assert journal.path.read_bytes() == data
+    assert not side(tmp_path, "lock").exists()
+
+
+def test_who_finds_trouble_gives_the_lock_back(journal, tmp_path):
+    """Nothing is written any more, so others, and this process again, need not wait."""
+    with journal.path.open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(InputError, match="another program"):
+        journal.check()
+    other = Journal(tmp_path, "bbbbbb")
+    assert other.read_only == ""
+    other.close(is_clean=True)
+
+
+def test_interrupted_opening_leaves_no_lock(tmp_path, monkeypatch):
+    """Ctrl+C while the lines are read: the next opening may write."""
+    with monkeypatch.context() as patch:
+        patch.setattr(journals, "_read", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            Journal(tmp_path, "aaaaaa")
+    assert not side(tmp_path, "lock").exists()
+
+
+def test_line_written_after_others_took_over_is_not_acknowledged(journal, monkeypatch):
+    """A process that slept between check and write notices that; its step is moved aside."""
+    write = os.write
+
+    def late(handle, data):
+        with journal.path.open("ab") as file:
+            file.write(b'{"n": 3, "op": "open"}\n')
+        return write(handle, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", late)
+        with pytest.raises(InputError, match="another program"):
+            journal.append(STEP)
+    journal.close(is_clean=True)
+    again = Journal(journal.path.parent.parent, "bbbbbb")
+    assert [line["op"] for line in again.lines] == ["journal", "add", "open"]
+    assert again.path.with_name("journal.jsonl.cut").read_text().count('"step": 1') == 2
+    again.close(is_clean=True)
 
 
 def test_who_lost_the_lock_stops_writing_and_leaves_it(journal, tmp_path):

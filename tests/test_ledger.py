@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -316,6 +317,29 @@ def test_undo_leaves_alone_what_was_changed_outside_since(hand, folder):
     assert a not in places(hand.ledger, "a.png")
 
 
+def test_undo_clears_a_mark_from_outside(hand, folder):
+    """A point that comes back is not in an "empty" image, nor does deleting it make one."""
+    (a,) = hand.add("a.png", (3, 4))
+    hand.send("delete", "a.png", points=[{"id": a}])
+    hand.ledger.flush()
+    (folder / "a.txt").write_text("")
+    assert hand.ledger.load("a.png").state == "empty"
+    assert hand.send("undo")["mark"] == ""
+    hand.send("delete", "a.png", points=[{"id": a}])
+    assert hand.ledger.state("a.png") == "unlabelled"
+
+
+def test_undo_does_not_bring_back_a_class_that_was_given_up(hand):
+    """The folder's classes hold; the way out is said, and works."""
+    (a,) = hand.add("a.png", (3, 4))
+    hand.send("delete", "a.png", points=[{"id": a}])
+    reopened(hand, classes=["seedling"], is_crash=False)
+    with pytest.raises(InputError, match="undo needs class 'weed'"):
+        hand.send("undo")
+    reopened(hand, is_crash=False)
+    assert hand.send("undo")["total"] == 1
+
+
 def test_undo_and_redo_survive_restarts(hand):
     """Each step is taken back in turn, with a crash after each, and put back again."""
     (a,) = hand.add("a.png", (1, 1))
@@ -398,6 +422,37 @@ def test_classes_that_do_not_fit_the_texts_are_refused(folder, lines, classes, r
     with pytest.raises(InputError, match=reason):
         open_ledger(folder, classes=classes)
     assert not (folder / ".pointlib" / "lock").exists()
+
+
+def test_texts_of_windows_editors_are_counted_as_they_are_read(folder):
+    """A byte order mark is no point, and a hard space no part of a label."""
+    (folder / "a.txt").write_bytes(b"\xef\xbb\xbf")
+    (folder / "b.txt").write_bytes("\ufeff0,0,Gräser\r\n1,1,\u00a0Gräser\r\n".encode())
+    ledger = open_ledger(folder)
+    assert ledger.classes == ("Gräser",)
+    assert (ledger.state("a.png"), ledger.counts("b.png")) == ("empty", {"Gräser": 2})
+    assert ledger.load("a.png").state == "empty"
+    corners = [(-0.5, -0.5, "Gräser"), (29.5, 19.5, "Gräser")]
+    assert list(places(ledger, "b.png").values()) == corners
+
+
+def test_text_that_is_a_folder_is_a_sentence(folder):
+    """What cannot be read at all is named."""
+    (folder / "a.txt").mkdir()
+    with pytest.raises(InputError, match=r"a\.txt cannot be read"):
+        open_ledger(folder)
+
+
+def test_points_of_a_text_have_the_same_ids_in_a_copy(folder):
+    """So a recording of what was done to them can be played there."""
+    (folder / "a.txt").write_text("0.5,0.5\n0.5,0.5\n0.25,0.25\n")
+    (folder / "b.txt").write_text("0.5,0.5\n0.5,0.5\n0.25,0.25\n")
+    first = open_ledger(folder)
+    found = {name: list(first.load(name).points) for name in ("a.png", "b.png")}
+    first.end()
+    shutil.rmtree(folder / ".pointlib")
+    assert {name: list(open_ledger(folder).load(name).points) for name in found} == found
+    assert not {*found["a.png"]} & {*found["b.png"]}
 
 
 def test_classes_may_grow_when_opened_again(hand, folder):
@@ -552,6 +607,28 @@ def test_image_that_was_resized_takes_its_points_along(hand, folder):
         assert text(folder) == before
 
 
+def test_resize_that_cannot_be_journalled_is_made_up_for(hand, folder, monkeypatch):
+    """A full disk at the wrong moment leaves no point at its old place in a new image."""
+    (a,) = hand.add("a.png", (1, 2))
+    hand.ledger.flush()
+    write_image(folder / "a.png", np.zeros((40, 60), dtype=np.uint8))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", broken())
+        with pytest.raises(InputError, match="Make room"):
+            hand.ledger.load("a.png")
+    assert places(hand.ledger, "a.png") == {a: (2.5, 4.5, "weed")}
+
+
+@pytest.mark.parametrize(("size", "words"), [((40, 60), "resized"), ((30, 20), "proportions")])
+def test_new_proportions_are_not_called_a_resize(hand, folder, size, words):
+    """An image that was turned or cut: the user is told to look, though texts stay true."""
+    hand.add("a.png", (1, 2))
+    events = listen(hand.ledger)
+    write_image(folder / "a.png", np.zeros(size, dtype=np.uint8))
+    hand.ledger.load("a.png")
+    assert words in events[-1]["text"]
+
+
 def test_image_that_cannot_be_read_is_an_error_of_its_own(hand, folder):
     """One broken picture: a sentence for it, nothing for the others."""
     (folder / "a.png").write_bytes(b"no image")
@@ -703,6 +780,75 @@ def test_open_ledger_returns_the_same_one_until_closed_as_often(folder):
     assert (second.key, second.session == first.session) == (first.key, False)
     first.close()
     assert second.read_only == ""
+
+
+def test_open_again_finds_new_images(hand, folder):
+    """Pictures copied into the folder since are there when the cell is run again."""
+    (a,) = hand.add("a.png", (3, 4))
+    write_image(folder / "d.png", np.zeros(SHAPE, dtype=np.uint8))
+    again = open_ledger(folder)
+    assert again.names == ["a.png", "b.png", "c.png", "d.png"]
+    assert list(again.load("a.png").points) == [a]
+    assert again.read_only == ""
+
+
+def test_renamed_folder_opens_at_once_under_its_new_name(hand, folder):
+    """The lock in it is our own; the old opening says that it is over."""
+    hand.add("a.png", (3, 4))
+    moved = folder.rename(folder.with_name("moved"))
+    with pytest.raises(InputError, match="is gone"):
+        hand.add("a.png", (5, 5))
+    ledger = open_ledger(moved)
+    assert (ledger.read_only, ledger.counts("a.png")["weed"]) == ("", 1)
+
+
+def test_interrupted_end_gives_the_lock_back(hand, folder, monkeypatch):
+    """Ctrl+C while the texts are saved: nothing is lost, and the folder opens at once."""
+    (a,) = hand.add("a.png", (3, 4))
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hand.ledger, "_save_all", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        hand.ledger.end()
+    ledger = open_ledger(folder)
+    assert ledger.read_only == ""
+    assert list(ledger.load("a.png").points) == [a]
+
+
+def test_saving_many_texts_keeps_the_lock_young(hand, monkeypatch):
+    """A slow disk must not make others think that nobody is here."""
+    beats = []
+    monkeypatch.setattr(hand.ledger._store.journal, "beat", lambda: beats.append(1))
+    hand.ledger._stop.set()
+    hand.ledger._thread.join()
+    for name in hand.ledger.names:
+        hand.add(name, (3, 4))
+    beats.clear()
+    hand.ledger.flush()
+    assert len(beats) == 3
+
+
+def test_journal_line_without_its_numbers_is_named(hand, folder):
+    """A journal that somebody edited by hand: a sentence with the line, and the lock is free."""
+    hand.add("a.png", (3, 4))
+    hand.ledger.end()
+    path = folder / ".pointlib" / "journal.jsonl"
+    path.write_text(path.read_text().replace('"x": 3.0, ', ""))
+    with pytest.raises(InputError, match="line 3 makes no sense"):
+        open_ledger(folder)
+    assert not (folder / ".pointlib" / "lock").exists()
+
+
+def test_file_name_that_is_not_utf8_is_a_sentence(folder):
+    """No message could carry it, and no journal."""
+    try:
+        os.link(folder / "a.png", os.fsencode(folder) + b"/caf\xe9.png")
+    except OSError:
+        pytest.skip("this file system knows no such names")
+    with pytest.raises(InputError, match="not a name in UTF-8"):
+        open_ledger(folder)
 
 
 def test_dataset_folder_means_its_images(tmp_path):
