@@ -16,7 +16,7 @@
  * @typedef {{width: number, height: number}} Size
  * @typedef {{k: number, ox: number, oy: number}} View  stage = (image + 0.5) k + o
  * @typedef {{type: "edit", session: string, edit: number, op: string, image?: string,
- *            points?: any[], mark?: string, magnet?: boolean, sigma?: number}} Edit
+ *            points?: any[], mark?: string, magnet?: boolean, sigma?: number, dark?: boolean | null}} Edit
  * @typedef {{image?: string, changes?: {id: string, point: any}[], mark?: any,
  *            rejections?: {id: string, point: any}[]}} Outcome
  */
@@ -24,17 +24,13 @@
 // ---------------------------------------------------------------------------- constants
 
 /** Okabe and Ito's colours, told apart by colour-blind eyes; white stands in for their black. */
-export const COLOURS = [
-  "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#FFFFFF",
-];
+export const COLOURS = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#FFFFFF"];
 const INKS = COLOURS.map((colour) => {
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
   return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
 });
 /** Nine shapes beside eight colours: 72 classes differ in at least one of the two. */
-export const SHAPES = [
-  "circle", "square", "triangle", "diamond", "cross", "hexagon", "wedge", "star", "bar",
-];
+export const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "hexagon", "wedge", "star", "bar"];
 /** States of an image: sign and word; the colours stand in annotate.css. */
 export const SIGNS = { unlabelled: "?", labelled: "\u2713", empty: "\u2205", skipped: "\u00bb" };
 
@@ -100,11 +96,7 @@ const clamp = (/** @type {number} */ value, /** @type {number} */ low, /** @type
 
 /** What `run` returns, or `otherwise` where it fails. @template T @param {() => T} run @param {T} otherwise */
 function attempt(run, otherwise) {
-  try {
-    return run();
-  } catch {
-    return otherwise;
-  }
+  try { return run(); } catch { return otherwise; }
 }
 
 /** Image to stage. @param {View} view @param {number} x @param {number} y */
@@ -320,13 +312,9 @@ export class Outbox {
     this.touched = new Map(); // by how many of them each point
   }
 
-  get size() {
-    return this.waiting.length;
-  }
+  get size() { return this.waiting.length; }
 
-  place(/** @type {string} */ session) {
-    return `pointlib:${this.key}:${session}`;
-  }
+  place(/** @type {string} */ session) { return `pointlib:${this.key}:${session}`; }
 
   /** Number an edit and keep it. @param {any} edit @returns {Edit} */
   add(edit) {
@@ -357,14 +345,10 @@ export class Outbox {
   }
 
   /** Whether an edit on its way touches this point. */
-  touches(/** @type {string} */ id) {
-    return this.touched.has(id);
-  }
+  touches(/** @type {string} */ id) { return this.touched.has(id); }
 
   /** The edits on their way that concern one image. */
-  of(/** @type {string} */ image) {
-    return this.waiting.filter((edit) => edit.image === image);
-  }
+  of(/** @type {string} */ image) { return this.waiting.filter((edit) => edit.image === image); }
 
   /** Put an edit on the list (by 1) or off it (by -1). */
   take(/** @type {Edit} */ edit, /** @type {number} */ by) {
@@ -413,13 +397,10 @@ export function visibleGhosts(ghosts, record, { score, radius, sameLabel }) {
  * @param {Float32Array} rows @param {string[]} classes @returns {Point[]}
  */
 export function readGhosts(rows, classes) {
-  return Array.from({ length: Math.floor(rows.length / 4) }, (_, i) => ({
-    id: `ghost-${i}`,
-    x: rows[4 * i],
-    y: rows[4 * i + 1],
-    label: classes[rows[4 * i + 2]],
-    score: rows[4 * i + 3],
-  }));
+  return Array.from({ length: Math.floor(rows.length / 4) }, (_, i) => {
+    const [x, y, label, score] = rows.subarray(4 * i, 4 * i + 4);
+    return { id: `ghost-${i}`, x, y, label: classes[label], score };
+  });
 }
 
 /**
@@ -513,6 +494,14 @@ export function statusSentence({ name, index, total, classes, counts, state, wai
   ].filter(Boolean).join(", ");
 }
 
+/** A file's name for a small place: no suffix, and where it is long not what all names begin with. */
+export function shortName(/** @type {string} */ name, /** @type {string[]} */ names) {
+  const [first, last, stem] = [names[0], names[names.length - 1], name.replace(/\.\w+$/, "")];
+  let n = first === last ? 0 : [...first].findIndex((letter, i) => letter !== last[i]);
+  n = first.slice(0, Math.max(n, 0)).search(/[\p{L}\p{N}]*$/u); // whole words and numbers
+  return n && stem.length > 11 ? `\u2026${stem.slice(n)}` : stem;
+}
+
 /** What a thumbnail says when pointed at. */
 export function thumbTitle(
   /** @type {string} */ name, /** @type {string} */ state,
@@ -543,8 +532,7 @@ export function actionOf(/** @type {any} */ event) {
 /** The binary parts of a message: its buffers, or base64 where buffers do not arrive. */
 export function payload(/** @type {any} */ content, /** @type {DataView[] | undefined} */ buffers) {
   if (!content.data) return (buffers ?? []).map((b) => new Uint8Array(b.buffer ?? b, b.byteOffset ?? 0, b.byteLength));
-  return content.data.map((/** @type {string} */ text) =>
-    Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
+  return content.data.map((/** @type {string} */ text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
 }
 
 /** A map of the `limit` values used last; `drop` is told what is let go. */
@@ -618,14 +606,8 @@ const OUTLINES = {
 
 /** Elements with `data-is` are found by that name, buttons with `data-key` do what the key does. */
 const PAGE = `
-<div class="pl-head">
-  <div class="pl-chips" data-is="chips" role="group" aria-label="Class of new points"></div>
-  <div class="pl-group">
-    <button data-is="display" aria-expanded="false" title="Brightness, contrast, channels">Display</button>
-    <button data-key="?" title="Help (?)">?</button>
-  </div>
-</div>
 <div class="pl-bar" role="group" aria-label="Tools">
+  <div class="pl-chips" data-is="chips" role="group" aria-label="Class of new points"></div>
   <div class="pl-group">
     <button data-key="ctrl+z" title="Undo (Ctrl+Z)">Undo</button>
     <button data-key="ctrl+y" title="Redo (Ctrl+Shift+Z)">Redo</button>
@@ -636,20 +618,22 @@ const PAGE = `
     <button data-key="s" title="Skip, go to the next unlabelled (s)">Skip</button>
   </div>
   <div class="pl-group">
-    <button data-key="-" title="Zoom out (-)">\u2212</button><span class="pl-value pl-zoom" data-is="zoom"></span>
-    <button data-key="+" title="Zoom in (+)">+</button>
-    <button data-key="f" title="Fit the image into the view (f)">Fit</button>
-  </div>
-  <div class="pl-group">
     <button data-key="m" data-is="magnet" aria-pressed="false" title="Magnet: clicks snap to the blob beneath (m)">Magnet</button>
-    <label>Size <input type="range" data-is="sigma" min="1" max="60" step="0.5" value="3"
-      aria-label="Size of the things: sigma in pixels"><span class="pl-value"></span></label>
+    <label title="How large the things are that magnet and blobs look for: see the ring on the image">Size <input
+      type="range" data-is="sigma" min="1" max="60" step="0.5" value="3"
+      aria-label="Size of the things, across"><span class="pl-value"></span></label>
+    <select data-is="dark" aria-label="Blobs brighter or darker than around" title="Blobs brighter or darker than around"><option
+      value="">bright/dark</option><option>bright</option><option>dark</option></select>
   </div>
   <div class="pl-group">
     <label>Ghosts <select data-is="ghosts" aria-label="Ghosts: suggested points (g)"><option>none</option>
       <option>blobs</option><option>model</option></select></label>
-    <label>Score <input type="range" data-is="score" min="0" max="1" step="0.01" value="0.5" disabled
+    <label>Score <input type="range" data-is="score" min="0" max="1" step="0.01" value="0.3" disabled
       aria-label="Lowest score of a ghost"><span class="pl-value"></span></label>
+  </div>
+  <div class="pl-group pl-end">
+    <button data-is="display" aria-expanded="false" title="Brightness, contrast, channels">Display</button>
+    <button data-key="?" title="Help (?)">?</button>
   </div>
 </div>
 <div class="pl-stage" data-is="stage">
@@ -684,6 +668,11 @@ const PAGE = `
 </div>
 <div class="pl-foot">
   <div class="pl-sentence" data-is="status" role="status" aria-live="polite">Connecting \u2026</div>
+  <div class="pl-group">
+    <button data-key="-" title="Zoom out (-)">\u2212</button><span class="pl-value pl-zoom" data-is="zoom"></span>
+    <button data-key="+" title="Zoom in (+)">+</button>
+    <button data-key="f" title="Fit the image into the view (f)">Fit</button>
+  </div>
   <progress data-is="meter" aria-label="Images done" max="1" value="0"></progress>
   <span class="pl-progress" data-is="progress"></span>
 </div>`;
@@ -692,7 +681,8 @@ const signed = (value) => (value > 0 ? `+${value}` : `${value}`).replace("-", "\
 
 /** What a field does, and how a slider's value reads. */
 const FIELDS = {
-  sigma: { run: (app, sigma) => app.setSigma(sigma), words: (value) => `\u03c3 ${value} px` },
+  sigma: { run: (app, sigma) => app.setSigma(sigma), words: (value) => `${Math.round(2 * RING * value)} px` }, // across
+  dark: { run: (app, side) => app.setSigma(app.sigma, side && side === "dark") },
   ghosts: { run: (app, from) => app.setGhosts(from) },
   score: { run: (app, score) => app.setScore(score), words: (value) => value.toFixed(2) },
   brightness: { run: (app, brightness) => app.setTone({ brightness }), words: signed },
@@ -750,7 +740,7 @@ function drawMarker(ctx, { colour, shape }, x, y, r, look) {
   ctx.globalAlpha = look === "waiting" ? 0.5 : 1;
   ctx.beginPath();
   traceShape(ctx, shape, x, y, chosen ? r + 1 : r);
-  const rims = [["#000C", ghost ? 3 : 4.6, []], ["#FFF", chosen ? 3.6 : 2.6, []], [colour, ghost ? 2 : 1.7, ghost ? [3, 2.5] : []]];
+  const rims = [["#000C", ghost ? 4 : 4.6, []], ["#FFF", chosen ? 3.6 : 2.6, []], [colour, ghost ? 2.6 : 1.7, ghost ? [4.5, 3] : []]];
   for (const [strokeStyle, lineWidth, dash] of ghost ? [rims[0], rims[2]] : rims) {
     Object.assign(ctx, { strokeStyle, lineWidth });
     ctx.setLineDash(dash);
@@ -856,7 +846,7 @@ function drawSquares(ctx, app, shown) {
   const { width, height } = ctx.canvas;
   if (app.stamps?.width !== width || app.stamps.height !== height) app.stamps = ctx.createImageData(width, height);
   const pixels = new Uint32Array(app.stamps.data.buffer).fill(0);
-  const half = Math.round(clamp(pointRadius(view.k) * 0.5, 1, 4) * dpr);
+  const half = Math.round(clamp(Math.min(pointRadius(view.k) / 2, app.spacing() / 5), 1, 4) * dpr);
   const places = shown.map(({ x, y }) =>
     [Math.round(((x + 0.5) * view.k + view.ox) * dpr), Math.round(((y + 0.5) * view.k + view.oy) * dpr)]);
   const inkOf = ({ id, label }) => (selection.has(id) ? 0xffffffff : outbox.touches(id) ? 0xff999999
@@ -881,7 +871,7 @@ export function stamp(pixels, width, height, x, y, half, ink) {
 function drawGhosts(ctx, app, shown) {
   const r = Math.round(2 * pointRadius(app.view.k)) / 2 + 1;
   for (const ghost of shown) drawSprite(ctx, app, ghost, app.ghostLabel(ghost), r, "ghost");
-  if (shown.length > 150) return;
+  if (app.spacing(app.shownGhosts()) < 50) return; // no room for scores
   Object.assign(ctx, { font: "10px sans-serif", textBaseline: "middle", lineWidth: 3, strokeStyle: "#000B", fillStyle: "#FFF" });
   for (const ghost of shown) {
     const at = toStage(app.view, ghost.x, ghost.y);
@@ -936,9 +926,9 @@ class Annotator {
   frame = 0; frames = 0; sprites = new Recent(500, () => {}); spare = make("canvas"); stamps = null;
   // the hand; `lifted` are the points being moved
   label = 0; selection = new Set(); pointers = new Map(); gesture = null; lifted = null; band = null;
-  pointer = null; crosshair = null; hidden = false; magnet = false; sigma = 3; sizing = false; rate = new Rate();
+  pointer = null; crosshair = null; hidden = false; magnet = false; sigma = 3; dark = null; sizing = false; rate = new Rate();
   // ghosts; `ghostStore` are those to show, null: to be found anew
-  ghostFrom = "none"; ghostScore = 0.5; ghosts = { list: [], image: "", from: "none", radius: 3 }; ghostStore = null;
+  ghostFrom = "none"; explains = false; ghostScore = 0.3; ghosts = { list: [], image: "", from: "none", radius: 3 }; ghostStore = null;
   // the talk; `since` is what happened to images on their way here
   session = newSession(); outbox = new Outbox(this.session, attempt(() => window.localStorage, null)); ids = 0;
   welcomed = false; base64 = false; heard = performance.now(); ticked = this.heard; pinged = this.heard; silent = false;
@@ -964,8 +954,12 @@ class Annotator {
 
   /** The point, or with another store the ghost, that a click at an image position means. */
   hit({ x, y }, coarse = false, store = this.record.points) {
-    const spacing = Math.sqrt((this.record.width * this.record.height) / Math.max(store.size, 1)) * this.view.k;
-    return store.nearest(x, y, hitRadius(pointRadius(this.view.k), spacing, coarse) / this.view.k);
+    return store.nearest(x, y, hitRadius(pointRadius(this.view.k), this.spacing(store), coarse) / this.view.k);
+  }
+
+  /** The mean distance between points, stage pixels. */
+  spacing({ size } = this.record.points) {
+    return Math.sqrt((this.record.width * this.record.height) / Math.max(size, 1)) * this.view.k;
   }
 
   /** Blobs take the class that is chosen, the model's ghosts have their own. */
@@ -1047,16 +1041,17 @@ class Annotator {
 
   // -------------------------------------------------------------- edits
 
-  canEdit() {
+  /** Whether an edit can be made now; undo and redo need no image on the stage. */
+  canEdit(needsImage = true) {
     if (this.readOnly) this.say(this.readOnly, "warning");
-    return this.welcomed && !this.readOnly && this.record !== null;
+    return this.welcomed && !this.readOnly && (this.record !== null || !needsImage);
   }
 
   /** Do an edit at once and send it; undo and redo are Python's to do. */
   edit(part) {
-    if (!this.canEdit()) return;
-    this.drop();
     const across = part.op === "undo" || part.op === "redo";
+    if (!this.canEdit(!across)) return;
+    this.drop();
     const edit = this.outbox.add(across ? part : { image: this.record.name, ...part });
     if (!across) applyEdit(this.record, edit);
     this.send(edit);
@@ -1064,9 +1059,7 @@ class Annotator {
     this.changed();
   }
 
-  newId() {
-    return `${this.session}-${++this.ids}`;
-  }
+  newId() { return `${this.session}-${++this.ids}`; }
 
   /** What one click does, by pointer or at the crosshair. */
   click(at, { add = false, toggle = false, coarse = false } = {}) {
@@ -1085,7 +1078,7 @@ class Annotator {
     if (x < -0.5 || y < -0.5 || x > width - 0.5 || y > height - 0.5) return;
     this.selection.clear();
     const points = [{ id: this.newId(), x, y, label: this.classes[this.label], source: "hand", score: null }];
-    this.edit({ op: "add", points, ...(this.magnet ? { magnet: true, sigma: this.sigma } : {}) });
+    this.edit({ op: "add", points, ...(this.magnet ? { magnet: true, sigma: this.sigma, dark: this.dark } : {}) });
   }
 
   /** A point in place of a ghost. */
@@ -1237,12 +1230,13 @@ class Annotator {
   toggleMagnet() {
     this.magnet = !this.magnet;
     this.page.magnet.ariaPressed = String(this.magnet);
-    this.say(this.magnet ? `Magnet on: clicks snap to blobs of \u03c3 ${this.sigma} px.` : "Magnet off.");
+    this.say(this.magnet ? "Magnet on: a click snaps to the blob that fills the ring (Size)." : "Magnet off.");
     this.request("top");
   }
 
-  setSigma(sigma) {
-    Object.assign(this, { sigma, sizing: true });
+  /** What blobs are like: how large; darker than around, brighter (false) or either (null). */
+  setSigma(sigma, dark = this.dark) {
+    Object.assign(this, { sigma, dark, sizing: true });
     this.request("top");
     this.later("sizing", 1200, () => {
       this.sizing = false;
@@ -1254,12 +1248,13 @@ class Annotator {
   stepGhosts() {
     const ways = ["none", "blobs", ...(this.hasModel ? ["model"] : [])];
     this.setGhosts(ways[(ways.indexOf(this.ghostFrom) + 1) % ways.length]);
-    this.say(`Ghosts: ${this.ghostFrom}.`);
   }
 
   setGhosts(from) {
     this.ghostFrom = this.page.ghosts.value = from;
     this.page.score.disabled = from === "none";
+    this.say(from === "none" ? "No ghosts." : `Looking for ghosts: ${from} \u2026`);
+    this.explains = true;
     this.askGhosts();
     this.setScore(this.ghostScore);
   }
@@ -1271,7 +1266,7 @@ class Annotator {
 
   askGhosts() {
     if (this.ghostFrom === "none" || !this.record) return;
-    this.send({ type: "ghosts", image: this.record.name, from: this.ghostFrom, sigma: this.sigma });
+    this.send({ type: "ghosts", image: this.record.name, from: this.ghostFrom, sigma: this.sigma, dark: this.dark });
   }
 
   setTone(change) {
@@ -1338,14 +1333,16 @@ class Annotator {
     const noted = this.since.get(this.names[index]) ?? { asked: 0, outcomes: [] };
     noted.asked += 1;
     this.since.set(this.names[index], noted);
-    this.send({ type: "image", index, ...this.source, prefetch, plain });
+    const have = this.cache.get(this.place(index))?.about.stamp || null;
+    this.send({ type: "image", index, ...this.source, prefetch, plain, have });
   }
 
-  async onImage(content, parts) {
-    const { index, width, height, error, prefetch } = content;
+  async onImage(news, parts) {
+    const { index, width, height, error, prefetch } = news;
     const key = this.place(index);
     const cached = this.cache.use(key);
-    const fits = cached?.record.width === width && cached.record.height === height;
+    const content = { ...cached?.about, ...news }; // without a picture where we have it
+    const fits = !parts.length && cached?.record.width === width && cached.record.height === height;
     const levels = error ? null : fits ? cached.levels : await this.decode(content, parts[0]);
     if (this.ending.signal.aborted) return closeAll(levels);
     const record = this.newRecord(content);
@@ -1379,6 +1376,7 @@ class Annotator {
       }
       return levels;
     } catch (problem) {
+      if (!bytes) return this.ask(index, { prefetch }) ?? null; // what we had is gone
       if (this.plain.has(index)) content.error = `This browser cannot show ${content.name}: ${problem}`;
       else this.ask(index, { plain: true, prefetch });
       this.plain.add(index);
@@ -1462,7 +1460,10 @@ class Annotator {
     const { page, index, names, classes, outbox, selection, done } = this;
     const sentence = statusSentence({ name: names[index], index, total: names.length, classes,
       counts: this.counts[index], state: this.states[index], waiting: outbox.size, selected: selection.size });
-    if (page.status.textContent !== sentence) page.status.textContent = page.status.title = sentence;
+    const [end, last] = [names[index].length, sentence.lastIndexOf(", ")];
+    const parts = [sentence.slice(0, end), sentence.slice(end, last), sentence.slice(last)];
+    if (page.status.textContent !== sentence) page.status.replaceChildren(...parts.map((text) => make("span", {}, text)));
+    page.status.title = sentence;
     page.status.classList.toggle("pl-waiting", outbox.size > 0);
     page.meter.value = done / names.length;
     const hourly = this.rate.perHour();
@@ -1524,7 +1525,7 @@ class Annotator {
   addThumb(i) {
     const cell = make("div", { className: "pl-thumb", role: "option", id: `pl-${this.session}-${i}`, onclick: () => this.goto(i) },
       make("img", { alt: "", draggable: false }), make("span", { className: "pl-sign", ariaHidden: "true" }),
-      make("span", { className: "pl-name" }, this.names[i].replace(/\.\w+$/, "")));
+      make("span", { className: "pl-name" }, shortName(this.names[i], this.names)));
     Object.assign(cell, { ariaPosInSet: `${i + 1}`, ariaSetSize: `${this.names.length}` });
     cell.style.left = `${i * CELL}px`;
     this.cells.set(i, cell);
@@ -1818,7 +1819,7 @@ class Annotator {
       this.base64 = true; // buffers do not arrive here
       return this.send({ type: "hello", base64: true });
     }
-    const { names, states, counts, classes, read_only: readOnly, has_model: hasModel, sigma, key, index } = content;
+    const { names, states, counts, classes, read_only: readOnly, has_model: hasModel, sigma, dark, key, index } = content;
     const first = !this.welcomed;
     Object.assign(this, { names, states, counts, classes, readOnly, hasModel, welcomed: true });
     this.done = states.filter((state) => state !== "unlabelled").length;
@@ -1826,8 +1827,9 @@ class Annotator {
     this.page.root.classList.toggle("pl-read-only", Boolean(readOnly));
     this.showBanner(0);
     if (!first) return this.changed();
-    this.sigma = sigma;
+    Object.assign(this, { sigma, dark });
     describe(this.page.sigma, sigma);
+    this.page.dark.selectedIndex = [null, false, true].indexOf(dark ?? null);
     this.takeOver(key);
     this.goto(index);
   }
@@ -1878,6 +1880,8 @@ class Annotator {
     if (image !== this.record?.name || from !== this.ghostFrom) return;
     const rows = new Float32Array(parts[0]?.slice().buffer ?? 0);
     Object.assign(this, { ghosts: { image, from, list: readGhosts(rows, classes), radius }, ghostStore: null });
+    if (this.explains && !error) this.say(`${this.shownGhosts().size} of ${plural(this.ghosts.list.length, "ghost")} above the score: click accepts one, Enter all in view, x rejects.`);
+    this.explains = false;
     this.request("points");
   }
 
@@ -1896,13 +1900,12 @@ class Annotator {
 
 /** What tests may look at, on the root element as `__annotator`; nothing else should. */
 function forTests(app) {
-  const toClient = (x, y) => {
-    const [box, at] = [app.page.top.getBoundingClientRect(), toStage(app.view, x, y)];
-    return { x: box.left + at.x, y: box.top + at.y };
-  };
   return {
     app,
-    toClient,
+    toClient(x, y) {
+      const [box, at] = [app.page.top.getBoundingClientRect(), toStage(app.view, x, y)];
+      return { x: box.left + at.x, y: box.top + at.y };
+    },
     get view() { return { ...app.view }; },
     get name() { return app.record?.name ?? ""; },
     get points() { return [...(app.record?.points.values() ?? [])]; },

@@ -295,6 +295,14 @@ test("the status is a sentence", () => {
   assert.equal(js.thumbTitle("a.png", "skipped", ["seedling", "weed"], [0, 0]), "a.png: skipped");
 });
 
+test("long names lose what all of them begin with, in whole words and numbers", () => {
+  const plots = ["field_2026_plot_001.png", "field_2026_plot_002.png", "field_2026_plot_010.png"];
+  assert.equal(js.shortName(plots[1], plots), "\u2026002");
+  assert.equal(js.shortName("a_01.png", ["a_01.png", "a_02.png"]), "a_01");
+  assert.equal(js.shortName(plots[0], [plots[0]]), "field_2026_plot_001");
+  assert.equal(js.shortName("IMG20260501.jpg", ["IMG20260501.jpg", "IMG20260502.jpg"]), "IMG20260501");
+});
+
 const key = (name, more = {}) => ({ key: name, code: "", ctrlKey: false, metaKey: false, altKey: false, shiftKey: false, ...more });
 
 test("keys have names", () => {
