@@ -22,8 +22,8 @@ from pointlib.points import read_points, text_path  # noqa: E402
 
 NAMES = ("cell_001.png", "cell_002.png", "cell_003.png", "cell_004.png")
 SHAPE = (192, 256)
-SIZE = {"width": 820, "height": 580}  # px
-N_COLOURS = 96
+SIZE = {"width": 820, "height": 640}  # px
+N_COLOURS = 160
 POINTER = """document.body.insertAdjacentHTML("beforeend", `<svg id="pointer" width="22" height="22"
     style="position: fixed; z-index: 9; pointer-events: none; left: -50px; top: 0">
     <path d="M1 1 L1 17 L5 13 L8 20 L11 19 L8 12 L13 12 Z" fill="#fff" stroke="#000"/></svg>`);
@@ -48,7 +48,11 @@ class Film:
 
     def save(self, path):
         """Write a GIF; one palette for all frames keeps it small and still."""
-        palette = self.frames[-1].quantize(N_COLOURS)
+        width, height = self.frames[0].size
+        samples = Image.new("RGB", (width, 3 * height))
+        for i in range(3):
+            samples.paste(self.frames[(i + 1) * (len(self.frames) - 1) // 3], (0, i * height))
+        palette = samples.quantize(N_COLOURS)
         frames = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in self.frames]
         more = {"append_images": frames[1:], "duration": self.times, "loop": 0, "optimize": True}
         frames[0].save(path, save_all=True, **more)
@@ -74,7 +78,11 @@ def play(view, film, places):
     film.take(900)
     view.press("g")
     view.until("a.ghosts.length > 0")
-    film.take(1800)
+    film.take(1500)
+    for score in ("0.4", "0.55", "0.65"):
+        view.root.get_by_label("Lowest score of a ghost").fill(score)
+        film.take(400)
+    film.take(1200)
     view.press("Enter")
     film.take(2500)
 
