@@ -1511,6 +1511,7 @@ class Annotator {
   /** Only the thumbnails in view are in the page. */
   fillStrip() {
     const { strip, rail } = this.page;
+    if (!strip.clientWidth) return; // not displayed, as for a moment when the theme changes
     const [first, end] = stripWindow(strip.scrollLeft, strip.clientWidth, this.names.length);
     rail.style.width = `${this.names.length * CELL}px`;
     for (const [i, cell] of this.cells) {
@@ -1715,10 +1716,11 @@ class Annotator {
     this.zoom(Math.exp(-clamp(event.deltaY * unit, -400, 400) * speed), this.at(event));
   }
 
-  /** In a field most keys are the field's, on a button Enter and Space are the button's. */
+  /** A slider keeps the keys that move it, another field most, a button Enter and Space. */
   key(event) {
     const name = keyName(event);
-    const field = event.target.matches("input, select") && !/^(escape|ctrl\+(shift\+)?[szy])$/.test(name);
+    const field = event.target.matches("[type=range]") ? /arrow|home|end|page/.test(name)
+      : event.target.matches("input, select") && !/^(escape|ctrl\+(shift\+)?[szy])$/.test(name);
     const native = event.target.matches("button") && /^(enter|space)$/.test(name);
     const run = field || native || event.isComposing ? undefined : actionOf(event);
     if (!run) return;

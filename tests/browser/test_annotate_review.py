@@ -99,3 +99,16 @@ def test_ghosts_say_what_to_do_with_them(show, folder):
     view.control("Size of the things").fill("2")
     view.press("Escape", "g")
     view.shows("click accepts one, Enter all in view, x rejects")
+
+
+def test_keys_work_after_a_slider_was_moved(show, folder):
+    """With the focus on the score slider Enter accepts, arrows still move the slider."""
+    view = show(Annotator(folder))
+    view.press("g")
+    view.until("a.ghosts.length > 0")
+    view.root.get_by_label("Lowest score of a ghost").fill("0.1")
+    view.press("ArrowRight")
+    view.until("a.app.ghostScore === 0.11")
+    view.press("Enter")
+    view.until("a.points.length > 0 && a.waiting === 0")
+    assert view.annotator.state == "labelled"
