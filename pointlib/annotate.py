@@ -178,7 +178,7 @@ class Annotator(anywidget.AnyWidget):
         radius = helper.radius(source, sigma)
         return still_open(found, self._ledger.load(self.image), radius)
 
-    def accept(self, threshold=0.5, *, source=None, sigma=None):
+    def accept(self, threshold=0.3, *, source=None, sigma=None):
         """Add all ghosts whose score is `threshold` or more; return how many."""
         points, labels, scores = self.ghosts(source, sigma=sigma)
         good = scores >= threshold

@@ -30,6 +30,8 @@ class Helper:
     """
 
     def __init__(self, model=None):
+        if isinstance(model, (str, Path)):
+            model = Path(model).resolve()  # it is loaded later, perhaps in another working folder
         self.model, self.dark, self._found, self._lock = model, None, {}, threading.Lock()
 
     @property
@@ -83,7 +85,7 @@ class Helper:
             if path not in self._found:
                 from pointlib.predict import predict_candidates
 
-                if isinstance(self.model, (str, Path)):
+                if isinstance(self.model, Path):
                     from pointlib.model import load_model
 
                     self.model = load_model(self.model)

@@ -16,6 +16,7 @@ from PIL import Image
 from pointlib import previews
 from pointlib.annotate import Annotator
 from pointlib.files import InputError
+from pointlib.ghosts import Helper
 from pointlib.images import write_image
 from pointlib.model import ModelInfo, PointModel
 from pointlib.points import read_points
@@ -547,3 +548,11 @@ def test_process_ends_cleanly_with_work_under_way(folder):
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(read_points(folder / "a.txt", SHAPE)[0]) == 1
     assert not (folder / ".pointlib" / "lock").exists()
+
+
+def test_model_is_found_after_the_working_folder_changed(tmp_path, monkeypatch):
+    """A model folder is named from where the annotator was made, though it is loaded later."""
+    monkeypatch.chdir(tmp_path)
+    helper = Helper("model")
+    monkeypatch.chdir("/")
+    assert helper.model == tmp_path / "model"
