@@ -229,7 +229,7 @@ class Annotator(anywidget.AnyWidget):
 
     @property
     def _path(self):
-        return self._desk.path(self.image)
+        return self._ledger.path(self.image)
 
     def _preview(self):
         """Return a small PNG, bytes, of this image with its points."""

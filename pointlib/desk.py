@@ -16,7 +16,7 @@ import threading
 import numpy as np
 
 from pointlib.blobs import check_sigma
-from pointlib.files import InputError, suggest
+from pointlib.files import InputError
 from pointlib.previews import browser_picture, thumbnail
 
 SIGMA = 3.0  # px: the size of blobs before anybody set it
@@ -61,12 +61,6 @@ class Desk:
         self.ledger.listeners.discard(self.post)
         for worker in (self._painter, self._thinker):
             worker.stop()
-
-    def path(self, name):
-        """Return where an image of the folder is."""
-        if name not in self.ledger.names:
-            raise InputError(f"there is no image {name!r}. {suggest(name, self.ledger.names)}")
-        return self.ledger.folder / name
 
     def show(self, index):
         """Look at another image, here and in the browser."""
@@ -137,7 +131,7 @@ class Desk:
             key = ("prefetch", message["session"], index)
         else:
             self.index, key = index, ("image", message["session"])
-            self._warm(self.path(self.ledger.names[index]))
+            self._warm(self.ledger.path(self.ledger.names[index]))
         self._painter.put(key, lambda: self._send_image(message))
 
     def _warm(self, path):
@@ -163,7 +157,7 @@ class Desk:
         place, xy = None, (point["x"], point["y"])
         with contextlib.suppress(InputError):  # the ledger will say what is wrong with it
             place = self.helper.magnet(
-                self.path(name), xy, sigma=self.sigma, label=point.get("label")
+                self.ledger.path(name), xy, sigma=self.sigma, label=point.get("label")
             )
         if place is None:
             return point
@@ -189,7 +183,7 @@ class Desk:
         head = {"type": "image", "session": message["session"], "index": message["index"]}
         head |= {"name": name, "prefetch": bool(message.get("prefetch"))}
         try:
-            path, data = self.path(name), ()
+            path, data = self.ledger.path(name), ()
             about = {"stamp": _stamp(path)}
             if not about["stamp"] or message.get("have") != about["stamp"]:
                 picture = browser_picture(path, plain=bool(message.get("plain")), **look)
@@ -223,7 +217,7 @@ class Desk:
     def _send_thumb(self, index):
         head = {"type": "thumb", "index": index, "mime": "image/jpeg"}
         try:
-            self.post(head | {"error": ""}, thumbnail(self.path(self.ledger.names[index])))
+            self.post(head | {"error": ""}, thumbnail(self.ledger.path(self.ledger.names[index])))
         except Exception as error:
             self.post(head | {"error": _sentence(error)})
 
@@ -233,7 +227,7 @@ class Desk:
         classes = self.ledger.classes
         head |= {"sigma": sigma, "classes": list(classes)}
         try:
-            path = self.path(message["image"])
+            path = self.ledger.path(message["image"])
             points, labels, scores = self.helper.suggest(path, source, sigma=sigma, classes=classes)
             numbers = [classes.index(label) for label in labels.tolist()]
             rows = np.column_stack([points, numbers, scores]).astype("<f4")

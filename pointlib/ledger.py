@@ -101,6 +101,10 @@ class Ledger:
         """Why edits are refused, "" where they are not."""
         return self._store.journal.read_only
 
+    def path(self, name):
+        """Return where an image of the folder is; InputError where there is none of that name."""
+        return self._store.paths[self._store.check_name(name)]
+
     def state(self, name):
         """Return "unlabelled", "labelled", "empty" or "skipped"."""
         with self._lock:

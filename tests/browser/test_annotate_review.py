@@ -53,12 +53,12 @@ def test_a_known_picture_is_not_sent_again(show, folder, pictures):
 def test_a_changed_picture_is_sent_again(show, folder):
     """An image file that was written anew is seen on the next visit."""
     view = show(Annotator(folder))
+    before = view.read("a.app.entry.about.stamp")
     view.press("d")
     view.until("a.name === 'b.png'")
     write_image(folder / "a.png", 255 - read_image(folder / "a.png"))
     view.press("a")
-    view.until("a.name === 'a.png'")
-    view.until("a.app.since.size === 0")
+    view.until(f"a.name === 'a.png' && a.app.entry.about.stamp !== '{before}' && !a.app.frame")
     shown = view.pixels(0)
     assert np.median(shown[shown[..., 3] > 0][:, 0]) > 127
 
