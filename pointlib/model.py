@@ -119,6 +119,7 @@ def build_model(info, *, architecture="Unet", encoder="mobilenet_v2", encoder_we
             f"({type(error).__name__}). Set encoder_weights to null to start from random numbers, "
             "or to the path of a .safetensors file with the encoder's weights."
         ) from error
+    _drop_unused(network, options["in_channels"])
     if file:
         _load_encoder(network, file, info.n_channels)
     network.config["encoder_weights"] = None  # loading must not download what is in the file
@@ -233,8 +234,10 @@ def load_model(folder, *, trust_code=False):
             model.network.load_state_dict(load_file(weights))
         else:
             network = _rebuild(need_file(folder / "config.json", "network description"))
+            _drop_unused(network, info.n_channels)
             model = PointModel(network, info, divisor=_divisor(network))
-            network.load_state_dict(load_file(weights))
+            known = network.state_dict().keys()  # an older file also holds what is never used
+            network.load_state_dict({k: v for k, v in load_file(weights).items() if k in known})
     except InputError:
         raise
     except Exception as error:  # safetensors, JSON and torch each raise their own
@@ -310,15 +313,45 @@ def _expect_little(network):
         nn.init.constant_(head[-1].bias, float(np.log(PRIOR / (1 - PRIOR))))
 
 
+def _drop_unused(network, n_channels):
+    """Take out the layers that no output depends on: a shallow U-Net's encoder has its deep end.
+
+    Which ones these are, a gradient tells: it reaches every layer that is used, however called.
+    """
+    side = 4 * _divisor(network)
+    was_training = network.training
+    try:
+        with torch.enable_grad():
+            network.eval()(torch.zeros(1, n_channels, side, side)).sum().backward()
+    except (RuntimeError, AssertionError):
+        return  # takes images of one size only: it keeps all it has
+    finally:
+        network.train(was_training)
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            weights = list(layer.parameters())
+            if weights and all(weight.grad is None for weight in weights):
+                setattr(parent, name, _Passage())
+    network.zero_grad(set_to_none=True)
+
+
+class _Passage(nn.Module):
+    """Stands where a layer was that nobody needs."""
+
+    def forward(self, batch, *_):
+        return batch
+
+
 def _load_encoder(network, file, n_channels):
     """Fill the encoder of a three-channel network from a file, then fit it to `n_channels`."""
     try:
         weights = load_file(file)
-        if missing := sorted(set(network.encoder.state_dict()) - set(weights)):
+        known = network.encoder.state_dict().keys()
+        if missing := sorted(known - weights.keys()):
             raise InputError(
                 f"{file} lacks {len(missing)} tensors of this encoder: {missing[0]}, ..."
             )
-        network.encoder.load_state_dict(weights)
+        network.encoder.load_state_dict({key: weights[key] for key in known})
     except (RuntimeError, SafetensorError) as error:
         raise InputError(f"{file} does not fit this encoder: {error}") from error
     network.encoder.set_in_channels(n_channels, pretrained=True)

@@ -187,3 +187,37 @@ def test_model_refuses_other_channel_counts():
         scale_image(np.zeros((4, 5, 3)), INFO)
     with pytest.raises(InputError, match=r"this model expects \(B, 2, H, W\)"):
         build_model(INFO)(torch.zeros(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("encoder", ["mobilenet_v2:3", "efficientnet-b0:3", "resnet18:4"])
+def test_layers_that_nothing_depends_on_are_left_out(encoder, monkeypatch):
+    """Without the encoder's unused deep end the network is smaller and says the same."""
+    small, n_small = build_seeded(encoder), n_weights(build_seeded(encoder))
+    monkeypatch.setattr("pointlib.model._drop_unused", lambda *_: None)
+    whole = build_seeded(encoder)
+    image = torch.rand(1, 2, 70, 90, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        assert torch.equal(small(image), whole(image))
+    assert n_small < 0.6 * n_weights(whole)
+
+
+def test_weights_file_with_unused_layers_still_loads(tmp_path, monkeypatch):
+    """A folder saved before the unused layers were left out gives the same model."""
+    monkeypatch.setattr("pointlib.model._drop_unused", lambda *_: None)
+    whole = build_seeded("mobilenet_v2:3")
+    save_model(whole, tmp_path / "old")
+    monkeypatch.undo()
+    image = torch.rand(1, 2, 48, 64, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        assert torch.equal(load_model(tmp_path / "old")(image), whole(image))
+
+
+def build_seeded(encoder):
+    """Return a fresh network of two channels, always the same, ready to predict."""
+    torch.manual_seed(1)
+    return build_model(ModelInfo(n_channels=2), encoder=encoder).eval()
+
+
+def n_weights(model):
+    """Return how many numbers a model has learnt."""
+    return sum(weight.numel() for weight in model.parameters())
