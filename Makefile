@@ -7,7 +7,7 @@ NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-w
 RUN := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lab notebooks data media bench mutants lock
+.PHONY: help setup demo test check lab notebooks data weights media bench mutants lock
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -47,6 +47,9 @@ notebooks: setup  ## run every notebook in place and clean it; git stays clean w
 
 data: setup  ## draw data/ anew, the same to the byte
 	$(BIN)/python -m pointlib.synthetic data
+
+weights: setup  ## train the small models that lessons open, data/NAME/model (a minute)
+	$(ONE_THREAD) $(BIN)/python data/weights.py
 
 media: setup .venv/browser  ## draw the pictures of the README, record its film (make demo first)
 	$(BIN)/python media/draw.py
