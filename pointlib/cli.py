@@ -95,7 +95,8 @@ def evaluate(
     trust_code: Annotated[bool, typer.Option(help="Run a custom model's own file.")] = False,
 ):
     """Score a model, or another folder of points, on labelled images."""
-    from pointlib.evaluate import compare_folders, metrics_table
+    from pointlib.evaluate import compare_folders
+    from pointlib.metrics import metrics_table
 
     output = output or Path("evaluation")
     need_folder(model, "folder of a model or of points")

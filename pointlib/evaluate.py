@@ -5,25 +5,18 @@ rule and the formulas: metrics.py has them.
 """
 
 import json
-import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 from pointlib.dataset import dataset_classes
-from pointlib.files import InputError, keep_copy, write_atomic
+from pointlib.files import InputError, json_safe, keep_copy, write_atomic
 from pointlib.images import image_folder, image_shape, list_images, read_image
 from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
 from pointlib.points import class_names, label_state, read_points, text_path
-from pointlib.predict import (
-    candidates_of,
-    class_settings,
-    join_classes,
-    predict_heatmap,
-    predict_logits,
-)
+from pointlib.predict import candidates_of, class_settings, predict_heatmap, predict_logits
 from pointlib.report import write_report
+from pointlib.thresholds import join_classes
 
 CURVE_POINTS = 500  # of the precision-recall curve stored in metrics.json
 
@@ -144,28 +137,8 @@ def write_output(output, results, metrics, *, images, heatmaps=None):
     output = Path(output)
     for name in ("metrics.json", "report.html"):
         keep_copy(output / name)
-    write_atomic(output / "metrics.json", json.dumps(_no_nan(metrics), indent=2) + "\n")
+    write_atomic(output / "metrics.json", json.dumps(json_safe(metrics), indent=2) + "\n")
     write_report(output / "report.html", results, metrics, images=images, heatmaps=heatmaps)
-
-
-def metrics_table(metrics):
-    """Return the numbers as a small table in text, one line a class."""
-    width = max(8, *(len(name) for name in metrics["classes"]))
-    lines = [f"{'class':{width}}   true  found   hits  precision  recall     F1  error px"]
-    rows = dict(metrics["classes"])
-    if len(rows) > 1:
-        rows |= {"all": metrics["pooled"]}
-    for name, values in rows.items():
-        row = SimpleNamespace(**values)
-        lines.append(
-            f"{name:{width}} {row.tp + row.fn:6d} {row.tp + row.fp:6d} {row.tp:6d}  "
-            f"{row.precision:9.3f}  {row.recall:6.3f}  {row.f1:5.3f}  {row.error_px:8.2f}"
-        )
-    lines.append(
-        f"{metrics['n_images']} images; matched one to one within {metrics['radius']:g} px; "
-        f"mean absolute count error {metrics['counts']['mae']:.2f} an image"
-    )
-    return "\n".join(lines)
 
 
 def _add_curves(metrics, everything, info):
@@ -197,14 +170,3 @@ def _only(result, name):
         found_labels=result.found_labels[found],
         scores=result.scores[found],
     )
-
-
-def _no_nan(value):
-    """Return the value with NaN as None: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _no_nan(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_no_nan(v) for v in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value

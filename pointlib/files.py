@@ -5,11 +5,14 @@ About single files. Not about what is in them: points.py, images.py and config.p
 
 import contextlib
 import importlib.util
+import math
 import os
 import sys
 import tempfile
 from difflib import get_close_matches
 from pathlib import Path
+
+import numpy as np
 
 
 class InputError(ValueError):
@@ -114,3 +117,14 @@ def current_umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def json_safe(value):
+    """Return a value as JSON has it: NaN and infinity as None, arrays and tuples as lists."""
+    if isinstance(value, dict):
+        return {key: json_safe(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_safe(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return json_safe(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

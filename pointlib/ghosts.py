@@ -12,6 +12,7 @@ import numpy as np
 from pointlib.blobs import find_blobs, snap
 from pointlib.files import InputError
 from pointlib.previews import check_size, pixels
+from pointlib.thresholds import join_classes
 
 KEPT = 4  # images whose candidates are kept
 
@@ -53,7 +54,7 @@ class Helper:
             return points, np.full(len(points), classes[0]), scores
         if source != "model" or self.model is None:
             raise InputError(f"no ghosts from {source!r}; expected blobs, or give a model.")
-        from pointlib.predict import class_settings, join_classes
+        from pointlib.predict import class_settings
 
         found, info = self.candidates(path), self.model.info
         points, labels, scores = join_classes(

@@ -8,6 +8,7 @@ one), the mean error of no pairs. "Pooled" adds up counts over images before it 
 Not about how other people match (rules.py), nor about finding points (thresholds.py).
 """
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,6 @@ from pointlib.points import check_points
 from pointlib.rules import RULES, best_pairs, growing_pairs, near_pairs
 
 MAX_LEVEL = 10  # a million cells: GAME asks no finer
-DEFAULT_THRESHOLD = 0.5  # where nothing can be learned about it
-LOWEST_SCORE = 0.05  # candidates below are not listed, so nothing is known about them
 
 
 class Match(NamedTuple):
@@ -41,14 +40,6 @@ class ImageResult(NamedTuple):
     found: np.ndarray  # (M, 2)
     found_labels: np.ndarray  # (M,) str
     scores: np.ndarray  # (M,)
-
-
-class Settings(NamedTuple):
-    """How to read points off a heatmap, and the pooled F1 that this gave."""
-
-    threshold: float
-    min_distance: float
-    f1: float
 
 
 class _Part(NamedTuple):
@@ -85,7 +76,7 @@ def match_points(true, found, *, radius):
     """
     true, found = _check_sides(true, found)
     true_order, found_order = np.lexsort(true.T), np.lexsort(found.T)
-    radius = _check_amount(radius, "radius")
+    radius = check_amount(radius, "radius")
     i, j, distance = near_pairs(true[true_order], found[found_order], radius)
     chosen = best_pairs(i, j, distance, (len(true), len(found)))
     pairs = np.stack([true_order[i[chosen]], found_order[j[chosen]]], axis=1)
@@ -104,7 +95,7 @@ def tp_curve(true, found, *, radius):
     The last value is the number of pairs of `match_points`, and so is each value for its prefix.
     """
     true, found = _check_sides(true, found)
-    i, j, _ = near_pairs(true, found, _check_amount(radius, "radius"))
+    i, j, _ = near_pairs(true, found, check_amount(radius, "radius"))
     gains = np.zeros(len(found), dtype=int)
     gains[growing_pairs(i, j)] = 1
     return np.cumsum(gains)
@@ -204,7 +195,7 @@ def f1_by_rule(pairs_of_points, *, radius):
     "maximum pairs" is ours. `pairs_of_points` is a list of (true, found), one an image; counts
     are pooled. Shows how much "F1 at r px" depends on the rule.
     """
-    radius = _check_amount(radius, "radius")
+    radius = check_amount(radius, "radius")
     images = [_check_sides(true, found) for true, found in pairs_of_points]
     f1 = {}
     for name, rule in RULES.items():
@@ -231,7 +222,7 @@ def score_images(results, *, radius, classes):
         "per_image_mean_f1" is over the "n_f1_images" images whose F1 is defined. Counts, GAME and
         "chamfer_px" ignore labels; the last is over images with points on both sides.
     """
-    radius = _check_amount(radius, "radius")
+    radius = check_amount(radius, "radius")
     results = [_check_result(result, classes) for result in results]
     parts = {name: [_part(r, radius, name) for r in results] for name in classes}
     every = [part for of_class in parts.values() for part in of_class]
@@ -256,41 +247,59 @@ def score_images(results, *, radius, classes):
     }
 
 
-def choose_settings(images, *, radius, distances):
-    """Return the threshold and minimum distance with the best pooled F1 of one class.
+def metrics_table(metrics):
+    """Return the numbers of `score_images` as a small table in text, one line a class."""
+    width = max(8, *(len(name) for name in metrics["classes"]))
+    lines = [f"{'class':{width}}   true  found   hits  precision  recall     F1  error px"]
+    rows = dict(metrics["classes"])
+    if len(rows) > 1:
+        rows |= {"all": metrics["pooled"]}
+    for name, values in rows.items():
+        row = SimpleNamespace(**values)
+        lines.append(
+            f"{name:{width}} {row.tp + row.fn:6d} {row.tp + row.fp:6d} {row.tp:6d}  "
+            f"{row.precision:9.3f}  {row.recall:6.3f}  {row.f1:5.3f}  {row.error_px:8.2f}"
+        )
+    lines.append(
+        f"{metrics['n_images']} images; matched one to one within {metrics['radius']:g} px; "
+        f"mean absolute count error {metrics['counts']['mae']:.2f} an image"
+    )
+    return "\n".join(lines)
 
-    Exact: every score is tried as a threshold, with every distance. Ties: the smaller distance;
-    there the widest run of equally good thresholds, and its middle.
 
-    Parameters
-    ----------
-    images : list of (true, candidates)
-        True points (N, 2), and candidates with `points` (M, 2), `scores` and `isolation` (M,).
-    radius : float
-        Matching radius, pixels.
-    distances : sequence of float
-        Minimum distances to try, pixels. A candidate is kept where its isolation is larger.
+def rank_gains(true, found, scores, radius):
+    """Return scores, best first (ties: smaller y, then x), and 1 where a pair more is possible."""
+    order = np.lexsort((*found.T, -scores))
+    tp = tp_curve(true, found[order], radius=radius)
+    return scores[order], np.diff(tp, prepend=0)
 
-    Returns
-    -------
-    Settings
-        Where no candidate can be paired: threshold 0.5, the smallest distance, and F1 0 (NaN
-        where nothing is true).
-    """
-    radius = _check_amount(radius, "radius")
-    distances = sorted(_check_amount(d, "a distance") for d in distances)
-    if not distances:
-        raise InputError("distances is empty; expected at least one, for example [0.0].")
-    images = [(check_points(true, name="true"), *_check_found(c)) for true, c in images]
-    n_true = sum(len(true) for true, *_ in images)
-    best = Settings(DEFAULT_THRESHOLD, distances[0], 0.0 if n_true else float("nan"))
-    for distance in distances:
-        kept = [(t, p[iso > distance], s[iso > distance]) for t, p, s, iso in images]
-        scores, tp, n_found = _pool([_gains(*part, radius) for part in kept])
-        f1 = 2 * tp / np.maximum(n_found + n_true, 1)
-        if f1.max(initial=0) > best.f1:
-            best = Settings(_middle_of_best(scores, f1), distance, float(f1.max()))
-    return best
+
+def running_sums(scores, steps):
+    """Return distinct scores (T,), falling, and the sums of `steps` (M, ...) down to each."""
+    order = np.argsort(-scores, kind="stable")
+    scores = scores[order]
+    last = np.flatnonzero(np.diff(scores, append=-np.inf))  # tied scores: the end of their tie
+    return scores[last], np.cumsum(steps[order], axis=0)[last]
+
+
+def check_amount(value, name):
+    """Return `value` as a float of 0 or more, pixels, or raise InputError that calls it `name`."""
+    if not np.isscalar(value) or isinstance(value, str) or not 0 <= value < np.inf:
+        raise InputError(f"{name} is {value!r}; expected a number of pixels, 0 or more.")
+    return float(value)
+
+
+def check_column(values, n_points, name):
+    """Return one number a found point, (n_points,) float64, or raise InputError."""
+    values = np.asarray(values, dtype=float)
+    if values.shape != (n_points,):
+        raise InputError(
+            f"{name} has shape {values.shape} for {n_points} found points; expected one number "
+            "each. Give ones where there are no scores."
+        )
+    if np.isnan(values).any():
+        raise InputError(f"{name}[{np.isnan(values).argmax()}] is NaN; expected numbers.")
+    return values
 
 
 def _part(result, radius, label=None):
@@ -300,31 +309,16 @@ def _part(result, radius, label=None):
         true, kept = true[result.true_labels == label], result.found_labels == label
         found, scores = found[kept], scores[kept]
     distances = match_points(true, found, radius=radius).distances
-    return _Part(len(true), *_gains(true, found, scores, radius), distances)
-
-
-def _gains(true, found, scores, radius):
-    """Return scores, best first (ties: smaller y, then x), and 1 where a pair more is possible."""
-    order = np.lexsort((*found.T, -scores))
-    tp = tp_curve(true, found[order], radius=radius)
-    return scores[order], np.diff(tp, prepend=0)
-
-
-def _pool(gains):
-    """Return distinct scores, falling, and how many pairs and points there are down to each."""
-    scores = np.concatenate([np.zeros(0), *(scores for scores, _ in gains)])
-    order = np.argsort(-scores, kind="stable")
-    tp = np.cumsum(np.concatenate([np.zeros(0, dtype=int), *(gain for _, gain in gains)])[order])
-    scores = scores[order]
-    last = np.flatnonzero(np.diff(scores, append=-np.inf))
-    return scores[last], tp[last], last + 1
+    return _Part(len(true), *rank_gains(true, found, scores, radius), distances)
 
 
 def _curve(parts):
     """Return thresholds, precision and recall of matched parts."""
-    scores, tp, n_found = _pool([(part.scores, part.gains) for part in parts])
-    n_true = sum(part.n_true for part in parts)
-    return scores, tp / n_found, tp / (n_true or np.nan)
+    scores = np.concatenate([np.zeros(0), *(part.scores for part in parts)])
+    gains = np.concatenate([np.zeros(0, int), *(part.gains for part in parts)])
+    thresholds, sums = running_sums(scores, np.stack([gains, np.ones_like(gains)], axis=1))
+    tp, n_found = sums.T
+    return thresholds, tp / n_found, tp / (sum(part.n_true for part in parts) or np.nan)
 
 
 def _figures(parts):
@@ -361,51 +355,15 @@ def _count_figures(results):
     return errors
 
 
-def _middle_of_best(scores, f1):
-    """Return the middle of the widest run of thresholds with the best F1 (ties: the higher)."""
-    best = np.flatnonzero(f1 == f1.max())
-    lower = np.append(scores[1:], min(LOWEST_SCORE, scores[-1]))
-    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
-    high, low = max(((scores[r[0]], lower[r[-1]]) for r in runs), key=lambda run: run[0] - run[1])
-    middle = (high + low) / 2
-    return float(middle if middle > low else high)  # between neighbouring floats lies none
-
-
-def _check_amount(value, name):
-    """Return `value` as a float of 0 or more, or raise InputError."""
-    if not np.isscalar(value) or isinstance(value, str) or not 0 <= value < np.inf:
-        raise InputError(f"{name} is {value!r}; expected a number of pixels, 0 or more.")
-    return float(value)
-
-
-def _check_found(candidates):
-    """Return points, scores and isolation of candidates, checked."""
-    points = check_points(candidates.points, name="candidates.points")
-    scores = _check_column(candidates.scores, len(points), "scores")
-    return points, scores, _check_column(candidates.isolation, len(points), "isolation")
-
-
 def _check_sides(true, found):
     return check_points(true, name="true"), check_points(found, name="found")
-
-
-def _check_column(values, n_points, name):
-    values = np.asarray(values, dtype=float)
-    if values.shape != (n_points,):
-        raise InputError(
-            f"{name} has shape {values.shape} for {n_points} found points; expected one number "
-            "each. Give ones where there are no scores."
-        )
-    if np.isnan(values).any():
-        raise InputError(f"{name}[{np.isnan(values).argmax()}] is NaN; expected numbers.")
-    return values
 
 
 def _check_result(result, classes=None):
     """Return the ImageResult with its arrays checked; errors name the image."""
     try:
         true, found = _check_sides(result.true, result.found)
-        scores = _check_column(result.scores, len(found), "scores")
+        scores = check_column(result.scores, len(found), "scores")
         true_labels = _check_labels(result.true_labels, len(true), classes)
         found_labels = _check_labels(result.found_labels, len(found), classes)
     except InputError as error:

@@ -153,7 +153,7 @@ def draw_overlay(image, points, labels):
 def picture_axes(shape, side):
     """Return the one ax that fills a new figure, `side` pixels on its longer side, no pyplot."""
     size = [max(5 * length / max(shape[:2]), 0.2) for length in shape[1::-1]]
-    figure = Figure(figsize=size, dpi=side / 5, facecolor="black")
+    figure = Figure(figsize=size, dpi=side / 5, facecolor="black", layout="none")
     FigureCanvasAgg(figure)
     return figure.add_axes((0, 0, 1, 1))
 
@@ -217,6 +217,38 @@ def plot_distances(distances, ax=None, *, radius):
         ax.axvline(middle, color=RED, linewidth=1, label=f"median {middle:.2f} px")
         ax.legend(fontsize=8, frameon=False)
     ax.set(xlabel="distance from true point (px)", ylabel="hits", xlim=(0, radius))
+    return ax
+
+
+def plot_anatomy(table, ax=None):
+    """Plot what each kind of error costs: the F1 that mending it would give back, and how many.
+
+    `table` is what `anatomy.anatomy_table` gives; the costliest kind stands on top.
+    """
+    ax = _tidy(_axes(ax, (5, 3.2)))
+    kinds = list(table["kinds"].items())[::-1]  # barh counts from below
+    kinds.sort(key=lambda row: np.nan_to_num(row[1]["f1_gain"]))
+    gains = [np.nan_to_num(row["f1_gain"]) for _, row in kinds]
+    bars = ax.barh([kind for kind, _ in kinds], gains, color=INK)
+    ax.bar_label(bars, [row["n"] for _, row in kinds], padding=3, color=GREY, fontsize=8)
+    now = "" if np.isnan(table["f1"]) else f" (now {table['f1']:.3f})"
+    ax.set(xlabel=f"F1 to gain{now}", xlim=(0, 1.15 * max([0.01, *gains])))
+    return ax
+
+
+def plot_reliability(bins, ax=None):
+    """Plot the share of true points against their score: a dot a bin, and how many it stands for.
+
+    `bins` is what `trust.reliability` gives. On the dashed line a score is a probability.
+    """
+    ax = _tidy(_axes(ax, (4.2, 4)))
+    some = np.flatnonzero(bins.n)
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, gid="diagonal")
+    ax.plot(bins.score[some], bins.share[some], "o", color=INK, gid="bins")
+    for score, share, n in zip(*(values[some] for values in bins[1:]), strict=True):
+        ax.text(score + 0.02, share - 0.02, f"{n}", color=GREY, fontsize=8, va="top")
+    ax.set(xlabel="score", ylabel="share that is true", aspect="equal")
+    ax.set(xlim=(0, 1.05), ylim=(-0.06, 1.05))
     return ax
 
 

@@ -9,7 +9,6 @@ import io
 import os
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -18,7 +17,7 @@ from pointlib.files import InputError, copy_name, need_file, write_atomic
 from pointlib.images import IMAGE_SUFFIXES, read_image, to_channels, write_image
 from pointlib.model import pixel_depth, scale_image
 from pointlib.points import write_points
-from pointlib.thresholds import FLOOR, find_candidates, find_peaks
+from pointlib.thresholds import FLOOR, find_candidates, find_peaks, join_classes
 
 THRESHOLD = 0.3  # where a model has none of its own
 TILE, MARGIN = 1024, 128  # px; larger images are run in tiles that overlap by the margin
@@ -119,15 +118,6 @@ def class_settings(info, name, threshold=None, min_distance=None):
     if min_distance is None:
         min_distance = info.min_distances.get(name, info.sigma)
     return {"threshold": threshold, "min_distance": min_distance}
-
-
-def join_classes(found):
-    """Return points, labels, scores of {class: (points, scores)}: best first, then by y, then x."""
-    points = np.concatenate([np.zeros((0, 2)), *(p for p, _ in found.values())])
-    scores = np.concatenate([np.zeros(0), *(s for _, s in found.values())])
-    labels = np.repeat(np.array(list(found), dtype=str), [len(s) for _, s in found.values()])
-    order = np.lexsort([points[:, 0], points[:, 1], -scores])
-    return points[order], labels[order], scores[order]
 
 
 def find_images(path):

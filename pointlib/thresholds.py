@@ -122,6 +122,15 @@ def connected_components(heatmap, *, threshold=0.3, min_distance=0.0):
     return _thin(centres[:, ::-1], scores, min_distance)
 
 
+def join_classes(found):
+    """Return points, labels, scores of {class: (points, scores)}: best first, then by y, then x."""
+    points = np.concatenate([np.zeros((0, 2)), *(p for p, _ in found.values())])
+    scores = np.concatenate([np.zeros(0), *(s for _, s in found.values())])
+    labels = np.repeat(np.array(list(found), dtype=str), [len(s) for _, s in found.values()])
+    order = _rank(points, scores)
+    return points[order], labels[order], scores[order]
+
+
 THRESHOLDS = {
     "find_peaks": find_peaks,
     "basic_threshold": basic_threshold,

@@ -11,8 +11,9 @@ import torch
 
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.losses import weighted_bce
-from pointlib.metrics import choose_settings, count_errors, precision_recall_f1, tp_curve
+from pointlib.metrics import count_errors, precision_recall_f1, tp_curve
 from pointlib.predict import THRESHOLD, candidates_of, predict_logits
+from pointlib.sweep import choose_settings
 
 
 def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import Brightness
 
-from pointlib.dataset import ImagePointDataset, MemoryDataset
-from pointlib.evaluate import compare_folders, evaluate, metrics_table
+from pointlib.dataset import MemoryDataset
+from pointlib.evaluate import compare_folders, evaluate
 from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.model import ModelInfo, PointModel
@@ -96,16 +96,6 @@ def test_compare_folders_needs_something_in_common(make_folder, tmp_path):
     (tmp_path / "other").mkdir()
     with pytest.raises(InputError, match="no text file of .*other belongs to a labelled image"):
         compare_folders(make_folder(1), tmp_path / "other", radius=3)
-
-
-def test_metrics_table_has_a_line_a_class(make_folder):
-    """Two classes give two lines and their sum, with the matching rule's radius."""
-    folder = make_folder(2, labels=("weed", "crop"))
-    table = metrics_table(compare_folders(folder, folder, radius=2.5))
-    lines = table.splitlines()
-    assert [line.split()[0] for line in lines] == ["class", "crop", "weed", "all", "2"]
-    assert "within 2.5 px" in lines[-1]
-    assert len(ImagePointDataset(folder)) == 2
 
 
 def test_compare_folders_takes_unnamed_points_as_of_the_only_class(make_folder):

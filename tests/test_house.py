@@ -16,15 +16,20 @@ LEVELS = [
     {"files"},
     {"points", "images", "losses", "model", "rules", "lock"},
     {"heatmaps", "thresholds", "metrics", "synthetic", "plots", "augment", "config"}
-    | {"journal", "steps", "texts", "previews"},
-    {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch"},
-    {"validate", "evaluate", "ghosts", "ledger", "desk"},
-    {"train", "annotate"},
-    {"cli"},
+    | {"journal", "steps", "texts", "previews", "line"},
+    {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch"}
+    | {"sweep", "anatomy", "trust"},
+    {"validate", "evaluate", "ghosts", "ledger", "desk", "ceiling", "sources", "inputs"}
+    | {"beside", "insights", "snapshot"},
+    {"train", "annotate", "findings", "trial"},
+    {"cli", "console"},
+    {"tune"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
-NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cli", "annotate"]
-MAX_LINES = 5_300
+NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cli", "annotate"] + [
+    *("sweep", "anatomy", "trust", "line", "inputs", "sources", "findings", "tune")
+]
+MAX_LINES = 6_800
 MAX_SCRIPT_LINES = 1_500
 
 

@@ -1,7 +1,6 @@
 """Matching against brute force, other people's rules against published numbers, every figure."""
 
 import itertools
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,11 +13,11 @@ from pointlib.metrics import (
     ImageResult,
     average_precision,
     chamfer_distance,
-    choose_settings,
     count_errors,
     f1_by_rule,
     game,
     match_points,
+    metrics_table,
     precision_recall_curve,
     precision_recall_f1,
     score_images,
@@ -30,14 +29,6 @@ SHAPE = (40, 60)
 # Few whole places and a radius among their distances: ties, twins and exact hits are common.
 SIDES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=5)
 RADII = st.sampled_from([0.0, 1.0, 2.0, 2.5])
-
-
-class Candidates(NamedTuple):
-    """What metrics reads of a heatmap's candidates."""
-
-    points: np.ndarray
-    scores: np.ndarray
-    isolation: np.ndarray
 
 
 def on_line(*x):
@@ -559,93 +550,15 @@ def test_score_images_does_not_depend_on_the_order_of_points():
     assert a == pytest.approx(b)
 
 
-# --- choose_settings ----------------------------------------------------------------------------
-
-
-def pooled_f1(images, radius, threshold, distance):
-    """Return the F1 of the candidates kept at these settings, by matching them."""
-    tp = n_points = 0
-    for true, found in images:
-        kept = found.points[(found.scores >= threshold) & (found.isolation > distance)]
-        tp += len(match_points(true, kept, radius=radius).pairs)
-        n_points += len(true) + len(kept)
-    return 2 * tp / n_points if n_points else 0.0
-
-
-def random_images(seed, *, n_images=3):
-    """Return (true, candidates) of several images; scores with ties, distances that matter."""
-    rng = np.random.default_rng(seed)
-    images = []
-    for _ in range(n_images):
-        true, n = rng.uniform(0, 30, (6, 2)), 12
-        points = np.concatenate([true + rng.normal(0, 1.5, true.shape), rng.uniform(0, 30, (6, 2))])
-        scores = rng.integers(2, 12, n) / 12 + np.repeat([0.1, 0], 6)
-        images.append((true, Candidates(points, scores, rng.choice([1.0, 2.0, 5.0, np.inf], n))))
-    return images
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_choose_settings_is_the_brute_force_optimum(seed):
-    """No threshold and distance score better, and the F1 returned is what the settings give."""
-    images, distances = random_images(seed), [0.0, 1.0, 3.0, 6.0]
-    best = choose_settings(images, radius=3, distances=distances)
-    thresholds = np.unique(np.concatenate([found.scores for _, found in images]))
-    grid = [pooled_f1(images, 3, t, d) for t in thresholds for d in distances]
-    assert best.f1 == max(grid)
-    assert pooled_f1(images, 3, best.threshold, best.min_distance) == best.f1
-
-
-def test_choose_settings_threshold_stands_between_scores():
-    """Hits at 0.9 and 0.8, ghosts at 0.4: the threshold is half way, 0.6, and not an edge."""
-    found = Candidates(on_line(0, 10, 20), np.array([0.9, 0.8, 0.4]), np.full(3, np.inf))
-    best = choose_settings([(on_line(0, 10), found)], radius=1, distances=[0.0])
-    assert best == pytest.approx((0.6, 0.0, 1.0))
-
-
-def test_choose_settings_of_a_perfect_map_goes_down_to_the_floor():
-    """Where nothing lower was seen, the run ends where candidates end, at 0.05."""
-    found = Candidates(on_line(0, 10), np.array([0.9, 0.85]), np.full(2, np.inf))
-    best = choose_settings([(on_line(0, 10), found)], radius=1, distances=[0.0])
-    assert best.threshold == pytest.approx((0.85 + 0.05) / 2)
-
-
-def test_choose_settings_takes_the_widest_of_equal_runs():
-    """F1 2/3 in (0.8, 0.9] and again in (0.05, 0.7]: the wide run wins, at its middle."""
-    found = Candidates(on_line(0, 20, 30, 10), np.array([0.9, 0.8, 0.8, 0.7]), np.full(4, np.inf))
-    best = choose_settings([(on_line(0, 10), found)], radius=1, distances=[0.0])
-    assert best == pytest.approx(((0.7 + 0.05) / 2, 0.0, 2 / 3))
-
-
-def test_choose_settings_takes_the_smallest_of_equal_distances():
-    """Distances that change nothing are not used; one that removes a double is."""
-    alone = Candidates(on_line(0), np.array([0.9]), np.array([np.inf]))
-    assert choose_settings([(on_line(0), alone)], radius=1, distances=[4, 2, 3]).min_distance == 2
-    double = Candidates(on_line(0, 2), np.array([0.9, 0.9]), np.array([np.inf, 2.0]))
-    assert (
-        choose_settings([(on_line(0), double)], radius=1, distances=[0, 1, 2, 3]).min_distance == 2
+def test_metrics_table_has_a_line_a_class():
+    """Two classes give two lines and their sum, with the matching rule's radius."""
+    result = image(
+        line := on_line(0, 10), line, true_labels=["weed", "crop"], found_labels=["weed", "crop"]
     )
-
-
-def test_choose_settings_adjacent_floats_stay_apart():
-    """Where no number lies between two scores, the threshold is the upper one."""
-    low, high = 0.5, np.nextafter(0.5, 1)
-    found = Candidates(on_line(0, 10), np.array([high, low]), np.full(2, np.inf))
-    best = choose_settings([(on_line(0), found)], radius=1, distances=[0.0])
-    assert best.threshold == high
-
-
-@pytest.mark.parametrize(
-    ("true", "n_found", "f1"),
-    [(NONE, 2, np.nan), (NONE, 0, np.nan), (on_line(50), 0, 0), (on_line(50), 2, 0)],
-)
-def test_choose_settings_has_a_default(true, n_found, f1):
-    """Nothing true, no candidate or none in reach: threshold 0.5, the smallest distance."""
-    found = Candidates(
-        cloud(n_found, seed=0, size=9), np.full(n_found, 0.3), np.full(n_found, np.inf)
-    )
-    best = choose_settings([(true, found)], radius=1, distances=[3.0, 1.0])
-    assert best == pytest.approx((0.5, 1.0, f1), nan_ok=True)
-    assert choose_settings([], radius=1, distances=[1.0])[:2] == (0.5, 1.0)
+    lines = metrics_table(score_images([result], radius=2.5, classes=["crop", "weed"])).splitlines()
+    assert [row.split()[0] for row in lines] == ["class", "crop", "weed", "all", "1"]
+    assert lines[3].split() == ["all", "2", "2", "2", "1.000", "1.000", "1.000", "0.00"]
+    assert "within 2.5 px" in lines[-1]
 
 
 # --- bad input ----------------------------------------------------------------------------------
@@ -711,23 +624,12 @@ def test_score_images_names_the_image_at_fault(change, message):
         (lambda: chamfer_distance([[np.inf, 1]], NONE), r"a\[0\]"),
         (lambda: f1_by_rule([(NONE, NONE)], radius=-2), "radius is -2"),
         (lambda: score_images([], radius=-2, classes=[]), "radius is -2"),
-        (lambda: choose_settings([], radius=-2, distances=[0]), "radius is -2"),
-        (lambda: choose_settings([], radius=2, distances=[]), "distances is empty"),
-        (lambda: choose_settings([], radius=2, distances=[-1]), "a distance is -1"),
     ],
 )
 def test_metrics_refuse_bad_input(call, message):
     """Each says what came and what is needed."""
     with pytest.raises(InputError, match=message):
         call()
-
-
-@pytest.mark.parametrize(("column", "value"), [("scores", [0.5]), ("isolation", [1.0, np.nan])])
-def test_choose_settings_refuses_bad_candidates(column, value):
-    """Scores and isolations are one number a candidate."""
-    found = Candidates(on_line(1, 2), np.ones(2), np.ones(2))._replace(**{column: value})
-    with pytest.raises(InputError, match=column):
-        choose_settings([(on_line(1), found)], radius=1, distances=[0.0])
 
 
 def test_metrics_exports_what_rules_names():

@@ -14,12 +14,22 @@ from pointlib import plots
 from pointlib.files import InputError
 from pointlib.metrics import ImageResult, match_points, precision_recall_curve
 from pointlib.plots import picture_axes
+from pointlib.trust import reliability
 
 mpl.use("Agg")
 SHAPE = (40, 60)
 TRUE = np.array([[5.0, 5.0], [30.25, 8.5], [50.0, 30.0]])
 FOUND = np.array([[6.0, 5.0], [31.25, 8.5], [20.0, 35.0], [58.0, 2.0]])
 IMAGE = np.full((*SHAPE, 3), 200, np.uint8)
+ANATOMY = {
+    "f1": 0.75,
+    "kinds": {
+        "missed": {"n": 5, "f1_gain": 0.1},
+        "ghost": {"n": 0, "f1_gain": 0.0},
+        "doubled": {"n": 2, "f1_gain": np.nan},
+        "displaced": {"n": 4, "f1_gain": 0.125},
+    },
+}
 HEATMAP = np.linspace(0, 1, 40 * 60).reshape(SHAPE)
 
 
@@ -61,6 +71,8 @@ CALLS = {
     "plot_f1_curve": lambda ax: plots.plot_f1_curve([0.9, 0.4], [1, 0.5], [0.5, 0.5], ax, at=0.4),
     "plot_counts": lambda ax: plots.plot_counts([1, 2], [2, 2], ax),
     "plot_distances": lambda ax: plots.plot_distances([0.5, 1.0], ax, radius=3),
+    "plot_anatomy": lambda ax: plots.plot_anatomy(ANATOMY, ax),
+    "plot_reliability": lambda ax: plots.plot_reliability(reliability([0.2, 0.9], [0, 1]), ax),
     "plot_history": lambda ax: plots.plot_history([{"epoch": 1, "loss": 0.5, "f1": 0.1}], ax),
 }
 
@@ -272,6 +284,40 @@ def test_plot_distances_counts_every_hit(ax):
     plots.plot_distances([0.0, 0.2, 1.5, 3.0], ax, radius=3)
     assert sum(bar.get_height() for bar in ax.patches) == 4
     assert ax.get_xlim() == (0, 3)
+
+
+def test_plot_anatomy_has_the_costliest_kind_on_top(ax):
+    """Bars are gains, the largest highest up (ties: the table's order), each with its number."""
+    plots.plot_anatomy(ANATOMY, ax)
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names[::-1] == ["displaced", "missed", "ghost", "doubled"]
+    assert [bar.get_width() for bar in ax.patches] == [0, 0, 0.1, 0.125]
+    assert [text.get_text() for text in ax.texts] == ["2", "0", "5", "4"]
+    assert "now 0.750" in ax.get_xlabel()
+
+
+def test_plot_anatomy_takes_a_perfect_and_an_undefined_f1(ax):
+    """Without errors, and without images, all bars are empty and nothing says nan."""
+    nothing = {"missed": {"n": 0, "f1_gain": np.nan}, "ghost": {"n": 0, "f1_gain": np.nan}}
+    plots.plot_anatomy({"f1": np.nan, "kinds": nothing}, ax)
+    assert [bar.get_width() for bar in ax.patches] == [0, 0]
+    assert ax.get_xlabel() == "F1 to gain"
+
+
+def test_plot_reliability_shows_only_bins_with_points(ax):
+    """A dot a bin at (mean score, share true) with its number; empty bins have none."""
+    bins = reliability([0.25, 0.3, 0.9], [0, 1, 1], n_bins=4)
+    plots.plot_reliability(bins, ax)
+    (dots,) = [line for line in ax.lines if line.get_gid() == "bins"]
+    assert np.allclose(dots.get_xydata(), [[0.275, 0.5], [0.9, 1]])
+    assert [text.get_text() for text in ax.texts] == ["2", "1"]
+    assert np.array_equal(ax.lines[0].get_xdata(), ax.lines[0].get_ydata())
+
+
+def test_plot_reliability_takes_no_points(ax):
+    """Without scores there is the line, and no dot."""
+    plots.plot_reliability(reliability([], []), ax)
+    assert [len(line.get_xdata()) for line in ax.lines] == [2, 0]
 
 
 def test_plot_history_leaves_gaps(ax):

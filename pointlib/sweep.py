@@ -1,0 +1,219 @@
+"""Sweep: every threshold at once, and which of them to take.
+
+About one class: found points, hits and count errors at each score that a candidate has, so that a
+slider, a curve and the best setting are all look-ups. At a threshold these are the numbers that
+`Candidates.select` and `match_points` give, computed once instead of over and over.
+
+Not about who is paired with whom at one threshold (metrics.py), nor about what went wrong there
+(anatomy.py).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pointlib.files import InputError, suggest
+from pointlib.metrics import check_amount, check_column, rank_gains, running_sums
+from pointlib.points import check_points
+from pointlib.thresholds import FLOOR
+
+DEFAULT_THRESHOLD = 0.5  # where nothing can be learned about it
+
+
+class Sweep(NamedTuple):
+    """Counts at every threshold: entry k holds all candidates of score >= thresholds[k]."""
+
+    thresholds: np.ndarray  # (T,) float64: the distinct scores, falling
+    n_found: np.ndarray  # (T,) int, rising
+    tp: np.ndarray  # (T,) int: the most pairs possible, rising
+    count_error: np.ndarray  # (T,) float64: mean |found - true| an image
+    n_true: int
+    n_images: int
+
+    @property
+    def precision(self):
+        """Share of found points that are hits, (T,)."""
+        return self.tp / self.n_found
+
+    @property
+    def recall(self):
+        """Share of true points that are hit, (T,); NaN where nothing is true."""
+        return self.tp / (self.n_true or np.nan)
+
+    @property
+    def f1(self):
+        """Harmonic mean of precision and recall, (T,)."""
+        return 2 * self.tp / (self.n_found + self.n_true)
+
+
+class Settings(NamedTuple):
+    """How to read points off a heatmap, and the pooled F1 that this gave."""
+
+    threshold: float
+    min_distance: float
+    f1: float
+
+
+def sweep(images, *, radius, min_distance=0.0):
+    """Count what is found and what of it is right, at every threshold, pooled over images.
+
+    Parameters
+    ----------
+    images : list of (true, candidates)
+        Of one class: true points (N, 2), and candidates with `points` (M, 2), `scores` and
+        `isolation` (M,).
+    radius : float
+        Matching radius, pixels.
+    min_distance : float
+        Pixels. Only candidates whose isolation is larger take part.
+
+    Returns
+    -------
+    Sweep
+        Tied scores are one entry, read at the end of their tie. Without candidates it has none.
+    """
+    radius = check_amount(radius, "radius")
+    min_distance = check_amount(min_distance, "min_distance")
+    images = [(check_points(true, name="true"), *_check_found(found)) for true, found in images]
+    scores, steps = [np.zeros(0)], [np.zeros((0, 3), dtype=int)]
+    for true, points, heights, isolation in images:
+        kept = isolation > min_distance
+        ranked, gains = rank_gains(true, points[kept], heights[kept], radius)
+        # as long as points are lacking, each one found brings the count nearer
+        nearer = np.where(np.arange(len(ranked)) < len(true), -1, 1)
+        scores.append(ranked)
+        steps.append(np.stack([np.ones_like(gains), gains, nearer], axis=1))
+    n_true = sum(len(true) for true, *_ in images)
+    thresholds, sums = running_sums(np.concatenate(scores), np.concatenate(steps))
+    n_found, tp, error = sums.T
+    error = (n_true + error) / max(len(images), 1)
+    return Sweep(thresholds, n_found, tp, error, n_true, len(images))
+
+
+def best_threshold(sweep, goal="f1", *, most_false=0.05):
+    """Return the threshold of a sweep that serves a goal best; NaN where there is none to choose.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    goal : str
+        ``"f1"``: the highest F1. ``"count"``: the least count error. ``"equal"``: as many points
+        found as are true, or as near as can be, so that precision and recall are equal.
+        ``"few false"``: the most hits while no more than a share `most_false` of what is found is
+        false.
+    most_false : float
+        From 0 to 1.
+
+    Returns
+    -------
+    float
+        Equally good neighbours are one run; the middle of the widest, of equally wide ones the
+        higher. A run reaches down to the next lower score, or to 0.05, below which no candidate
+        is listed.
+    """
+    if goal not in GOALS:
+        raise InputError(f"goal is {goal!r}. {suggest(goal, GOALS)}")
+    worth = GOALS[goal](sweep, _check_share(most_false, "most_false")).astype(float)
+    if not sweep.n_true or not len(worth) or worth.max() == -np.inf:
+        return float("nan")
+    low, high = _widest_run(sweep.thresholds, worth == worth.max())
+    return _middle(low, high)
+
+
+def plateau(scores, *, slack=0.05):
+    """Return the widest range of thresholds over which the count hardly changes. Needs no truth.
+
+    Parameters
+    ----------
+    scores : array of shape (M,)
+        Of all candidates kept at the minimum distance, all images together.
+    slack : float
+        By what share the count at the low end may exceed the one at the high end.
+
+    Returns
+    -------
+    low, high : float
+        At least one point is found at `high`; any threshold above `low`, and up to `high`, is in
+        the range. Of equally wide ranges the higher; NaN where no score is 0.05 or more.
+    """
+    slack = _check_share(slack, "slack")
+    scores = check_column(scores, np.size(scores), "scores")
+    scores = scores[scores >= FLOOR]
+    if not len(scores):
+        return float("nan"), float("nan")
+    distinct, n_found = running_sums(scores, np.ones(len(scores), dtype=int))
+    last = np.searchsorted(n_found, (1 + slack) * n_found, side="right") - 1
+    low = np.append(distinct[1:], FLOOR)[last]
+    widest = np.argmax(distinct - low)
+    return float(low[widest]), float(distinct[widest])
+
+
+def choose_settings(images, *, radius, distances):
+    """Return the threshold and minimum distance with the best pooled F1 of one class.
+
+    Exact: every score is tried as a threshold, with every distance. Ties: the smaller distance;
+    there as `best_threshold` has it.
+
+    Parameters
+    ----------
+    images, radius
+        As for `sweep`.
+    distances : sequence of float
+        Minimum distances to try, pixels.
+
+    Returns
+    -------
+    Settings
+        Where no candidate can be paired: threshold 0.5, the smallest distance, and F1 0 (NaN
+        where nothing is true).
+    """
+    distances = sorted(check_amount(d, "a distance") for d in distances)
+    if not distances:
+        raise InputError("distances is empty; expected at least one, for example [0.0].")
+    best = None
+    for distance in distances:
+        counts = sweep(images, radius=radius, min_distance=distance)
+        best = best or Settings(DEFAULT_THRESHOLD, distance, 0.0 if counts.n_true else np.nan)
+        if (f1 := counts.f1.max(initial=0)) > best.f1:
+            best = Settings(best_threshold(counts), distance, float(f1))
+    return best
+
+
+def _few_false(sweep, most_false):
+    allowed = sweep.n_found - sweep.tp <= most_false * sweep.n_found
+    return np.where(allowed, sweep.tp, -np.inf)
+
+
+GOALS = {  # what an entry is worth, (T,): the most is best; -inf is forbidden
+    "f1": lambda sweep, _: sweep.f1,
+    "count": lambda sweep, _: -sweep.count_error,
+    "equal": lambda sweep, _: -np.abs(sweep.n_found - sweep.n_true),
+    "few false": _few_false,
+}
+
+
+def _widest_run(thresholds, good):
+    """Return the ends (low, high] of the widest run of good entries (ties: the higher)."""
+    lower = np.append(thresholds[1:], min(FLOOR, thresholds[-1]))
+    good = np.flatnonzero(good)
+    runs = np.split(good, np.flatnonzero(np.diff(good) > 1) + 1)
+    ends = ((lower[run[-1]], thresholds[run[0]]) for run in runs)
+    return max(ends, key=lambda run: run[1] - run[0])
+
+
+def _middle(low, high):
+    middle = (high + low) / 2
+    return float(middle if middle > low else high)  # between neighbouring floats lies none
+
+
+def _check_share(value, name):
+    if not np.isscalar(value) or isinstance(value, str) or not 0 <= value <= 1:
+        raise InputError(f"{name} is {value!r}; expected a share from 0 to 1.")
+    return value
+
+
+def _check_found(candidates):
+    """Return points, scores and isolation of candidates, checked."""
+    points = check_points(candidates.points, name="candidates.points")
+    scores = check_column(candidates.scores, len(points), "scores")
+    return points, scores, check_column(candidates.isolation, len(points), "isolation")

@@ -1,0 +1,166 @@
+"""Trust: what a score is worth, and between which numbers a count lies.
+
+A score is the height of a peak, not a probability: `reliability` says how many points of such a
+score are true. A count comes with an interval from images whose count is known: `count_interval`,
+split conformal prediction, which assumes nothing about how the errors are distributed.
+
+Not about choosing a threshold (sweep.py). Images that took part in that choice, or in training,
+must not take part in the interval.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from pointlib.files import InputError
+from pointlib.metrics import check_amount, check_column, rank_gains
+from pointlib.points import check_points
+
+ROUNDING = 1e-9  # what arithmetic adds must not cost a whole point or a whole image
+
+
+class Reliability(NamedTuple):
+    """Points sorted into bins by score. Bin k reaches from edges[k] up to, not with, edges[k+1]."""
+
+    edges: np.ndarray  # (B + 1,) float64, rising from 0 to 1
+    score: np.ndarray  # (B,) mean score; NaN where the bin is empty
+    share: np.ndarray  # (B,) share of the points that are true; NaN where the bin is empty
+    n: np.ndarray  # (B,) int: number of points
+
+
+class CountInterval(NamedTuple):
+    """How far a count may be off: up to half_width * sqrt(found + 1)."""
+
+    half_width: float  # inf where there are too few images
+    n: int  # images it was learned from
+    coverage: float  # share of new images whose true count lies inside, at least
+    why: str  # where half_width is inf, what is lacking; else ""
+
+    def of(self, found):
+        """Return the lowest and the highest true count that go with `found` points.
+
+        Whole numbers, since counts are: all of them that the interval holds, none below 0. The
+        highest is inf where half_width is.
+        """
+        if not found >= 0:
+            raise InputError(f"found is {found!r}; expected a count of 0 or more.")
+        if math.isinf(self.half_width):
+            return 0, math.inf
+        reach = self.half_width * math.sqrt(found + 1) + ROUNDING
+        return max(math.ceil(found - reach), 0), math.floor(found + reach)
+
+
+def true_scores(images, *, radius, min_distance=0.0):
+    """Return the score of each candidate, and whether it is true, all images together.
+
+    True means: in falling order of score, this one made one more pair possible. So among those of
+    a score of at least t as many are true as there are hits at threshold t, for every t.
+
+    Parameters
+    ----------
+    images : list of (true, candidates)
+        Of one class: true points (N, 2), and candidates with `points` (M, 2), `scores` and
+        `isolation` (M,).
+    radius : float
+        Matching radius, pixels.
+    min_distance : float
+        Pixels. Only candidates whose isolation is larger take part.
+
+    Returns
+    -------
+    scores : ndarray of shape (K,), float64
+        Image after image, best first.
+    is_true : ndarray of shape (K,), bool
+    """
+    radius = check_amount(radius, "radius")
+    min_distance = check_amount(min_distance, "min_distance")
+    scores, gains = [np.zeros(0)], [np.zeros(0, int)]
+    for true, (points, heights, isolation) in images:
+        kept = np.asarray(isolation) > min_distance
+        found = check_points(points)[kept]
+        ranked, gain = rank_gains(true, found, np.asarray(heights, float)[kept], radius)
+        scores.append(ranked)
+        gains.append(gain)
+    return np.concatenate(scores), np.concatenate(gains) > 0
+
+
+def reliability(scores, is_true, *, n_bins=10):
+    """Sort points into bins of equal width by score; say how many of each are true.
+
+    Parameters
+    ----------
+    scores : array of shape (K,)
+        Usually 0 to 1; the outer bins take what lies beyond.
+    is_true : array of shape (K,), bool
+        As from `true_scores`.
+    n_bins : int
+
+    Returns
+    -------
+    Reliability
+        After DeGroot and Fienberg, "The comparison and evaluation of forecasters", 1983.
+    """
+    scores = check_column(scores, np.size(scores), "scores")
+    is_true = np.asarray(is_true, bool)
+    if is_true.shape != scores.shape:
+        raise InputError(f"is_true has shape {is_true.shape}; expected {scores.shape}, as scores.")
+    if not isinstance(n_bins, int) or n_bins < 1:
+        raise InputError(f"n_bins is {n_bins!r}; expected a whole number of 1 or more.")
+    edges = np.linspace(0, 1, n_bins + 1)
+    of_bin = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, n_bins - 1)
+    n = np.bincount(of_bin, minlength=n_bins)
+    sums = [np.bincount(of_bin, weights=w, minlength=n_bins) for w in (scores, is_true)]
+    score, share = sums / np.where(n > 0, n, np.nan)
+    return Reliability(edges, score, share, n)
+
+
+def count_interval(true_counts, found_counts, *, coverage=0.9):
+    """Return how far the count of a new image may be off, from images whose count is known.
+
+    Of n images the k-th smallest |true - found| / sqrt(found + 1), k = ceil((n + 1) coverage).
+    The root makes the interval wide where much is found and narrow where little is. The true
+    count of a new image of the same kind lies inside with a chance of at least `coverage`, on
+    average over images and over draws of the n; not for each kind of image by itself.
+    After Lei et al., "Distribution-free predictive inference for regression", 2018.
+
+    Parameters
+    ----------
+    true_counts, found_counts : array of shape (n,)
+        One an image. No image may have been used to train the network or to choose a threshold.
+    coverage : float
+        Above 0, below 1.
+
+    Returns
+    -------
+    CountInterval
+        Where k > n, half_width is inf, and `why` says how many images are needed.
+    """
+    true, found = np.asarray(true_counts, float), np.asarray(found_counts, float)
+    if true.ndim != 1 or true.shape != found.shape or not _are_counts(true, found):
+        raise InputError(
+            f"counts have shapes {true.shape} and {found.shape}; expected one number of 0 or more "
+            "an image on both sides."
+        )
+    if not 0 < coverage < 1:
+        raise InputError(f"coverage is {coverage!r}; expected a number between 0 and 1, as 0.9.")
+    n = len(true)
+    k = math.ceil((n + 1) * coverage - ROUNDING)
+    if k > n:
+        return CountInterval(math.inf, n, coverage, _too_few(n, coverage))
+    off = np.sort(np.abs(true - found) / np.sqrt(found + 1))
+    return CountInterval(float(off[k - 1]), n, coverage, "")
+
+
+def _are_counts(*sides):
+    return all(np.isfinite(side).all() and (side >= 0).all() for side in sides)
+
+
+def _too_few(n, coverage):
+    """Return a sentence that says how many images the interval needs."""
+    needed = math.ceil(coverage / (1 - coverage) - ROUNDING)
+    return (
+        f"An interval that holds for {coverage:.0%} of images needs {needed} labelled images that "
+        f"neither trained the network nor chose the threshold; there {'is' if n == 1 else 'are'} "
+        f"{n}."
+    )
