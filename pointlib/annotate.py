@@ -10,7 +10,6 @@ import io
 import secrets
 import time
 from itertools import count, groupby
-from pathlib import Path
 
 import anywidget
 import numpy as np
@@ -22,11 +21,11 @@ from pointlib.files import InputError, need_file, suggest
 from pointlib.ghosts import Helper, still_open
 from pointlib.journal import read_journal
 from pointlib.ledger import open_ledger
+from pointlib.line import STATIC, read_module
 from pointlib.points import check_points
 from pointlib.previews import check_size, thumbnail
 from pointlib.steps import OUTSIDE, Point
 
-STATIC = Path(__file__).parent / "static"
 PREVIEW = 400  # px: the longer side of the picture for viewers without widgets
 
 
@@ -67,8 +66,8 @@ class Annotator(anywidget.AnyWidget):
         Of all images: {image: state}, {image: {class: number of points}}.
     """
 
-    _esm = STATIC / "annotate.js"
-    _css = STATIC / "annotate.css"
+    _esm = read_module("annotate.js")
+    _css = STATIC / "widgets.css"
     height = traitlets.Int(640).tag(sync=True)
 
     def __init__(self, folder, *, classes=None, model=None, height=640):
@@ -243,7 +242,9 @@ class Annotator(anywidget.AnyWidget):
         )
         drawn.thumbnail((PREVIEW, PREVIEW))
         file = io.BytesIO()
-        drawn.quantize(64).save(file, "PNG", optimize=True)  # it is stored in the notebook
+        drawn.quantize(64).save(
+            file, "PNG", optimize=True, dpi=(72, 72)
+        )  # it is stored in the notebook
         return file.getvalue()
 
 

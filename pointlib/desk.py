@@ -1,22 +1,19 @@
 """The desk: where the browser's messages are answered, without ever keeping it waiting.
 
-About messages and threads. Answers come from the ledger, which journals an edit before it returns.
-Handlers are quick, since they may run beside a busy cell on a thread of the kernel's; pictures and
-ghosts are made on two threads of the desk's own. What goes wrong becomes a sentence on the widget.
+About the annotator's messages. Answers come from the ledger, which journals an edit before it
+returns; pictures and ghosts are made on two threads of the desk's own. What goes wrong becomes a
+sentence on the widget; how, line.py knows.
 
 Not about keeping points (ledger.py), nor about how the widget looks and what keys do (static/).
 """
 
-import atexit
-import base64
 import contextlib
-import logging
-import threading
 
 import numpy as np
 
 from pointlib.blobs import check_sigma
 from pointlib.files import InputError
+from pointlib.line import Line, Worker
 from pointlib.previews import browser_picture, thumbnail
 
 SIGMA = 3.0  # px: the size of blobs before anybody set it
@@ -24,7 +21,7 @@ EDIT = ("session", "edit", "image", "op", "points", "mark")  # what an edit cons
 URGENCY = ("image", "ghosts", "prefetch", "warm", "thumb")  # kinds of jobs, the first come first
 
 
-class Desk:
+class Desk(Line):
     """Answers one widget's messages.
 
     Parameters
@@ -40,11 +37,13 @@ class Desk:
         The image that is looked at.
     """
 
+    comfort = " The edits acknowledged so far are safe."
+
     def __init__(self, ledger, helper, send):
-        self.ledger, self.helper, self._send = ledger, helper, send
-        self.index, self.sigma, self._base64, self._early = 0, SIGMA, False, []
-        self._order = threading.RLock()  # edits are told in the order in which they were made
-        self._painter, self._thinker = Worker(self._complain), Worker(self._complain)
+        super().__init__(send)
+        self.ledger, self.helper, self.index, self.sigma = ledger, helper, 0, SIGMA
+        self._painter = Worker(self._complain, URGENCY)
+        self._thinker = Worker(self._complain, URGENCY)
         ledger.listeners.add(self.post)
 
     @property
@@ -74,28 +73,10 @@ class Desk:
             self.post({**outcome, "type": kind})
         return outcome
 
-    def receive(self, content):
-        """Answer a message of the browser's, or say why not."""
-        content = content if isinstance(content, dict) else {}
-        try:
-            answer = getattr(self, f"_take_{content.get('type')}", None)
-            if answer is None:
-                raise InputError(f"message {content.get('type')!r} is not known here.")
-            answer(content)
-        except Exception as error:  # whatever it is, somebody waits for an answer
-            if content.get("type") == "edit":
-                head = {"session": content.get("session"), "edit": content.get("edit")}
-                with contextlib.suppress(ValueError):  # head may be what no message can carry
-                    self.post({"type": "refused", **head, "reason": _sentence(error)})
-            else:
-                self._complain(error)
-
     def _take_hello(self, message):
-        self._base64 |= bool(message.get("base64"))
         ledger = self.ledger
         counts = [list(ledger.counts(name).values()) for name in ledger.names]
-        welcome = {
-            "session": message["session"],
+        facts = {
             "key": ledger.key,
             "folder": str(ledger.folder),
             "names": ledger.names,
@@ -107,15 +88,8 @@ class Desk:
             "has_model": self.helper.model is not None,
             "sigma": self.sigma,
             "dark": self.helper.dark,
-            "binary": True,
         }
-        self.post({"type": "welcome", **welcome}, b"\1\2\3")
-        early, self._early = self._early or [], None
-        for notice in early:
-            self.post(notice)
-
-    def _take_ping(self, message):
-        self.post({"type": "pong", "session": message["session"], "t": message["t"]})
+        self._welcome(message, facts)
 
     def _take_edit(self, message):
         edit = {key: message[key] for key in EDIT if key in message}
@@ -163,19 +137,14 @@ class Desk:
             return point
         return {**point, "x": float(place[0]), "y": float(place[1]), "source": "magnet"}
 
-    def post(self, message, *buffers):
-        """Send a message to the browser; notices wait until somebody looks."""
-        if message["type"] == "notice" and self._early is not None:
-            self._early.append(message)
+    def _refuse(self, content, error):
+        """Tell who sent an edit that it was not made; of anything else, tell everybody."""
+        if content.get("type") != "edit":
+            self._complain(error)
             return
-        if buffers and self._base64:
-            data = [base64.b64encode(buffer).decode() for buffer in buffers]
-            self._send({**message, "data": data})
-        else:
-            self._send(message, list(buffers) or None)
-
-    def _complain(self, error):
-        self.post({"type": "notice", "level": "error", "text": _sentence(error)})
+        head = {"session": content.get("session"), "edit": content.get("edit")}
+        with contextlib.suppress(ValueError):  # head may be what no message can carry
+            self.post({"type": "refused", **head, "reason": self.sentence(error)})
 
     def _send_image(self, message):
         name = self.ledger.names[message["index"]]
@@ -195,7 +164,7 @@ class Desk:
                 self.post(head | about | self._facts(name, record) | {"error": ""}, *data)
         except Exception as error:
             nothing = {"width": 0, "height": 0, "mime": "", "channels": 0, "deep": False}
-            facts = self._facts(name, None) | look | {"range": None, "error": _sentence(error)}
+            facts = self._facts(name, None) | look | {"range": None, "error": self.sentence(error)}
             self.post(head | nothing | facts)
 
     def _facts(self, name, record):
@@ -219,7 +188,7 @@ class Desk:
         try:
             self.post(head | {"error": ""}, thumbnail(self.ledger.path(self.ledger.names[index])))
         except Exception as error:
-            self.post(head | {"error": _sentence(error)})
+            self.post(head | {"error": self.sentence(error)})
 
     def _send_ghosts(self, message):
         source, sigma = message["from"], message.get("sigma") or self.sigma
@@ -234,7 +203,7 @@ class Desk:
             head["radius"] = self.helper.radius(source, sigma)
             self.post(head | {"n": len(rows), "error": ""}, rows.tobytes())
         except Exception as error:
-            self.post(head | {"n": 0, "error": _sentence(error)})
+            self.post(head | {"n": 0, "error": self.sentence(error)})
 
 
 def _stamp(path):
@@ -242,51 +211,3 @@ def _stamp(path):
     with contextlib.suppress(OSError):
         return f"{path.stat().st_mtime_ns} {path.stat().st_size}"
     return ""
-
-
-class Worker:
-    """One daemon thread with a list of jobs: the most urgent first, of one key only the newest."""
-
-    def __init__(self, complain):
-        self._jobs, self._condition, self._complain = {}, threading.Condition(), complain
-        self._thread = threading.Thread(target=self._run, daemon=True, name="annotator")
-        self._is_over = False
-        atexit.register(self.stop)
-
-    def put(self, key, job):
-        """Queue a job; `key` starts with its kind, see URGENCY."""
-        with self._condition:
-            self._jobs[key] = job
-            if self._thread.ident is None and not self._is_over:
-                self._thread.start()
-            self._condition.notify()
-
-    def stop(self):
-        """Drop what waits, and wait for what runs; not for ever."""
-        atexit.unregister(self.stop)
-        with self._condition:
-            self._jobs.clear()
-            self._is_over = True
-            self._condition.notify()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout=10)
-
-    def _run(self):
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._jobs or self._is_over)
-                if self._is_over:
-                    return
-                job = self._jobs.pop(min(self._jobs, key=lambda key: URGENCY.index(key[0])))
-            try:
-                job()
-            except Exception as error:  # a thread must not die unheard
-                self._complain(error)
-
-
-def _sentence(error):
-    """Return an error as a sentence for the widget; one that nobody foresaw is logged as well."""
-    if isinstance(error, InputError):
-        return str(error)
-    logging.getLogger(__name__).error("Unforeseen", exc_info=error)
-    return f"Unforeseen: {type(error).__name__}: {error}. The edits acknowledged so far are safe."

@@ -22,7 +22,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from pointlib.files import InputError, current_umask, load_python, need_file, need_folder, suggest
+from pointlib.files import (
+    InputError,
+    copy_name,
+    current_umask,
+    load_python,
+    need_file,
+    need_folder,
+    suggest,
+    write_atomic,
+)
 
 SCHEMA = 1
 PRIOR = 0.02  # the height a fresh network predicts everywhere: most pixels hold no point
@@ -203,8 +212,7 @@ def save_model(model, folder):
             save_file(weights, fresh / "model.safetensors")
         else:
             model.network.save_pretrained(fresh)
-        text = json.dumps({"schema": SCHEMA, **info}, indent=2)
-        (fresh / "pointlib.json").write_text(text + "\n", encoding="utf-8")
+        (fresh / "pointlib.json").write_text(_described(info), encoding="utf-8")
         _replace_folder(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -262,6 +270,46 @@ def read_info(folder):
     if unknown := sorted(set(data) - known):
         raise InputError(f"{path} has the unknown key {unknown[0]!r}. {suggest(unknown[0], known)}")
     return ModelInfo(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+def write_settings(folder, thresholds, min_distances, metrics):
+    """Write thresholds, minimum distances and numbers into a model folder, where predict looks.
+
+    The older `pointlib.json` is kept beside it as a copy, unless nothing in it changes.
+
+    Parameters
+    ----------
+    folder : str or Path
+    thresholds, min_distances : dict
+        {class: score} and {class: pixels}; classes that are not named keep theirs.
+    metrics : dict
+        Added to those in the folder; a key that is there is replaced. No NaN: JSON has none.
+
+    Returns
+    -------
+    Path
+        Of `pointlib.json`. InputError where a class is not the model's, or no number of 0 or more.
+    """
+    path, info = Path(folder) / "pointlib.json", read_info(folder)
+    for values in (thresholds, min_distances):
+        for name, value in values.items():
+            if name not in info.classes:
+                raise InputError(f"{path} knows no class {name!r}. {suggest(name, info.classes)}")
+            if not 0 <= value < np.inf:
+                raise InputError(f"{name} is given {value}; expected a number, 0 or more.")
+    info.thresholds = info.thresholds | {k: float(v) for k, v in thresholds.items()}
+    info.min_distances = info.min_distances | {k: float(v) for k, v in min_distances.items()}
+    info.metrics = info.metrics | metrics
+    before, text = path.read_bytes(), _described(dataclasses.asdict(info))
+    if text.encode() != before:
+        write_atomic(copy_name(path), before)
+        write_atomic(path, text)
+    return path
+
+
+def _described(info):
+    """Return the text of `pointlib.json`, of a ModelInfo as a dict."""
+    return json.dumps({"schema": SCHEMA, **info}, indent=2) + "\n"
 
 
 def _per_channel(values, n_channels):

@@ -16,6 +16,7 @@ from pointlib.model import (
     read_info,
     save_model,
     scale_image,
+    write_settings,
 )
 
 INFO = ModelInfo(
@@ -164,6 +165,42 @@ def test_load_model_refuses_what_is_not_a_model(tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         read_info(tmp_path / "m")
+
+
+def test_write_settings_is_what_the_next_load_reads(tmp_path):
+    """Named classes get new values, others keep theirs; weights and the older file stay."""
+    save_model(build_model(INFO), tmp_path / "m")
+    path, weights = tmp_path / "m" / "pointlib.json", tmp_path / "m" / "model.safetensors"
+    before = path.read_bytes(), weights.read_bytes()
+    assert write_settings(tmp_path / "m", {"b": 0.25}, {"a": 3}, {"tuned": {"f1": 0.5}}) == path
+    info = load_model(tmp_path / "m").info
+    assert info.thresholds == {"a": 0.4, "b": 0.25}
+    assert (info.min_distances, info.metrics) == ({"a": 3.0}, {"tuned": {"f1": 0.5}})
+    assert (info.low, info.classes) == (INFO.low, INFO.classes)
+    assert ((tmp_path / "m" / "pointlib.json.bak").read_bytes(), weights.read_bytes()) == before
+
+
+def test_write_settings_twice_is_once(tmp_path):
+    """Where nothing changes the file is not written and no copy is made."""
+    save_model(build_model(INFO), tmp_path / "m")
+    for _ in range(3):
+        write_settings(tmp_path / "m", {"a": 0.3}, {}, {"validation": {"f1": 1.0}})
+    assert len(list((tmp_path / "m").glob("pointlib.json*"))) == 2
+
+
+def test_write_settings_refuses_what_predict_could_not_use(tmp_path):
+    """An unknown class, NaN, a negative distance and a missing folder are sentences."""
+    save_model(build_model(INFO), tmp_path / "m")
+    before = (tmp_path / "m" / "pointlib.json").read_bytes()
+    with pytest.raises(InputError, match="knows no class 'c'. Known: a, b"):
+        write_settings(tmp_path / "m", {"c": 0.3}, {}, {})
+    with pytest.raises(InputError, match="a is given nan; expected a number, 0 or more"):
+        write_settings(tmp_path / "m", {"a": float("nan")}, {}, {})
+    with pytest.raises(InputError, match="b is given -1"):
+        write_settings(tmp_path / "m", {}, {"b": -1}, {})
+    with pytest.raises(InputError, match="model description .* does not exist"):
+        write_settings(tmp_path / "n", {"a": 0.3}, {}, {})
+    assert (tmp_path / "m" / "pointlib.json").read_bytes() == before
 
 
 def test_scale_image_uses_the_stored_range():

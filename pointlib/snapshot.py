@@ -1,0 +1,65 @@
+"""A snapshot: a trial's image with its hits, misses and ghosts, for viewers without widgets.
+
+About one small PNG. Not about how points are drawn (plots.py).
+"""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from pointlib.metrics import Match
+
+SIDES = (400, 280, 180)  # px: the longer side, the largest that fits
+MOST = 90_000  # bytes: it is stored in the notebook, a third longer, as base64
+
+
+def snapshot(trial):
+    """Return a PNG, bytes, of the image that a trial looks at."""
+    drawn, file = Image.fromarray(_drawn(trial)), io.BytesIO()
+    for side in SIDES:
+        small, file = drawn.copy(), io.BytesIO()
+        small.thumbnail((side, side))
+        small.quantize(64).save(file, "PNG", optimize=True, dpi=(72, 72))
+        if file.tell() <= MOST:
+            break
+    return file.getvalue()
+
+
+def _drawn(trial):
+    """Return the picture, (h, w, 3) uint8, with all that is known of it."""
+    from pointlib.plots import picture_axes, show_errors, show_image, show_points  # a second
+
+    findings, i = trial.findings, trial.index
+    picture = findings.image(i) if findings.has_images else _grey(findings.heat_png(i, 0))
+    step = max(1, max(picture.shape[:2]) // (2 * SIDES[0]))
+    picture = picture[::step, ::step]
+    ax = picture_axes(picture.shape, 2 * SIDES[0])
+    if findings.candidates[i] is None:
+        show_image(picture, ax)
+    elif findings.truth[i] is None:
+        show_points(
+            findings.candidates_kept(i, trial.settings)[0] / step, ax=show_image(picture, ax)
+        )
+    else:
+        true, found, match = _joined(trial, i)
+        show_errors(picture, true / step, found / step, match, ax).get_legend().remove()
+    ax.figure.canvas.draw()
+    return np.array(ax.figure.canvas.buffer_rgba())[:, :, :3]
+
+
+def _joined(trial, i):
+    """Return true points, found points and their Match, all classes together."""
+    findings, sides, parts = trial.findings, ([np.zeros((0, 2))], [np.zeros((0, 2))]), []
+    for name, match in trial.match(i).items():
+        before = [sum(map(len, side)) for side in sides]
+        shifted = (match.pairs + before, match.distances, match.missed + before[0])
+        parts.append((*shifted, match.ghosts + before[1]))
+        sides[0].append(findings.truth[i][name])
+        sides[1].append(findings.candidates[i][name].points[trial.mask(i, name)])
+    match = Match(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return *(np.concatenate(side) for side in sides), match
+
+
+def _grey(png):
+    return np.asarray(Image.open(io.BytesIO(png)))
