@@ -5,45 +5,32 @@
  * drawn pale until Python says that it is written down. Edits without an answer are kept in
  * localStorage and sent again, by this view or by the next one.
  *
- * Coordinates are image pixels, x to the right, y down; the centre of the top-left pixel is (0, 0),
- * so the image covers [-0.5, W - 0.5] x [-0.5, H - 0.5]. "Stage" coordinates are CSS pixels from
- * the stage's top-left corner. Nothing but these two occurs.
+ * Coordinates, view and drawing of the image, keys and the talk with Python: see common.js.
  *
  * Order of the file: constants, pure parts (the named exports), page, drawing, input, messages.
  *
  * @typedef {{id: string, x: number, y: number, label: string, source?: string,
  *            score?: number | null}} Point
- * @typedef {{width: number, height: number}} Size
- * @typedef {{k: number, ox: number, oy: number}} View  stage = (image + 0.5) k + o
  * @typedef {{type: "edit", session: string, edit: number, op: string, image?: string,
  *            points?: any[], mark?: string, magnet?: boolean, sigma?: number, dark?: boolean | null}} Edit
  * @typedef {{image?: string, changes?: {id: string, point: any}[], mark?: any,
  *            rejections?: {id: string, point: any}[]}} Outcome
  */
 
+import {
+  COLOURS, INKS, FINE, DRAG, clamp, attempt, toStage, toImage, pointRadius, plural, printed,
+  actionsOf, actionAt, stamp, DISPLAY_PANEL, HELP, TONE_FIELDS, make, describe, cleared,
+  decodePicture, focus, closeAll, Display, mount,
+} from "./common.js";
+
 // ---------------------------------------------------------------------------- constants
 
-/** Okabe and Ito's colours, told apart by colour-blind eyes; white stands in for their black. */
-export const COLOURS = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#FFFFFF"];
-const INKS = COLOURS.map((colour) => {
-  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-  return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
-});
 /** Nine shapes beside eight colours: 72 classes differ in at least one of the two. */
 export const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "hexagon", "wedge", "star", "bar"];
-/** States of an image: sign and word; the colours stand in annotate.css. */
+/** States of an image: sign and word; the colours stand in widgets.css. */
 export const SIGNS = { unlabelled: "?", labelled: "\u2713", empty: "\u2205", skipped: "\u00bb" };
 
-const SILENCE = 2600; // ms without an answer until it is said, so that 3 s are kept
-const TICK = 250; // ms
-const PING = 950; // ms, rounded up to whole ticks
 const IDLE = 60_000; // ms: longer gaps are breaks and do not count as work
-const DRAG = 5; // CSS pixels: less is a click
-const CELL = 84; // CSS pixels: width of a thumbnail with its margin
-const FINE = 2000; // points in view: above this, squares
-const DECODED = 3; // images kept decoded
-const THUMBS = 600; // thumbnails kept
-const REDUCE = 1600; // pixels: a larger image gets smaller copies for the view from afar
 const RING = Math.SQRT2; // a LoG of sigma answers best to a disc of this many sigmas
 
 /**
@@ -86,73 +73,9 @@ export const KEYS = [
   { group: "Other", show: "Ctrl+S", keys: ["Ctrl+S"], text: "not needed: everything is saved as you go", run: (app) => app.say("Everything is saved as you go.") },
 ];
 
-const ACTIONS = new Map(
-  KEYS.flatMap((row) => (row.keys ?? []).map((key) => [key.toLowerCase(), row.run])));
+const ACTIONS = actionsOf(KEYS);
 
 // ---------------------------------------------------------------------------- pure parts
-
-const clamp = (/** @type {number} */ value, /** @type {number} */ low, /** @type {number} */ high) =>
-  Math.min(Math.max(value, low), high);
-
-/** What `run` returns, or `otherwise` where it fails. @template T @param {() => T} run @param {T} otherwise */
-function attempt(run, otherwise) {
-  try { return run(); } catch { return otherwise; }
-}
-
-/** Image to stage. @param {View} view @param {number} x @param {number} y */
-export function toStage(view, x, y) {
-  return { x: (x + 0.5) * view.k + view.ox, y: (y + 0.5) * view.k + view.oy };
-}
-
-/** Stage to image. @param {View} view @param {number} x @param {number} y */
-export function toImage(view, x, y) {
-  return { x: (x - view.ox) / view.k - 0.5, y: (y - view.oy) / view.k - 0.5 };
-}
-
-/**
- * The view that shows the whole image in the middle, with a little air.
- * @param {Size} image @param {Size} stage @returns {View}
- */
-export function fitView(image, stage) {
-  const k = clamp(Math.min((stage.width - 16) / image.width, (stage.height - 16) / image.height), 1e-4, 32);
-  return { k, ox: (stage.width - image.width * k) / 2, oy: (stage.height - image.height * k) / 2 };
-}
-
-/**
- * Zoom so that what lies under the stage position (x, y) stays there.
- * @param {View} view @param {number} factor @param {number} x @param {number} y
- * @param {[number, number]} limits  smallest and largest k
- * @returns {View}
- */
-export function zoomAt(view, factor, x, y, limits = [1e-4, 64]) {
-  const k = clamp(view.k * factor, limits[0], limits[1]);
-  return { k, ox: x - ((x - view.ox) * k) / view.k, oy: y - ((y - view.oy) * k) / view.k };
-}
-
-/**
- * Keep a part of the image in the middle half of the stage, so that nobody gets lost.
- * @param {View} view @param {Size} image @param {Size} stage @returns {View}
- */
-export function keepInSight({ k, ox, oy }, { width, height }, stage) {
-  const within = (/** @type {number} */ o, /** @type {number} */ length, /** @type {number} */ room) =>
-    clamp(o, room / 4 - length * k, (3 * room) / 4);
-  return { k, ox: within(ox, width, stage.width), oy: within(oy, height, stage.height) };
-}
-
-/**
- * The view of the next image: the same zoom, and the same place as a fraction of the image.
- * @param {View} view @param {Size} before @param {Size} after @param {Size} stage @returns {View}
- */
-export function carryView({ k, ox, oy }, before, after, stage) {
-  const carry = (/** @type {number} */ o, /** @type {"width" | "height"} */ side) =>
-    stage[side] / 2 - ((stage[side] / 2 - o) * after[side]) / before[side];
-  return { k, ox: carry(ox, "width"), oy: carry(oy, "height") };
-}
-
-/** Radius of a drawn point, CSS pixels, at zoom k: it follows the zoom, but slowly. */
-export function pointRadius(/** @type {number} */ k) {
-  return clamp(6 * k ** 0.35, 3, 16);
-}
 
 /**
  * How near a click must come to a point to mean it, CSS pixels. At most a quarter of the mean
@@ -403,26 +326,6 @@ export function readGhosts(rows, classes) {
   });
 }
 
-/**
- * The look-up table of 256 grey values, or null where nothing would change.
- * @param {{brightness: number, contrast: number, gamma: number}} settings  the first two -100..100
- */
-export function makeLut({ brightness, contrast, gamma }) {
-  if (brightness === 0 && contrast === 0 && gamma === 1) return null;
-  const slope = Math.tan(((clamp(contrast, -100, 98) / 100 + 1) * Math.PI) / 4);
-  return Uint8ClampedArray.from({ length: 256 }, (_, i) =>
-    255 * (((i / 255) ** (1 / gamma) - 0.5) * slope + 0.5 + brightness / 100));
-}
-
-/** Change the colours of RGBA pixels in place. */
-export function applyLut(/** @type {Uint8ClampedArray} */ pixels, /** @type {Uint8ClampedArray} */ lut) {
-  for (let i = 0; i < pixels.length; i += 4) {
-    pixels[i] = lut[pixels[i]];
-    pixels[i + 1] = lut[pixels[i + 1]];
-    pixels[i + 2] = lut[pixels[i + 2]];
-  }
-}
-
 /** Images per hour of work: gaps of more than a minute do not count. */
 export class Rate {
   constructor() {
@@ -450,16 +353,6 @@ export class Rate {
   }
 }
 
-/**
- * Which of `n` thumbnails are in view: [first, after the last].
- * @param {number} left @param {number} width @param {number} n @param {number} cell
- * @returns {[number, number]}
- */
-export function stripWindow(left, width, n, cell = CELL) {
-  const first = clamp(Math.floor(left / cell) - 2, 0, n);
-  return [first, clamp(Math.ceil((left + width) / cell) + 2, first, n)];
-}
-
 /** The next unlabelled image after `index`, going round, or -1. */
 export function nextUnlabelled(/** @type {string[]} */ states, /** @type {number} */ index) {
   for (let step = 1; step <= states.length; step++) {
@@ -474,8 +367,6 @@ function countsInWords(/** @type {string[]} */ classes, /** @type {number[]} */ 
   const parts = classes.map((name, i) => (counts[i] ? `${counts[i]} ${name}` : ""));
   return classes.length > 1 ? parts.filter(Boolean).join(", ") : "";
 }
-
-const plural = (/** @type {number} */ n, /** @type {string} */ word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 /**
  * `a.png (3 of 40), 37 points: 30 seedling, 7 weed, saved`
@@ -494,14 +385,6 @@ export function statusSentence({ name, index, total, classes, counts, state, wai
   ].filter(Boolean).join(", ");
 }
 
-/** A file's name for a small place: no suffix, and where it is long not what all names begin with. */
-export function shortName(/** @type {string} */ name, /** @type {string[]} */ names) {
-  const [first, last, stem] = [names[0], names[names.length - 1], name.replace(/\.\w+$/, "")];
-  let n = first === last ? 0 : [...first].findIndex((letter, i) => letter !== last[i]);
-  n = first.slice(0, Math.max(n, 0)).search(/[\p{L}\p{N}]*$/u); // whole words and numbers
-  return n && stem.length > 11 ? `\u2026${stem.slice(n)}` : stem;
-}
-
 /** What a thumbnail says when pointed at. */
 export function thumbTitle(
   /** @type {string} */ name, /** @type {string} */ state,
@@ -511,63 +394,9 @@ export function thumbTitle(
   return `${name}: ${n ? plural(n, "point") + (words && ` (${words})`) : state}`;
 }
 
-/** The key's name as in the key table, lower case: "ctrl+shift+z", "arrowleft", "?". */
-export function keyName(/** @type {any} */ event, /** @type {string} */ key = event.key.toLowerCase()) {
-  const plain = event.getModifierState?.("AltGraph"); // it comes with Ctrl and Alt, and means neither
-  const ctrl = !plain && (event.ctrlKey || event.metaKey) ? "ctrl+" : "";
-  const alt = !plain && event.altKey ? "alt+" : "";
-  const shift = event.shiftKey && (key.length > 1 || /[\s\p{L}]/u.test(key)) ? "shift+" : ""; // in "?" it is contained
-  return ctrl + alt + shift + (key === " " ? "space" : key);
-}
-
-/** The digit, or the letter where the alphabet is not Latin, that stands on a key; or "". */
-const printed = (/** @type {any} */ event) =>
-  /^Digit|^Numpad\d/.test(event.code) || /[^\x00-\x7f]/.test(event.key) ? event.code.slice(-1).toLowerCase() : "";
-
 /** What to do at a key, or undefined. */
 export function actionOf(/** @type {any} */ event) {
-  return ACTIONS.get(keyName(event)) ?? ACTIONS.get(keyName(event, printed(event)));
-}
-
-/** The binary parts of a message: its buffers, or base64 where buffers do not arrive. */
-export function payload(/** @type {any} */ content, /** @type {DataView[] | undefined} */ buffers) {
-  if (!content.data) return (buffers ?? []).map((b) => new Uint8Array(b.buffer ?? b, b.byteOffset ?? 0, b.byteLength));
-  return content.data.map((/** @type {string} */ text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
-}
-
-/** A map of the `limit` values used last; `drop` is told what is let go. */
-export class Recent extends Map {
-  /** @param {number} limit @param {(value: any) => void} drop */
-  constructor(limit, drop) {
-    super();
-    Object.assign(this, { limit, drop });
-  }
-
-  /** The value, which counts as used now. @param {any} key */
-  use(key) {
-    const value = this.get(key);
-    if (super.delete(key)) super.set(key, value);
-    return value;
-  }
-
-  /** @param {any} key @param {any} value */
-  set(key, value) {
-    if (this.has(key) && this.get(key) !== value) this.delete(key);
-    super.delete(key);
-    super.set(key, value);
-    if (this.size > this.limit) this.delete(this.keys().next().value);
-    return this;
-  }
-
-  /** @param {any} key */
-  delete(key) {
-    if (this.has(key)) this.drop(this.get(key));
-    return super.delete(key);
-  }
-
-  clear() {
-    for (const key of [...this.keys()]) this.delete(key);
-  }
+  return actionAt(ACTIONS, event);
 }
 
 /** Trace a shape of about radius r round (x, y) into the path of a canvas. */
@@ -643,21 +472,8 @@ const PAGE = `
     data-lm-suppress-shortcuts="true"></canvas>
   <div class="pl-centre" data-is="centre" hidden></div>
   <div class="pl-toasts" data-is="toasts" aria-live="polite"></div>
-  <div class="pl-panel" data-is="panel" role="group" aria-label="Display" hidden>
-    <label>Brightness <input type="range" data-is="brightness" min="-100" max="100" value="0"><span class="pl-value"></span></label>
-    <label>Contrast <input type="range" data-is="contrast" min="-100" max="100" value="0"><span class="pl-value"></span></label>
-    <label>Gamma <input type="range" data-is="gamma" min="-1" max="1" step="0.02" value="0"><span class="pl-value"></span></label>
-    <label>Channel <select data-is="channel"></select></label>
-    <label class="pl-deep">Black <input type="number" step="any" data-is="black"></label>
-    <label class="pl-deep">White <input type="number" step="any" data-is="white"></label>
-    <span class="pl-deep pl-value" data-is="range"></span>
-    <button data-is="reset" title="Show the image as it is">Reset</button>
-  </div>
-  <div class="pl-help" data-is="help" role="dialog" aria-label="Mouse and keys" tabindex="-1" hidden>
-    <div class="pl-help-head"><strong>Mouse and keys</strong>
-      <button class="pl-close" data-key="?" title="Close the help (Escape)">\u00d7</button></div>
-    <div class="pl-help-body" data-is="keys"></div>
-  </div>
+${DISPLAY_PANEL}
+${HELP}
   <div class="pl-banner" data-is="banner" role="alert" hidden></div>
 </div>
 <div class="pl-strip-row">
@@ -677,54 +493,14 @@ const PAGE = `
   <span class="pl-progress" data-is="progress"></span>
 </div>`;
 
-const signed = (value) => (value > 0 ? `+${value}` : `${value}`).replace("-", "\u2212");
-
 /** What a field does, and how a slider's value reads. */
 const FIELDS = {
   sigma: { run: (app, sigma) => app.setSigma(sigma), words: (value) => `${Math.round(2 * RING * value)} px` }, // across
   dark: { run: (app, side) => app.setSigma(app.sigma, side && side === "dark") },
   ghosts: { run: (app, from) => app.setGhosts(from) },
   score: { run: (app, score) => app.setScore(score), words: (value) => value.toFixed(2) },
-  brightness: { run: (app, brightness) => app.setTone({ brightness }), words: signed },
-  contrast: { run: (app, contrast) => app.setTone({ contrast }), words: signed },
-  gamma: { run: (app, power) => app.setTone({ gamma: 5 ** power }), words: (power) => (5 ** power).toFixed(2) },
-  channel: { run: (app, channel) => app.setSource({ channel, black: null, white: null }) },
-  black: { run: (app, black) => app.setSource({ black }) },
-  white: { run: (app, white) => app.setSource({ white }) },
+  ...TONE_FIELDS,
 };
-
-/** Make an element with these properties. @returns {any} */
-function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
-
-/** The elements of one view, by name. @returns {any} */
-function buildPage() {
-  const root = make("div", { className: "pl-annotator", innerHTML: PAGE });
-  root.dataset.lmSuppressShortcuts = "true";
-  const page = { root };
-  for (const element of root.querySelectorAll("[data-is]")) page[element.dataset.is] = element;
-  for (const button of root.querySelectorAll("button")) {
-    button.type = "button";
-    button.ariaLabel = button.title;
-  }
-  for (const group of new Set(KEYS.map((row) => row.group))) {
-    const rows = KEYS.filter((row) => row.group === group).flatMap(({ show, text }) =>
-      [make("dt", {}, make("kbd", {}, show)), make("dd", {}, text)]);
-    page.keys.append(make("section", {}, make("h4", {}, group), make("dl", {}, ...rows)));
-  }
-  for (const name of Object.keys(FIELDS)) describe(page[name]);
-  return page;
-}
-
-/** Write a slider's value beside it; with `value`, set it first. */
-function describe(field, value = field.value) {
-  field.value = value;
-  const { words } = FIELDS[field.dataset.is];
-  if (words) field.ariaValueText = field.nextElementSibling.textContent = words(Number(value));
-}
 
 // ---------------------------------------------------------------------------- drawing
 
@@ -778,52 +554,6 @@ function drawSprite(ctx, app, point, label, r, look) {
   ctx.drawImage(spriteOf(app, label, r, look), at.x - half, at.y - half, 2 * half, 2 * half);
 }
 
-/** A layer's context in CSS pixels, empty. */
-function cleared(app, canvas) {
-  const ctx = canvas.getContext("2d");
-  ctx.setTransform(app.dpr, 0, 0, app.dpr, 0, 0);
-  ctx.clearRect(0, 0, app.size.width, app.size.height);
-  return ctx;
-}
-
-/** Draw the visible part of the image, through the look-up table where there is one. */
-function drawImageLayer(app) {
-  const ctx = cleared(app, app.page.image);
-  if (!app.record) return;
-  const [x0, y0, x1, y1] = visiblePart(app);
-  if (x1 <= x0 || y1 <= y0) return;
-  const lut = makeLut(app.tone);
-  if (!lut) return drawPart(ctx, app, x0, y0, x1, y1);
-  const { width, height } = ctx.canvas;
-  const spare = Object.assign(app.spare, { width, height }).getContext("2d", { willReadFrequently: true });
-  drawPart(spare, app, x0, y0, x1, y1);
-  const edge = (o, at, most) => clamp(Math.round((o + at * app.view.k) * app.dpr), 0, most);
-  const [left, right] = [edge(app.view.ox, x0, width), edge(app.view.ox, x1, width)];
-  const [upper, lower] = [edge(app.view.oy, y0, height), edge(app.view.oy, y1, height)];
-  if (right <= left || lower <= upper) return;
-  const pixels = spare.getImageData(left, upper, right - left, lower - upper);
-  applyLut(pixels.data, lut);
-  ctx.putImageData(pixels, left, upper);
-}
-
-/** The whole pixels in view, as edges x0 y0 x1 y1 counted from the image's corner. */
-function visiblePart({ view, size, record }) {
-  const [x1, y1] = [(size.width - view.ox) / view.k, (size.height - view.oy) / view.k].map(Math.ceil);
-  const [x0, y0] = [-view.ox / view.k, -view.oy / view.k].map(Math.floor);
-  return [Math.max(0, x0), Math.max(0, y0), Math.min(record.width, x1), Math.min(record.height, y1)];
-}
-
-/** Copy a part of the picture, from the smallest copy that is fine enough. */
-function drawPart(ctx, { view, dpr, record, entry }, x0, y0, x1, y1) {
-  const scale = view.k * dpr;
-  const bitmap = entry.levels[clamp(Math.floor(-Math.log2(scale)), 0, entry.levels.length - 1)];
-  const [fx, fy] = [bitmap.width / record.width, bitmap.height / record.height];
-  const [width, height] = [x1 - x0, y1 - y0];
-  ctx.setTransform(scale, 0, 0, scale, view.ox * dpr, view.oy * dpr);
-  ctx.imageSmoothingEnabled = scale < 1;
-  ctx.drawImage(bitmap, x0 * fx, y0 * fy, width * fx, height * fy, x0, y0, width, height);
-}
-
 /** Draw the points and ghosts in view. */
 function drawPointLayer(app) {
   const ctx = cleared(app, app.page.points);
@@ -854,18 +584,6 @@ function drawSquares(ctx, app, shown) {
   for (const [x, y] of places) stamp(pixels, width, height, x, y, half + Math.ceil(dpr), 0xc8000000);
   shown.forEach((point, i) => stamp(pixels, width, height, places[i][0], places[i][1], half, inkOf(point)));
   ctx.putImageData(app.stamps, 0, 0);
-}
-
-/**
- * Fill the square of side 2 `half` round (x, y), as far as it lies inside, in 32-bit pixels.
- * @param {Uint32Array} pixels @param {number} width @param {number} height
- * @param {number} x @param {number} y @param {number} half @param {number} ink
- */
-export function stamp(pixels, width, height, x, y, half, ink) {
-  const [left, right] = [Math.max(0, x - half), Math.min(width, x + half)];
-  for (let row = Math.max(0, y - half), last = Math.min(height, y + half); row < last; row++) {
-    for (let i = row * width + left, end = row * width + right; i < end; i++) pixels[i] = ink;
-  }
 }
 
 function drawGhosts(ctx, app, shown) {
@@ -906,50 +624,23 @@ function drawTopLayer(app) {
 
 // ---------------------------------------------------------------------------- one view
 
-const newSession = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(3)), (n) => n.toString(16).padStart(2, "0")).join("");
-const focus = (element) => element?.focus({ preventScroll: true });
-const closeAll = (levels) => levels?.forEach((bitmap) => bitmap.close());
-
 /** One display of the widget: what it shows, what the hand does, what Python says. */
-class Annotator {
+class Annotator extends Display {
   // the folder
-  names = []; states = []; counts = []; classes = ["point"]; readOnly = ""; hasModel = false; done = 0;
-  index = -1; heading = 1; // the image that is looked at, and the way through the images
-  // pictures; `entry` is what is on the stage: {index, record, levels, error, about}
-  entry = null; shownSize = null; cache = new Recent(DECODED, (entry) => closeAll(entry.levels));
-  source = { channel: null, black: null, white: null }; tone = { brightness: 0, contrast: 0, gamma: 1 };
-  thumbs = new Recent(THUMBS, ({ url }) => URL.revokeObjectURL(url)); cells = new Map(); askedThumbs = new Set();
+  states = []; counts = []; classes = ["point"]; readOnly = ""; hasModel = false; done = 0;
+  heading = 1; // the way through the images
   plain = new Set(); // images asked for as PNG
-  // drawing
-  view = { k: 1, ox: 0, oy: 0 }; fitted = true; size = { width: 0, height: 0 }; dpr = 1; dirty = new Set();
-  frame = 0; frames = 0; sprites = new Recent(500, () => {}); spare = make("canvas"); stamps = null;
   // the hand; `lifted` are the points being moved
-  label = 0; selection = new Set(); pointers = new Map(); gesture = null; lifted = null; band = null;
-  pointer = null; crosshair = null; hidden = false; magnet = false; sigma = 3; dark = null; sizing = false; rate = new Rate();
+  label = 0; selection = new Set(); lifted = null; band = null;
+  crosshair = null; hidden = false; magnet = false; sigma = 3; dark = null; sizing = false; rate = new Rate();
   // ghosts; `ghostStore` are those to show, null: to be found anew
   ghostFrom = "none"; explains = false; ghostScore = 0.3; ghosts = { list: [], image: "", from: "none", radius: 3 }; ghostStore = null;
   // the talk; `since` is what happened to images on their way here
-  session = newSession(); outbox = new Outbox(this.session, attempt(() => window.localStorage, null)); ids = 0;
-  welcomed = false; base64 = false; heard = performance.now(); ticked = this.heard; pinged = this.heard; silent = false;
-  since = new Map(); timers = new Map(); ending = new AbortController();
+  outbox = new Outbox(this.session, attempt(() => window.localStorage, null)); ids = 0; since = new Map();
 
   constructor(model) {
-    this.model = model;
-    this.page = buildPage();
+    super(model, { name: "pl-annotator", html: PAGE, keys: KEYS, fields: FIELDS });
     this.listen();
-  }
-
-  /** The current image's record, or null until it is here. */
-  get record() {
-    return this.entry?.index === this.index && this.entry.levels ? this.entry.record : null;
-  }
-
-  /** The part of the image in view and `margin` stage pixels more: x0, y0, x1, y1. */
-  reach(margin) {
-    const from = toImage(this.view, -margin, -margin);
-    const to = toImage(this.view, this.size.width + margin, this.size.height + margin);
-    return [from.x, from.y, to.x, to.y];
   }
 
   /** The point, or with another store the ghost, that a click at an image position means. */
@@ -977,60 +668,9 @@ class Annotator {
 
   // -------------------------------------------------------------- frames and view
 
-  /** Ask for layers to be drawn in the next frame. */
-  request(...layers) {
-    layers.forEach((layer) => this.dirty.add(layer));
-    this.frame ||= requestAnimationFrame(() => this.draw());
-  }
-
-  draw() {
-    this.frame = 0;
-    if (this.gesture?.moved) this.follow();
-    const dirty = this.dirty;
-    this.dirty = new Set();
-    if (dirty.has("image")) drawImageLayer(this);
+  paint(dirty) {
     if (dirty.has("points")) drawPointLayer(this);
     if (dirty.has("top")) drawTopLayer(this);
-    if (dirty.has("strip")) this.fillStrip();
-    this.frames += 1;
-  }
-
-  setView(view, fitted = false) {
-    this.fitted = fitted;
-    this.view = this.record ? keepInSight(view, this.record, this.size) : view;
-    this.page.zoom.textContent = `${Math.round(100 * this.view.k)} %`;
-    this.request("image", "points", "top");
-  }
-
-  resize() {
-    const { clientWidth: width, clientHeight: height } = this.page.stage;
-    const [before, dpr] = [this.size, window.devicePixelRatio || 1];
-    if (!width || (width === before.width && height === before.height && dpr === this.dpr)) return;
-    Object.assign(this, { size: { width, height }, dpr });
-    for (const layer of [this.page.image, this.page.points, this.page.top]) {
-      Object.assign(layer, { width: Math.round(width * dpr), height: Math.round(height * dpr) });
-    }
-    const { k, ox, oy } = this.view;
-    if (this.fitted) this.fit();
-    else this.setView({ k, ox: ox + (width - before.width) / 2, oy: oy + (height - before.height) / 2 });
-  }
-
-  fit() {
-    if (this.record) this.setView(fitView(this.record, this.size), true);
-  }
-
-  zoom(factor, { x, y } = { x: this.size.width / 2, y: this.size.height / 2 }) {
-    if (!this.record) return;
-    const least = Math.min(fitView(this.record, this.size).k / 2, 1);
-    this.setView(zoomAt(this.view, factor, x, y, [least, 64]));
-  }
-
-  /** Pan so far that an image position is in view. */
-  reveal({ x, y }) {
-    const at = toStage(this.view, x, y);
-    const by = (place, room) => clamp(place, Math.min(32, room / 2), Math.max(room - 32, room / 2)) - place;
-    const [dx, dy] = [by(at.x, this.size.width), by(at.y, this.size.height)];
-    if (dx || dy) this.setView({ ...this.view, ox: this.view.ox + dx, oy: this.view.oy + dy });
   }
 
   toggleHidden() {
@@ -1269,37 +909,6 @@ class Annotator {
     this.send({ type: "ghosts", image: this.record.name, from: this.ghostFrom, sigma: this.sigma, dark: this.dark });
   }
 
-  setTone(change) {
-    Object.assign(this.tone, change);
-    this.page.display.classList.toggle("pl-on", makeLut(this.tone) !== null);
-    this.request("image");
-  }
-
-  /** Channel, black or white: Python makes the picture anew. */
-  setSource(change) {
-    Object.assign(this.source, change);
-    this.later("source", 150, () => this.ask(this.index));
-  }
-
-  resetTone() {
-    for (const name of ["brightness", "contrast", "gamma"]) describe(this.page[name], 0);
-    this.setTone({ brightness: 0, contrast: 0, gamma: 1 });
-    if (Object.values(this.source).some((value) => value !== null)) FIELDS.channel.run(this, null);
-  }
-
-  togglePanel() {
-    const { panel, display, top, brightness } = this.page;
-    panel.hidden = !panel.hidden;
-    display.ariaExpanded = String(!panel.hidden);
-    focus(panel.hidden ? top : brightness);
-  }
-
-  toggleHelp() {
-    const { help, top } = this.page;
-    help.hidden = !help.hidden;
-    focus(help.hidden ? top : help);
-  }
-
   // -------------------------------------------------------------- images
 
   goto(index) {
@@ -1321,11 +930,6 @@ class Annotator {
     const next = nextUnlabelled(this.states, this.index);
     if (next < 0 || next === this.index) this.say("No other image is unlabelled.");
     else this.goto(next);
-  }
-
-  /** What a decoded picture is kept under. */
-  place(index) {
-    return `${index} ${JSON.stringify(this.source)}`;
   }
 
   /** Ask for an image. What happens to it on its way is noted, and done to it again on arrival. */
@@ -1364,17 +968,11 @@ class Annotator {
     return record;
   }
 
-  /** Decode a picture, with halved copies for the view from afar; null: it comes again as PNG. */
+  /** Decode a picture; null: it comes again as PNG. */
   async decode(content, bytes) {
-    const { index, mime, width, height, prefetch } = content;
+    const { index, prefetch } = content;
     try {
-      const levels = [await createImageBitmap(new Blob([bytes], { type: mime }))];
-      if (levels[0].width !== width || levels[0].height !== height) throw new Error("it has another size");
-      for (let n = 2; (2 * Math.max(width, height)) / n > REDUCE; n *= 2) {
-        const [resizeWidth, resizeHeight] = [Math.ceil(width / n), Math.ceil(height / n)];
-        levels.push(await createImageBitmap(levels.at(-1), { resizeWidth, resizeHeight, resizeQuality: "medium" }));
-      }
-      return levels;
+      return await decodePicture(bytes, content);
     } catch (problem) {
       if (!bytes) return this.ask(index, { prefetch }) ?? null; // what we had is gone
       if (this.plain.has(index)) content.error = `This browser cannot show ${content.name}: ${problem}`;
@@ -1393,40 +991,9 @@ class Annotator {
   }
 
   show(entry) {
-    const [before, name] = [this.shownSize, this.names[this.index]];
-    this.entry = entry;
-    this.showText(entry.error);
-    this.page.top.ariaLabel = `Image ${name}. Arrow keys move a crosshair, Space adds a point, question mark shows all keys.`;
-    if (!entry.error) {
-      this.shownSize = entry.record;
-      this.showSource(entry.about);
-      if (this.fitted || !before) this.fit();
-      else if (before.name !== name) this.setView(carryView(this.view, before, entry.record, this.size));
-    }
+    this.page.top.ariaLabel = `Image ${this.names[this.index]}. Arrow keys move a crosshair, Space adds a point, question mark shows all keys.`;
+    this.showPicture(entry);
     this.changed();
-  }
-
-  /** Say something in place of the image. */
-  showText(text) {
-    this.page.centre.textContent = text;
-    this.page.centre.hidden = !text;
-    this.request("image", "points", "top");
-  }
-
-  /** The fields of the display panel, as Python used them. */
-  showSource({ deep, channels, range, black, white }) {
-    const { page, source } = this;
-    const option = (value, text) => make("option", { value }, text);
-    page.channel.parentElement.hidden = channels < 2;
-    page.channel.replaceChildren(option("", "all"), ...Array.from({ length: channels }, (_, i) => option(i, `${i + 1}`)));
-    page.channel.value = source.channel ?? "";
-    for (const element of page.panel.querySelectorAll(".pl-deep")) element.hidden = !deep;
-    const short = (value) => `${Number(Number(value).toPrecision(5))}`;
-    for (const [field, used, own] of [[page.black, black, source.black], [page.white, white, source.white]]) {
-      field.placeholder = used === null ? "auto" : short(used);
-      if (!field.matches(":focus")) field.value = own ?? "";
-    }
-    page.range.textContent = range ? `values ${short(range[0])} to ${short(range[1])}` : "";
   }
 
   // -------------------------------------------------------------- what changed
@@ -1494,45 +1061,7 @@ class Annotator {
     return make("button", { type: "button", className: "pl-chip", onclick: () => this.chooseClass(i) }, ...parts);
   }
 
-  /** Say something on the stage; what is more than information stays until it is closed. */
-  say(text, level = "info") {
-    const { toasts } = this.page;
-    const stale = (old) => (level === "info" && old.matches(".pl-info")) || old.firstChild.textContent === text;
-    [...toasts.children].filter(stale).forEach((old) => old.remove());
-    const toast = make("div", { className: `pl-toast pl-${level}` }, make("span", {}, text));
-    if (level === "info") this.later("say", 5000, () => toasts.querySelector(".pl-info")?.remove());
-    else toast.append(make("button", { className: "pl-close", title: "Close", ariaLabel: "Close", onclick: () => toast.remove() }, "\u00d7"));
-    toasts.append(toast);
-    if (toasts.children.length > 3) toasts.firstChild.remove();
-  }
-
   // -------------------------------------------------------------- thumbnails
-
-  /** Only the thumbnails in view are in the page. */
-  fillStrip() {
-    const { strip, rail } = this.page;
-    if (!strip.clientWidth) return; // not displayed, as for a moment when the theme changes
-    const [first, end] = stripWindow(strip.scrollLeft, strip.clientWidth, this.names.length);
-    rail.style.width = `${this.names.length * CELL}px`;
-    for (const [i, cell] of this.cells) {
-      if (i >= first && i < end) continue;
-      cell.remove();
-      this.cells.delete(i);
-    }
-    for (let i = first; i < end; i++) if (!this.cells.has(i)) this.addThumb(i);
-    this.later("thumbs", 80, () => this.askThumbs());
-  }
-
-  addThumb(i) {
-    const cell = make("div", { className: "pl-thumb", role: "option", id: `pl-${this.session}-${i}`, onclick: () => this.goto(i) },
-      make("img", { alt: "", draggable: false }), make("span", { className: "pl-sign", ariaHidden: "true" }),
-      make("span", { className: "pl-name" }, shortName(this.names[i], this.names)));
-    Object.assign(cell, { ariaPosInSet: `${i + 1}`, ariaSetSize: `${this.names.length}` });
-    cell.style.left = `${i * CELL}px`;
-    this.cells.set(i, cell);
-    this.page.rail.append(cell);
-    this.paintThumb(i);
-  }
 
   paintThumb(i) {
     const cell = this.cells.get(i);
@@ -1547,67 +1076,14 @@ class Annotator {
     if (url && image.src !== url) image.src = url;
   }
 
-  askThumbs() {
-    const missing = (i) => !this.thumbs.has(i) && !this.askedThumbs.has(i);
-    const indices = [...this.cells.keys()].filter(missing).sort((a, b) => a - b);
-    indices.forEach((i) => this.askedThumbs.add(i));
-    if (indices.length) this.send({ type: "thumbs", indices });
-  }
-
-  onThumb({ index, mime, error }, parts) {
-    this.askedThumbs.delete(index);
-    this.thumbs.set(index, { url: error ? "" : URL.createObjectURL(new Blob(parts, { type: mime })), error });
-    this.paintThumb(index);
-  }
-
-  /** Scroll the strip so that the current image is seen. */
-  revealThumb() {
-    const { strip, rail } = this.page;
-    const left = this.index * CELL;
-    rail.style.width = `${this.names.length * CELL}px`;
-    const seen = left >= strip.scrollLeft && left + CELL <= strip.scrollLeft + strip.clientWidth;
-    if (!seen) strip.scrollLeft = left - (strip.clientWidth - CELL) / 2;
-    this.fillStrip();
-    for (const i of this.cells.keys()) this.paintThumb(i);
-    strip.setAttribute("aria-activedescendant", `pl-${this.session}-${this.index}`);
-  }
-
   // -------------------------------------------------------------- input
 
   listen() {
-    const { top, root, stage, strip, display, reset } = this.page;
-    const on = (target, type, run) => target.addEventListener(type, run, { signal: this.ending.signal, passive: false });
-    on(top, "pointerdown", (event) => this.down(event));
-    on(top, "pointermove", (event) => this.move(event));
-    on(top, "pointerup", (event) => this.up(event));
-    on(top, "pointercancel", (event) => this.cancel(event));
-    on(top, "pointerleave", () => this.hover(null));
-    on(top, "wheel", (event) => this.wheel(event));
-    on(top, "mousedown", (event) => event.button === 1 && event.preventDefault());
-    on(top, "auxclick", (event) => event.preventDefault());
-    on(top, "contextmenu", (event) => event.ctrlKey && event.preventDefault());
-    on(top, "blur", () => this.drop());
-    on(root, "keydown", (event) => this.key(event));
-    on(root, "keyup", (event) => event.key.startsWith("Arrow") && !this.gesture && this.drop());
-    on(root, "click", (event) => this.pressButton(event));
-    on(root, "input", ({ target }) => target.type === "range" && this.enter(target));
-    on(root, "change", ({ target }) => target.type !== "range" && this.enter(target));
-    on(display, "click", () => this.togglePanel());
-    on(reset, "click", () => this.resetTone());
-    on(strip, "keydown", (event) => this.stripKey(event));
-    on(strip, "scroll", () => this.request("strip"));
-    on(window, "pagehide", () => this.drop());
-    this.clock = setInterval(() => this.tick(), TICK);
-    this.watcher = new ResizeObserver(() => {
-      this.resize();
-      this.request("strip");
-    });
-    [stage, strip].forEach((element) => this.watcher.observe(element));
-  }
-
-  at({ clientX, clientY }) {
-    const box = this.page.top.getBoundingClientRect();
-    return { x: clientX - box.left, y: clientY - box.top };
+    const { top, root } = this.page;
+    super.listen();
+    this.on(top, "blur", () => this.drop());
+    this.on(root, "keyup", (event) => event.key.startsWith("Arrow") && !this.gesture && this.drop());
+    this.on(window, "pagehide", () => this.drop());
   }
 
   down(event) {
@@ -1669,14 +1145,6 @@ class Annotator {
     if (kind === "band") this.band = { x: Math.min(start.x, now.x), y: Math.min(start.y, now.y), width: Math.abs(dx), height: Math.abs(dy) };
   }
 
-  /** Zoom and pan as two fingers went from a and b to p and q. */
-  pinch(view, [a, b], [p, q]) {
-    if (!q) return;
-    const factor = Math.hypot(q.x - p.x, q.y - p.y) / Math.max(Math.hypot(b.x - a.x, b.y - a.y), 1);
-    const { k, ox, oy } = zoomAt(view, factor, (a.x + b.x) / 2, (a.y + b.y) / 2);
-    this.setView({ k, ox: ox + (p.x + q.x - a.x - b.x) / 2, oy: oy + (p.y + q.y - a.y - b.y) / 2 });
-  }
-
   up(event) {
     const { gesture } = this;
     if (gesture?.moved) this.follow();
@@ -1708,103 +1176,25 @@ class Annotator {
     this.request("top");
   }
 
-  wheel(event) {
-    event.preventDefault();
-    if (this.gesture?.moved) return;
-    const unit = [1, 16, 400][event.deltaMode];
-    const speed = event.ctrlKey ? 0.01 : 0.0015; // a pinch on a touchpad comes as Ctrl+wheel
-    this.zoom(Math.exp(-clamp(event.deltaY * unit, -400, 400) * speed), this.at(event));
-  }
-
-  /** A slider keeps the keys that move it, another field most, a button Enter and Space. */
-  key(event) {
-    const name = keyName(event);
-    const field = event.target.matches("[type=range]") ? /arrow|home|end|page/.test(name)
-      : event.target.matches("input, select") && !/^(escape|ctrl\+(shift\+)?[szy])$/.test(name);
-    const native = event.target.matches("button") && /^(enter|space)$/.test(name);
-    const run = field || native || event.isComposing ? undefined : actionOf(event);
-    if (!run) return;
-    event.preventDefault();
-    event.stopPropagation();
-    run(this, event);
-  }
-
-  stripKey(event) {
-    const last = this.names.length - 1;
-    const to = { ArrowLeft: this.index - 1, ArrowRight: this.index + 1, Home: 0, End: last }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    event.stopPropagation();
-    this.goto(clamp(to, 0, last));
-  }
-
-  /** Do what a button's key does; after a click by mouse the keys belong to the image again. */
-  pressButton({ target, detail }) {
-    const { help, panel, top } = this.page;
-    const key = target.closest("[data-key]")?.dataset.key;
-    if (key) ACTIONS.get(key)(this, { key });
-    if (detail && help.hidden && panel.hidden && target.closest("button, .pl-thumb")) focus(top);
-  }
-
-  /** A field has a new value; an empty one means automatic. */
-  enter(field) {
-    const { value } = field;
-    describe(field);
-    FIELDS[field.dataset.is].run(this, value === "" ? null : Number.isNaN(Number(value)) ? value : Number(value));
-  }
-
   // -------------------------------------------------------------- talk with Python
 
-  send(message) {
-    const sent = attempt(() => [this.model.send({ session: this.session, ...message })], null);
-    if (!sent) this.heard = -Infinity; // the connection is gone; the banner says so
-  }
-
-  /** Run once after `ms`, unless asked again before. */
-  later(name, ms, run) {
-    clearTimeout(this.timers.get(name));
-    this.timers.set(name, setTimeout(run, ms));
-  }
-
-  /** Four times a second: say hello or ping once a second, notice silence. */
-  tick() {
-    const now = performance.now();
-    if (now - this.ticked > 2000) this.heard = Math.max(this.heard, now - 500); // the browser slept
-    this.ticked = now;
-    if (now - this.pinged > PING) {
-      this.pinged = now;
-      this.send(this.welcomed ? { type: "ping", t: now } : { type: "hello", base64: this.base64 });
-    }
-    if ((window.devicePixelRatio || 1) !== this.dpr) this.resize();
-    this.silent = now - this.heard > SILENCE;
-    this.showBanner(now - this.heard);
-  }
-
-  showBanner(quiet) {
-    const { banner } = this.page;
+  bannerText(time) {
     const n = this.outbox.size;
-    const time = quiet < Infinity ? ` for ${Math.floor(quiet / 1000)} s` : "";
     const kept = this.outbox.safe ? "kept in this browser" : "not kept: leave the page open";
     const left = n ? ` ${plural(n, "edit")} waiting (${kept}).` : "";
-    const text = !this.silent ? this.readOnly
-      : !this.welcomed ? "Not connected to a kernel: run this cell again."
-      : `No answer from the kernel${time}: busy, or stopped.${left} If it was restarted, run this cell again.`;
-    if (banner.textContent !== text) banner.textContent = text;
-    banner.hidden = !text;
-    banner.classList.toggle("pl-dead", this.silent);
+    if (!this.silent) return this.readOnly;
+    if (!this.welcomed) return "Not connected to a kernel: run this cell again.";
+    return `No answer from the kernel${time}: busy, or stopped.${left} If it was restarted, run this cell again.`;
   }
 
-  hear(content, buffers) {
-    const { type, session } = content;
-    const back = this.silent;
-    Object.assign(this, { heard: performance.now(), silent: false });
+  take(content, parts) {
     const answers = { welcome: this.onWelcome, ack: this.onAck, changed: this.onOutcome, refused: this.onRefused,
       image: this.onImage, thumb: this.onThumb, ghosts: this.onGhosts,
       goto: ({ index }) => this.goto(index), notice: ({ level, text }) => this.say(text, level) };
-    const forUs = !session || session === this.session || ["ack", "changed", "refused"].includes(type);
-    if (forUs) answers[type]?.call(this, content, payload(content, buffers));
-    if (back) this.resend();
+    answers[content.type]?.call(this, content, parts);
   }
+
+  concerns({ type }) { return ["ack", "changed", "refused"].includes(type); }
 
   /** After a silence: send again what has no answer; Python knows what it has seen. */
   resend() {
@@ -1817,10 +1207,7 @@ class Annotator {
   }
 
   onWelcome(content, parts) {
-    if (!this.base64 && String(parts[0] ?? "") !== "1,2,3") {
-      this.base64 = true; // buffers do not arrive here
-      return this.send({ type: "hello", base64: true });
-    }
+    if (!this.isBinary(parts)) return;
     const { names, states, counts, classes, read_only: readOnly, has_model: hasModel, sigma, dark, key, index } = content;
     const first = !this.welcomed;
     Object.assign(this, { names, states, counts, classes, readOnly, hasModel, welcomed: true });
@@ -1830,7 +1217,7 @@ class Annotator {
     this.showBanner(0);
     if (!first) return this.changed();
     Object.assign(this, { sigma, dark });
-    describe(this.page.sigma, sigma);
+    describe(FIELDS, this.page.sigma, sigma);
     this.page.dark.selectedIndex = [null, false, true].indexOf(dark ?? null);
     this.takeOver(key);
     this.goto(index);
@@ -1889,14 +1276,7 @@ class Annotator {
 
   end() {
     this.drop();
-    this.ending.abort();
-    clearInterval(this.clock);
-    for (const timer of this.timers.values()) clearTimeout(timer);
-    cancelAnimationFrame(this.frame);
-    this.watcher.disconnect();
-    this.cache.clear();
-    this.thumbs.clear();
-    this.page.root.remove();
+    super.end();
   }
 }
 
@@ -1919,19 +1299,10 @@ function forTests(app) {
 }
 
 /** @param {{model: any, el: HTMLElement}} context @returns {() => void} */
-function render({ model, el }) {
-  const app = new Annotator(model);
-  const hear = (content, buffers) => app.hear(content, buffers);
-  model.on("msg:custom", hear);
-  app.page.root.style.height = `${model.get("height")}px`;
-  el.append(app.page.root);
+function render(context) {
+  const app = new Annotator(context.model);
   Object.assign(app.page.root, { __annotator: forTests(app) });
-  app.resize();
-  app.send({ type: "hello", base64: false });
-  return () => {
-    model.off("msg:custom", hear);
-    app.end();
-  };
+  return mount(app, context);
 }
 
 export default { render };

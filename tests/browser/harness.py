@@ -1,7 +1,9 @@
 """In place of Jupyter: a page with the shipped JavaScript, and a line to the real Python object.
 
-The page makes a model as anywidget hands one to `render`. What it sends reaches the annotator's
-message handler, what the annotator sends reaches the page, buffers included. The line can be cut.
+The page makes a model as anywidget hands one to `render`, and gets module and styles as the widget
+holds them, not as files: what cannot be loaded in a notebook cannot be loaded here. What the page
+sends reaches the widget's message handler, what the widget sends reaches the page, buffers
+included. The line can be cut.
 """
 
 import base64
@@ -10,14 +12,13 @@ import itertools
 import json
 import re
 import shutil
+import time
 from collections import deque
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
-
-from pointlib.annotate import STATIC
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -34,9 +35,9 @@ FLAGS = [
 ]
 LIMIT = 60_000  # ms; nothing here depends on speed
 ORIGIN = "http://localhost"  # no server: the requests are answered by `Stand._answer`
-PAGE = """<!doctype html><link rel="icon" href="data:,"><link rel="stylesheet" href="/annotate.css">
+PAGE = """<!doctype html><link rel="icon" href="data:,"><link rel="stylesheet" href="/widget.css">
 <body style="margin: 0"><script type="module">
-import widget from "/annotate.js";
+import widget from "/widget.js";
 const listeners = new Set();
 const model = {
   get: (name) => (VALUES)[name],
@@ -72,17 +73,17 @@ def start_chromium(playwright):
 
 
 class Kernel:
-    """The line between one annotator and its pages; takes the place of the widget's comm."""
+    """The line between one widget and its pages; takes the place of the widget's comm."""
 
     comm_id = "line"
 
-    def __init__(self, annotator):
-        self.annotator, self.alive, self.binary, self.mute = annotator, True, True, False
+    def __init__(self, widget):
+        self.widget, self.alive, self.binary, self.mute = widget, True, True, False
         self.queues, self.held, self.numbers = {}, None, itertools.count()
-        annotator.comm = self
+        widget.comm = self
 
     def send(self, data=None, buffers=None, **_):
-        """Take what the annotator sends, on any thread."""
+        """Take what the widget sends, on any thread."""
         if data["method"] == "custom" and self.alive and not self.mute:
             parts = [base64.b64encode(part).decode() for part in buffers or () if self.binary]
             for queue in self.queues.values():
@@ -92,7 +93,7 @@ class Kernel:
         """Hand over what a page sent; while the kernel is dead it is lost, or held."""
         if self.alive:
             message = {"data": {"method": "custom", "content": content}}
-            self.annotator._handle_msg({"content": message, "buffers": []})
+            self.widget._handle_msg({"content": message, "buffers": []})
         elif self.held is not None:
             self.held.append(content)
 
@@ -119,33 +120,36 @@ class Stand:
     def __init__(self, browser):
         self.browser, self.problems, self.opened = browser, [], []
 
-    def show(self, annotator, *, like=None, is_readable=True, **options):
-        """Show an annotator on a page of its own and wait for its image.
+    def show(self, widget, *, like=None, is_readable=True, **options):
+        """Show a widget on a page of its own and wait for its image.
 
-        `like`: another view whose annotator and browser it shares, as a second tab does.
+        `like`: another view whose widget and browser it shares, as a second tab does.
         `is_readable`: whether there is an image to wait for. Options: those of `_open`.
         """
         context, kernel = (
-            (like.page.context, like.kernel) if like else self._open(annotator, **options)
+            (like.page.context, like.kernel) if like else self._open(widget, **options)
         )
         page = context.new_page()
         self._connect(page, kernel)
         page.goto(f"{ORIGIN}/")
-        view = View(page, kernel)
-        view.until("a.name" if is_readable else "a.app.welcomed")
+        view = VIEWS[type(widget).__name__](page, kernel)
+        view.until(view.READY if is_readable else view.WELCOMED)
         view.stage.focus()
         return view
 
-    def _open(self, annotator, *, n_views=1, scale=1, touch=False, binary=True):
+    def _open(self, widget, *, n_views=1, scale=1, touch=False, binary=True, scheme="light"):
         """Make a browser of its own, with `scale` device pixels a pixel, and a kernel."""
-        kernel = Kernel(annotator)
+        kernel = Kernel(widget)
         kernel.binary = binary
         context = self.browser.new_context(
-            viewport={"width": 1000, "height": 720}, device_scale_factor=scale, has_touch=touch
+            viewport={"width": 1000, "height": 720},
+            device_scale_factor=scale,
+            has_touch=touch,
+            color_scheme=scheme,
         )
         context.set_default_timeout(LIMIT)
         context.route(f"{ORIGIN}/**", lambda route: self._answer(route, kernel, n_views))
-        self.opened.append((context, annotator))
+        self.opened.append((context, widget))
         return context, kernel
 
     def _connect(self, page, kernel):
@@ -160,42 +164,50 @@ class Stand:
             self.problems.append(message.text)
 
     def _answer(self, route, kernel, n_views):
-        name = route.request.url.rpartition("/")[2]
-        if name:
-            kind = {"js": "text/javascript", "css": "text/css"}[name.rpartition(".")[2]]
-            return route.fulfill(body=(STATIC / name).read_text("utf-8"), content_type=kind)
-        values = json.dumps({"height": kernel.annotator.height})
-        body = PAGE.replace("VALUES", values).replace("N_VIEWS", str(n_views))
-        return route.fulfill(body=body, content_type="text/html; charset=utf-8")
+        widget, name = kernel.widget, route.request.url.rpartition("/")[2]
+        page = PAGE.replace("VALUES", json.dumps({"height": widget.height}))
+        kind, body = {
+            "": ("text/html; charset=utf-8", page.replace("N_VIEWS", str(n_views))),
+            "widget.js": ("text/javascript; charset=utf-8", widget._esm),
+            "widget.css": ("text/css; charset=utf-8", widget._css),
+        }[name]
+        route.fulfill(body=body, content_type=kind)
 
     def close(self):
-        """Close all pages and all annotators."""
-        for context, annotator in self.opened:
+        """Close all pages and all widgets."""
+        for context, widget in self.opened:
             context.close()
-            annotator.close()
+            widget.close()
 
 
 class View:
-    """One display on a page; image coordinates are those of the annotator."""
+    """One display on a page; image coordinates are those of the widget.
+
+    Of each widget: ROOT, its element; HANDLE, what tests may look at, called `a` in expressions;
+    and what holds once an image is there (READY), once Python has answered (WELCOMED), and once
+    nothing waits to be answered, counted or drawn (SETTLED).
+    """
 
     def __init__(self, page, kernel, number=0):
         self.page, self.kernel, self.number = page, kernel, number
-        self.annotator = kernel and kernel.annotator
-        self.root = page.locator(".pl-annotator").nth(number)
+        self.widget = kernel and kernel.widget
+        self.root = page.locator(self.ROOT).nth(number)
         self.stage = self.root.get_by_role("application")
         self.status = self.root.locator("[role=status]")
 
     def other(self, number):
         """Return another display on the same page."""
-        return View(self.page, self.kernel, number)
+        return type(self)(self.page, self.kernel, number)
 
     def read(self, expression):
         """Return what an expression of `a`, the view's handle for tests, is now."""
-        return self.root.evaluate(f"root => {{ const a = root.__annotator; return {expression}; }}")
+        return self.root.evaluate(
+            f"root => {{ const a = root.{self.HANDLE}; return {expression}; }}"
+        )
 
     def until(self, expression):
         """Wait until an expression of `a` holds."""
-        handle = f"document.querySelectorAll('.pl-annotator')[{self.number}]?.__annotator"
+        handle = f"document.querySelectorAll('{self.ROOT}')[{self.number}]?.{self.HANDLE}"
         test = f"() => {{ const a = {handle}; return a && ({expression}); }}"
         self.page.wait_for_function(test, polling=20)
 
@@ -206,13 +218,6 @@ class View:
     def shows(self, text):
         """Wait until the page shows `text` to people, wherever it stands."""
         expect(self.root.get_by_text(text).first).to_be_visible(timeout=LIMIT)
-
-    def saved(self, n_points):
-        """Wait until `n_points` points are there and nothing waits; return them, from Python."""
-        self.until(f"a.points.length === {n_points} && a.waiting === 0")
-        points = self.annotator.points
-        assert len(points) == n_points
-        return points
 
     def place(self, x, y):
         """Return the page coordinates of an image position."""
@@ -280,3 +285,66 @@ class View:
     def control(self, label):
         """Return a button, slider or field by how its name begins."""
         return self.root.get_by_label(re.compile(f"^{re.escape(label)}"))
+
+
+class AnnotatorView(View):
+    """A display of the annotator."""
+
+    ROOT, HANDLE, READY, WELCOMED = ".pl-annotator", "__annotator", "a.name", "a.app.welcomed"
+    SETTLED = "a.waiting === 0"
+
+    @property
+    def annotator(self):
+        """The Python side."""
+        return self.widget
+
+    def saved(self, n_points):
+        """Wait until `n_points` points are there and nothing waits; return them, from Python."""
+        self.until(f"a.points.length === {n_points} && a.waiting === 0")
+        points = self.annotator.points
+        assert len(points) == n_points
+        return points
+
+
+class TunerView(View):
+    """A display of the tuner."""
+
+    ROOT, HANDLE, READY, WELCOMED = ".pl-tuner", "__tuner", "a.name", "a.app.welcomed"
+    SETTLED = (
+        "!a.pale && !a.app.frame && (!a.app.labelled[a.index] || a.app.answered === a.app.step)"
+    )
+
+    @property
+    def tuner(self):
+        """The Python side."""
+        return self.widget
+
+    def dial(self, name):
+        """Return a slider: "Threshold", "Min distance" or "Match radius"."""
+        return self.root.get_by_role("slider", name=name)
+
+    def type(self, name, value):
+        """Type a value into the field beside a slider."""
+        field = self.root.get_by_role("spinbutton", name=f"{name}, typed")
+        field.fill(str(value))
+        field.press("Enter")
+
+    def tab(self, name):
+        """Open a tab."""
+        self.root.get_by_role("tab", name=name).click()
+
+    def numbers(self):
+        """Return settings, numbers and index that belong together, those of the dials."""
+        self.until("!a.app.dirty.has('count') && !a.pale")
+        return self.read("[a.settings, a.numbers, a.index]")
+
+    def told(self):
+        """Wait until Python's settings are those of the page; return them."""
+        deadline = time.monotonic() + LIMIT / 1000
+        while (here := self.read("a.settings")) != self.tuner.settings:
+            assert time.monotonic() < deadline, (here, self.tuner.settings)
+            self.page.wait_for_timeout(20)
+        return here
+
+
+VIEWS = {"Annotator": AnnotatorView, "Tuner": TunerView}

@@ -1,5 +1,6 @@
 """A real JupyterLab of this Python, apart from the user's own, and notebooks opened in it."""
 
+import ast
 import contextlib
 import json
 import os
@@ -12,7 +13,7 @@ import urllib.request
 
 import nbformat
 
-from browser.harness import LIMIT, View
+from browser.harness import LIMIT, AnnotatorView
 from pointlib.ledger import read_journal, replay
 
 QUIET = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
@@ -111,6 +112,16 @@ class Notebook:
         kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
         self.page.evaluate(f"() => {{ {kernel}.requestExecute({code}); }}")
 
+    def ask(self, expression):
+        """Return what a Python expression of JSON's kinds is in the kernel."""
+        text = f"__import__('json').dumps({expression})"
+        content = json.dumps({"code": "", "silent": True, "user_expressions": {"it": text}})
+        kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+        reply = self.page.evaluate(f"async () => (await {kernel}.requestExecute({content}).done)")
+        answer = reply["content"]["user_expressions"]["it"]
+        assert answer["status"] == "ok", answer
+        return json.loads(ast.literal_eval(answer["data"]["text/plain"]))
+
     def wait(self, holds):
         """Wait until `holds()`; the page goes on meanwhile."""
         deadline = time.monotonic() + LIMIT / 1000
@@ -120,14 +131,17 @@ class Notebook:
 
     def view(self, folder, number=0):
         """Return the annotator shown here, with its first image."""
-        view = LabView(self.page, folder, number)
-        view.until("a.name")
+        return self.arrive(LabView(self.page, folder, number))
+
+    def arrive(self, view):
+        """Wait until a view has its first image, bring it into sight, and return it."""
+        view.until(view.READY)
         view.stage.scroll_into_view_if_needed()
         view.stage.focus()
         return view
 
 
-class LabView(View):
+class LabView(AnnotatorView):
     """An annotator's display in JupyterLab; what it knows of Python is what is on disk."""
 
     def __init__(self, page, folder, number=0):

@@ -1,11 +1,11 @@
 /** The pure parts of the shipped annotate.js, as `node --test` sees them; no browser, no build. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-const source = readFileSync(new URL("../../pointlib/static/annotate.js", import.meta.url), "utf8");
-const js = await import(`data:text/javascript,${encodeURIComponent(source)}`);
+import { load } from "./widget.mjs";
+
+const js = await load("annotate.js");
 
 const IMAGE = { width: 400, height: 300 };
 const STAGE = { width: 900, height: 500 };
