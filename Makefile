@@ -55,9 +55,10 @@ media: setup .venv/browser  ## draw the pictures of the README, record its film 
 	$(BIN)/python media/draw.py
 	$(BIN)/python media/record.py
 
-bench: setup .venv/browser  ## time the small operations beside named peers, and the annotator
+bench: setup .venv/browser  ## time the small operations beside named peers, and both widgets
 	$(BIN)/python benchmarks/operations.py
 	$(BIN)/python benchmarks/annotator.py
+	$(BIN)/python benchmarks/tuner.py
 
 mutants: setup  ## change constants in pointlib one by one: a test must fail for each
 	$(BIN)/python tests/mutants.py

@@ -21,7 +21,7 @@ from pointlib.files import InputError, need_file, suggest
 from pointlib.ghosts import Helper, still_open
 from pointlib.journal import read_journal
 from pointlib.ledger import open_ledger
-from pointlib.line import STATIC, read_module
+from pointlib.line import read_module, read_style
 from pointlib.points import check_points
 from pointlib.previews import check_size, thumbnail
 from pointlib.steps import OUTSIDE, Point
@@ -67,7 +67,7 @@ class Annotator(anywidget.AnyWidget):
     """
 
     _esm = read_module("annotate.js")
-    _css = STATIC / "widgets.css"
+    _css = read_style()
     height = traitlets.Int(640).tag(sync=True)
 
     def __init__(self, folder, *, classes=None, model=None, height=640):
