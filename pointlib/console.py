@@ -39,7 +39,7 @@ class Console(Line):
     ----------
     trial : trial.Trial
         The settings by now. Change them by `change`.
-    beside : trial.Beside
+    beside : beside.Beside
     """
 
     def __init__(self, findings, send):
@@ -58,7 +58,7 @@ class Console(Line):
         for worker in (self._painter, self._matcher, self._thinker):
             worker.stop()
 
-    def change(self, by=None, **changes):
+    def change(self, by=None, /, **changes):
         """Try other settings, here and in every view but the one that sent them."""
         with self._order:
             before, self.trial = self.trial, self.trial.changed(**changes)
@@ -246,7 +246,7 @@ class Console(Line):
     def _send_match(self, message, trial):
         """Send who is paired with whom, as places in the rows that were sent."""
         index, pairs, distances = message["index"], {}, {}
-        if self.findings.truth[index] is not None:
+        if None not in (self.findings.truth[index], self.findings.candidates[index]):
             for name, match in trial.match(index).items():
                 kept = np.flatnonzero(trial.mask(index, name))
                 true, found = match.pairs.T

@@ -11,8 +11,10 @@ import atexit
 import logging
 import threading
 
+import numpy as np
+
 from pointlib.files import InputError
-from pointlib.inputs import Item, by_class, choose_radius, list_items, list_of, with_points
+from pointlib.inputs import Item, by_class, choose_radius, list_items, part_of, with_points
 from pointlib.metrics import check_amount
 from pointlib.points import check_points
 from pointlib.sources import grey_png, open_source
@@ -102,7 +104,8 @@ class Findings:
     folder : Path or None
         The model's.
     part : str
-        "train", "val" or "test" where all images stand in that list of their dataset folder.
+        "test" where some images stand in the test list of their dataset folder; "train" or "val"
+        where all stand in that list; else "".
     trained_on : bool
         Whether the model was trained on some of the images.
     has_images, has_heatmaps : bool
@@ -117,8 +120,8 @@ class Findings:
         self.truth, self.errors = [item.truth for item in items], [item.error for item in items]
         self.shapes, self.candidates, self._pngs = [None] * n, [None] * n, [None] * n
         self.model, self.folder = source.model, source.folder
-        self.part = list_of(self.paths)
-        self.trained_on = not source.trained.isdisjoint(self.names)
+        self.part = part_of(self.paths)
+        self.trained_on = not source.trained.isdisjoint(_own_names(items))
         self.has_images, self.has_heatmaps = items[0].load is not None, source.has_heatmaps
         self.listeners, self.n_ready = set(), 0
         self._is_over, self._cache, self._lock = threading.Event(), {}, threading.Lock()
@@ -144,7 +147,7 @@ class Findings:
         return self._items[index].load()
 
     def heatmap(self, index):
-        """Return the heatmaps of an image, (C, H, W) float32; a model runs again for them."""
+        """Return the heatmaps of an image, (C, H, W) float; a model runs again for them."""
         with self._lock:
             if index not in self._cache:
                 fresh = {index: self._source.heatmap(index, self._items[index])}
@@ -170,18 +173,23 @@ class Findings:
         if self._thread is not threading.current_thread():
             self._thread.join(timeout=10)
 
+    def peaks(self, index):
+        """Return {class: Candidates} of an image, or raise InputError where there are none."""
+        if self.candidates[index] is None:
+            closed = "closed before it was looked at. Open it again."
+            waiting = closed if self._is_over.is_set() else "not looked at yet. Call wait() first."
+            raise InputError(f"{self.names[index]}: {self.errors[index] or waiting}")
+        return self.candidates[index]
+
     def candidates_kept(self, index, settings):
         """Return points (N, 2), labels (N,) and scores (N,) of an image at `settings`."""
-        if self.candidates[index] is None:
-            reason = self.errors[index] or "not looked at yet. Call wait() first."
-            raise InputError(f"{self.names[index]}: {reason}")
         return join_classes(
             {
                 name: found.select(
                     threshold=settings["thresholds"][name],
                     min_distance=settings["min_distances"][name],
                 )
-                for name, found in self.candidates[index].items()
+                for name, found in self.peaks(index).items()
             }
         )
 
@@ -238,6 +246,12 @@ class Findings:
         return choose_settings(images, radius=self.radius, distances=distances)[:2]
 
 
+def _own_names(items):
+    """Return names that tell images apart; "image 0" is what any image in memory is called."""
+    names = {item.name for i, item in enumerate(items) if item.name != f"image {i}"}
+    return names | {item.path.name for item in items if item.path}
+
+
 def _without_images(source):
     """Return an Item for each heatmap."""
     if not source.has_heatmaps or source.n_images is None:
@@ -249,7 +263,7 @@ def _choose_classes(source, items, images, classes):
     """Return the names of the channels: those given, the source's, the truth's, or numbers."""
     n = source.n_channels
     if classes is not None:
-        classes = (classes,) if isinstance(classes, str) else tuple(map(str, classes))
+        classes = tuple(map(str, np.atleast_1d(classes)))
     if source.classes is not None:
         if classes not in (None, source.classes):
             raise InputError(f"classes is {list(classes)}; the source has {list(source.classes)}.")

@@ -17,6 +17,7 @@ from pointlib.images import image_folder, image_shape, list_images, read_image
 from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
 
 RADIUS = 6.0  # px: match radius where nobody marked neighbours
+PARTS = ("train", "val", "test")
 
 
 class Item(NamedTuple):
@@ -48,7 +49,7 @@ def list_items(images, *, has_points=False, trained=()):
         paths = [path for path in paths if path.name not in trained] or paths
         items = [_file_item(path, has_points=has_points) for path in paths]
     elif _is_dataset(images):
-        names = list(getattr(images, "names", [f"image {i}" for i in range(len(images))]))
+        names = list(map(str, getattr(images, "names", map("image {}".format, range(len(images))))))
         items = [_dataset_item(images, i, names[i], has_points) for i in range(len(images))]
     elif _is_one_picture(images):
         raise InputError(f"images is one array of shape {images.shape}; expected a list: [image].")
@@ -66,11 +67,13 @@ def list_items(images, *, has_points=False, trained=()):
 
 def with_points(items, points):
     """Return the items with the truth that was given."""
-    points = list(points)
-    if len(points) != len(items):
+    is_list = np.iterable(points) and not isinstance(points, (str, dict))
+    points = list(points) if is_list else points
+    if not is_list or len(points) != len(items):
+        came = f"holds {len(points)} entries" if is_list else f"is a {type(points).__name__}"
         raise InputError(
-            f"points holds {len(points)} entries for {len(items)} images; expected one an image: "
-            "(N, 2), (points, labels), or None where nobody marked. Of one image: [points]."
+            f"points {came} for {len(items)} images; expected one entry an image: (N, 2), "
+            "(points, labels), or None where nobody marked. Of one image: [points]."
         )
     return [
         item._replace(truth=_given_truth(entry, f"points[{i}]"), error="")
@@ -86,10 +89,12 @@ def by_class(item, classes):
     if len(classes) == 1:
         labels = np.where(np.isin(labels, ("", "point")), classes[0], labels)
     if unknown := sorted(set(labels.tolist()) - set(classes)):
-        what = f"of class {unknown[0]!r}" if unknown[0] else "without a class"
+        what, hint = "without a class", "Give (points, labels)."
+        if unknown[0]:
+            what = f"of class {unknown[0]!r}"
+            hint = f"{suggest(unknown[0], classes)} Name the channels of heatmaps by classes=[...]."
         raise InputError(
-            f"{item.name} has points {what}; the classes found are {list(classes)}. "
-            + (suggest(unknown[0], classes) if unknown[0] else "Give (points, labels).")
+            f"{item.name} has points {what}; the classes found are {list(classes)}. {hint}"
         )
     return {name: points[labels == name] for name in classes}
 
@@ -102,19 +107,27 @@ def choose_radius(items):
     return max(2.0, round(float(np.median(near)) / 4, 1)) if len(near) else RADIUS
 
 
-def list_of(paths):
-    """Return which list of their folder, or of the one above `images/`, names all the files."""
-    folders = {path.absolute().parent for path in paths if path is not None}
-    if len(folders) != 1 or None in paths:
-        return ""
-    folder = folders.pop()
+def part_of(paths):
+    """Return "test" where a test list names any of the files, else which list names all, or ""."""
+    lists = {path.parent: _lists(path.parent) for path in paths if path is not None}
+    named = [
+        {part for part in PARTS if path is not None and path.name in lists[path.parent][part]}
+        for path in paths
+    ]
+    if any("test" in parts for parts in named):
+        return "test"
+    return next((part for part in PARTS if all(part in parts for parts in named)), "")
+
+
+def _lists(folder):
+    """Return {part: file names} of the lists in a folder, and of those above one of images."""
+    folder, lists = folder.absolute(), {part: set() for part in PARTS}
     for top in (folder, folder.parent) if folder.name == "images" else (folder,):
-        for part in ("train", "val", "test"):
+        for part in PARTS:
             file = top / f"{part}.txt"
-            listed = read_list(file) if file.is_file() and file.read_bytes().strip() else ()
-            if {path.name for path in paths} <= set(listed):
-                return part
-    return ""
+            if file.is_file() and file.read_bytes().strip():
+                lists[part].update(read_list(file))
+    return lists
 
 
 def _is_dataset(images):
@@ -144,7 +157,7 @@ def _file_item(path, *, has_points):
 
 def _dataset_item(dataset, i, name, has_points):
     """Return the item of a dataset, read for its points where it has no `points(i)`."""
-    path = dataset.paths[i] if hasattr(dataset, "paths") else None
+    path = Path(dataset.paths[i]) if hasattr(dataset, "paths") else None
 
     def load():
         return _checked_image(dataset[i][0], name)
@@ -170,19 +183,23 @@ def _given_item(image, i, has_points):
 
 
 def _checked_image(image, name):
+    """Return an image that can be shown; a mask becomes black and white."""
     if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) or not image.size:
         what = f"{type(image).__name__} of shape {getattr(image, 'shape', None)}"
         raise InputError(f"{name} is a {what}; expected an array (H, W) or (H, W, C), or a path.")
-    return image
+    if image.dtype.kind not in "buif":
+        raise InputError(f"{name} has dtype {image.dtype}; expected numbers.")
+    return image.astype(np.uint8) * 255 if image.dtype == bool else image
 
 
 def _given_truth(entry, name):
     """Return (points, labels) of (N, 2), (points, labels) or None."""
     if entry is None:
         return None
-    named = isinstance(entry, tuple) and len(entry) == 2 and np.iterable(entry[1])
-    if named and all(isinstance(label, str) for label in entry[1]):
-        return _checked_truth(*entry, name)
+    if isinstance(entry, tuple) and len(entry) == 2 and np.iterable(entry[0]):
+        points, labels = entry
+        if all(map(np.iterable, points)):  # or else the two are points themselves
+            return _checked_truth(points, labels, name)
     points = check_points(entry, name=name)
     return points, np.full(len(points), "")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from pointlib.files import InputError, need_file
 
 STATIC = Path(__file__).parent / "static"
+IDLE = 10  # s without a job, after which a thread ends: cells are run again and again
 _SIBLING = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([^"]+)";[^\S\n]*\n?', re.MULTILINE)
 
 
@@ -84,6 +85,8 @@ class Line:
 class Worker:
     """One daemon thread with a list of jobs: the most urgent first, of one key only the newest.
 
+    The thread is there while there is something to do, and a little longer.
+
     Parameters
     ----------
     complain : callable
@@ -94,39 +97,47 @@ class Worker:
 
     def __init__(self, complain, urgency):
         self._jobs, self._condition, self._complain = {}, threading.Condition(), complain
-        self._thread = threading.Thread(target=self._run, daemon=True, name="pointlib widget")
-        self._urgency, self._is_over = urgency, False
-        atexit.register(self.stop)
+        self._urgency, self._thread, self._is_over = urgency, None, False
 
     def put(self, key, job):
         """Queue a job; `key` is a tuple that starts with its kind."""
         with self._condition:
+            if self._is_over:
+                return
             self._jobs[key] = job
-            if self._thread.ident is None and not self._is_over:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, daemon=True, name="pointlib widget"
+                )
+                atexit.register(self.stop)
                 self._thread.start()
             self._condition.notify()
 
     def stop(self):
         """Drop what waits, and wait for what runs; not for ever."""
-        atexit.unregister(self.stop)
         with self._condition:
             self._jobs.clear()
-            self._is_over = True
+            self._is_over, thread = True, self._thread
             self._condition.notify()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout=10)
+        if thread not in (None, threading.current_thread()):
+            thread.join(timeout=10)
 
     def _run(self):
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._jobs or self._is_over)
-                if self._is_over:
-                    return
-                job = self._jobs.pop(min(self._jobs, key=lambda key: self._urgency.index(key[0])))
+        while job := self._next():
             try:
                 job()
             except Exception as error:  # a thread must not die unheard
                 self._complain(error)
+
+    def _next(self):
+        """Return the most urgent job, once there is one; None where the thread shall end."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._jobs or self._is_over, timeout=IDLE)
+            if self._jobs:
+                return self._jobs.pop(min(self._jobs, key=lambda key: self._urgency.index(key[0])))
+            self._thread = None
+            atexit.unregister(self.stop)
+            return None
 
 
 def read_module(name):
@@ -140,6 +151,11 @@ def read_module(name):
     texts = {}
     _gather(name, texts)
     return "\n".join(texts.values())
+
+
+def read_style():
+    """Return the widgets' style sheet as a text; of a path, anywidget would keep every widget."""
+    return (STATIC / "widgets.css").read_text(encoding="utf-8")
 
 
 def _gather(name, texts):

@@ -274,6 +274,23 @@ def rank_gains(true, found, scores, radius):
     return scores[order], np.diff(tp, prepend=0)
 
 
+def rank_images(images, *, radius, min_distance=0.0):
+    """Return for each image the number of true points, and `rank_gains` of its candidates.
+
+    `images` holds (true, Candidates), of one class; those of an isolation above `min_distance`
+    take part.
+    """
+    radius = check_amount(radius, "radius")
+    min_distance = check_amount(min_distance, "min_distance")
+    rows = []
+    for true, candidates in images:
+        known, found = check_points(true, name="true"), check_points(candidates[0], name="found")
+        scores = check_column(candidates[1], len(found), "scores")
+        kept = check_column(candidates[2], len(found), "isolation") > min_distance
+        rows.append((len(known), *rank_gains(known, found[kept], scores[kept], radius)))
+    return rows
+
+
 def running_sums(scores, steps):
     """Return distinct scores (T,), falling, and the sums of `steps` (M, ...) down to each."""
     order = np.argsort(-scores, kind="stable")

@@ -288,7 +288,8 @@ def write_settings(folder, thresholds, min_distances, metrics):
     Returns
     -------
     Path
-        Of `pointlib.json`. InputError where a class is not the model's, or no number of 0 or more.
+        Of `pointlib.json`. InputError where a class is not the model's, a value no number of 0 or
+        more, or the folder cannot be written.
     """
     path, info = Path(folder) / "pointlib.json", read_info(folder)
     for values in (thresholds, min_distances):
@@ -301,9 +302,16 @@ def write_settings(folder, thresholds, min_distances, metrics):
     info.min_distances = info.min_distances | {k: float(v) for k, v in min_distances.items()}
     info.metrics = info.metrics | metrics
     before, text = path.read_bytes(), _described(dataclasses.asdict(info))
-    if text.encode() != before:
+    if text.encode() == before:
+        return path
+    try:
         write_atomic(copy_name(path), before)
         write_atomic(path, text)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}). Make its folder writable, or "
+            "write into a copy of it."
+        ) from error
     return path
 
 

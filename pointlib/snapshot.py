@@ -11,6 +11,7 @@ from PIL import Image
 from pointlib.metrics import Match
 
 SIDES = (400, 280, 180)  # px: the longer side, the largest that fits
+MARKS = 5_000  # more cannot be told apart on so small a picture, and take seconds to draw
 MOST = 90_000  # bytes: it is stored in the notebook, a third longer, as base64
 
 
@@ -35,7 +36,7 @@ def _drawn(trial):
     step = max(1, max(picture.shape[:2]) // (2 * SIDES[0]))
     picture = picture[::step, ::step]
     ax = picture_axes(picture.shape, 2 * SIDES[0])
-    if findings.candidates[i] is None:
+    if findings.candidates[i] is None or _n_marks(trial, i) > MARKS:
         show_image(picture, ax)
     elif findings.truth[i] is None:
         show_points(
@@ -46,6 +47,13 @@ def _drawn(trial):
         show_errors(picture, true / step, found / step, match, ax).get_legend().remove()
     ax.figure.canvas.draw()
     return np.array(ax.figure.canvas.buffer_rgba())[:, :, :3]
+
+
+def _n_marks(trial, i):
+    """Return how many points there are to draw."""
+    truth = trial.findings.truth[i] or {}
+    n_found = sum(int(trial.mask(i, name).sum()) for name in trial.findings.candidates[i])
+    return n_found + sum(len(points) for points in truth.values())
 
 
 def _joined(trial, i):

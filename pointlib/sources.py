@@ -16,7 +16,7 @@ from PIL import Image
 from pointlib.files import InputError
 from pointlib.metrics import check_column
 from pointlib.points import check_points
-from pointlib.thresholds import Candidates, find_candidates
+from pointlib.thresholds import FLOOR, Candidates, find_candidates
 
 
 def open_source(source):
@@ -91,11 +91,21 @@ class ModelSource:
             return predict_logits(self.model, item.load())
 
 
-class HeatmapSource:
-    """Candidates of heatmaps that somebody else made."""
+class _Given:
+    """What comes without a model: nothing is known of how it was made."""
 
     model = folder = classes = sigma = radius = None
-    has_heatmaps, trained = True, frozenset()
+    trained = frozenset()
+
+    def settings(self, _):
+        """Return None: nobody chose any."""
+        return
+
+
+class HeatmapSource(_Given):
+    """Candidates of heatmaps that somebody else made."""
+
+    has_heatmaps = True
 
     def __init__(self, heatmaps):
         self._heatmaps, self.n_images = heatmaps, len(heatmaps)
@@ -104,10 +114,6 @@ class HeatmapSource:
     def effort(self, i):
         """Return how many pixels there are to look at."""
         return np.prod(getattr(self._heatmaps[i], "shape", ()))
-
-    def settings(self, _):
-        """Return None: nobody chose any."""
-        return
 
     def look(self, i, item):
         """Return (H, W), the Candidates of each channel, and no PNG: they are made when asked."""
@@ -120,28 +126,29 @@ class HeatmapSource:
         return heatmap.shape[1:], [find_candidates(heights) for heights in heatmap], None
 
     def heatmap(self, i, item):
-        """Return the heatmaps of an image, (C, H, W) float32, checked."""
+        """Return the heatmaps of an image, (C, H, W) float32 or float64, as they came, checked."""
         heatmap = self._heatmaps[i]
         if hasattr(heatmap, "detach"):
-            heatmap = heatmap.detach().cpu().float()
+            heatmap = heatmap.detach().cpu()
+            heatmap = heatmap.float() if heatmap.element_size() < 4 else heatmap  # bfloat16
         heatmap = np.asarray(heatmap)
         if heatmap.ndim not in (2, 3) or not heatmap.size or heatmap.dtype.kind not in "fiub":
             raise InputError(
                 f"heatmap {i} is {heatmap.dtype} of shape {heatmap.shape}; expected numbers, "
                 "(H, W) or (C, H, W)."
             )
-        heatmap = heatmap.astype(np.float32).reshape(-1, *heatmap.shape[-2:])
+        heatmap = heatmap.astype(np.float64 if heatmap.dtype.itemsize > 4 else np.float32)
+        heatmap = heatmap.reshape(-1, *heatmap.shape[-2:])
         _check_heights(heatmap, i)
-        if item is not None and item.shape is not None:
+        if item is not None:
             _check_shape(heatmap.shape, item)
         return heatmap
 
 
-class CandidateSource:
+class CandidateSource(_Given):
     """Candidates that somebody else found."""
 
-    model = folder = sigma = radius = None
-    has_heatmaps, trained = False, frozenset()
+    has_heatmaps = False
 
     def __init__(self, found):
         self._found, self.n_images = found, len(found)
@@ -151,10 +158,6 @@ class CandidateSource:
     def effort(self, _):
         """Return 0: nothing is left to do."""
         return 0
-
-    def settings(self, _):
-        """Return None: nobody chose any."""
-        return
 
     def look(self, i, item):
         """Return (H, W), the Candidates of each class, and no PNG."""
@@ -181,22 +184,29 @@ def _check_heights(heatmap, i):
 
 
 def _check_shape(heatmap_shape, item):
-    """Object where a heatmap is not of its image's size."""
-    shape = tuple(item.shape())
-    if heatmap_shape[1:] != shape:
-        turned = heatmap_shape[:2] == shape
-        hint = " Move the channels first: heatmap.transpose(2, 0, 1)." if turned else ""
+    """Object where a heatmap is not of its image's size, or its channels come last."""
+    hint = " Move the channels first: heatmap.transpose(2, 0, 1)."
+    if item.shape is None:
+        if heatmap_shape[0] > heatmap_shape[2]:
+            raise InputError(
+                f"the heatmap of {item.name} has shape {heatmap_shape}: more channels than "
+                f"columns; expected (C, H, W).{hint}"
+            )
+    elif heatmap_shape[1:] != (shape := tuple(item.shape())):
         raise InputError(
             f"the heatmap of {item.name} has shape {heatmap_shape[1:]}, the image {shape}; "
-            f"expected the same (H, W).{hint}"
+            f"expected the same (H, W).{hint if heatmap_shape[:2] == shape else ''}"
         )
 
 
 def _ranked(found):
-    """Return Candidates, checked and best first."""
+    """Return Candidates, checked and best first; those below 0.05 count as nothing."""
     if not all(hasattr(found, name) for name in Candidates._fields):
         raise InputError(f"a {type(found).__name__} is given for a class; expected Candidates.")
     points = check_points(found.points, name="candidates.points")
     columns = [check_column(getattr(found, n), len(points), n) for n in ("scores", "isolation")]
+    if not np.isfinite(columns[0]).all():
+        raise InputError("a score is infinite; expected heights, usually 0 to 1.")
     order = np.lexsort([points[:, 0], points[:, 1], -columns[0]])
+    order = order[columns[0][order] >= FLOOR]
     return Candidates(points[order], *(column[order] for column in columns))

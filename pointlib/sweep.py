@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.files import InputError, suggest
-from pointlib.metrics import check_amount, check_column, rank_gains, running_sums
-from pointlib.points import check_points
+from pointlib.metrics import check_amount, check_column, rank_images, running_sums
 from pointlib.thresholds import FLOOR
 
 DEFAULT_THRESHOLD = 0.5  # where nothing can be learned about it
@@ -72,18 +71,14 @@ def sweep(images, *, radius, min_distance=0.0):
     Sweep
         Tied scores are one entry, read at the end of their tie. Without candidates it has none.
     """
-    radius = check_amount(radius, "radius")
-    min_distance = check_amount(min_distance, "min_distance")
-    images = [(check_points(true, name="true"), *_check_found(found)) for true, found in images]
+    images = rank_images(images, radius=radius, min_distance=min_distance)
     scores, steps = [np.zeros(0)], [np.zeros((0, 3), dtype=int)]
-    for true, points, heights, isolation in images:
-        kept = isolation > min_distance
-        ranked, gains = rank_gains(true, points[kept], heights[kept], radius)
+    for n_here, ranked, gains in images:
         # as long as points are lacking, each one found brings the count nearer
-        nearer = np.where(np.arange(len(ranked)) < len(true), -1, 1)
+        nearer = np.where(np.arange(len(ranked)) < n_here, -1, 1)
         scores.append(ranked)
         steps.append(np.stack([np.ones_like(gains), gains, nearer], axis=1))
-    n_true = sum(len(true) for true, *_ in images)
+    n_true = sum(n for n, *_ in images)
     thresholds, sums = running_sums(np.concatenate(scores), np.concatenate(steps))
     n_found, tp, error = sums.T
     error = (n_true + error) / max(len(images), 1)
@@ -210,10 +205,3 @@ def _check_share(value, name):
     if not np.isscalar(value) or isinstance(value, str) or not 0 <= value <= 1:
         raise InputError(f"{name} is {value!r}; expected a share from 0 to 1.")
     return value
-
-
-def _check_found(candidates):
-    """Return points, scores and isolation of candidates, checked."""
-    points = check_points(candidates.points, name="candidates.points")
-    scores = check_column(candidates.scores, len(points), "scores")
-    return points, scores, check_column(candidates.isolation, len(points), "isolation")

@@ -55,7 +55,7 @@ class Trial(NamedTuple):
         """All that can be changed, as a dict that JSON can hold."""
         return {key: copy(getattr(self, key)) for key in ("index", *LIMITS)}
 
-    def changed(self, **changes):
+    def changed(self, /, **changes):
         """Return a trial with other choices; one number serves all classes."""
         fresh = {}
         for key, value in changes.items():
@@ -112,7 +112,7 @@ class Trial(NamedTuple):
     def match(self, i):
         """Return {class: Match} of a labelled image; indices are those of the kept candidates."""
         truth, matches = self._truth(i), {}
-        for name, peaks in self.findings.candidates[i].items():
+        for name, peaks in self.findings.peaks(i).items():
             found = peaks.points[self.mask(i, name)]
             matches[name] = match_points(truth[name], found, radius=self.radius)
         return matches
@@ -160,7 +160,9 @@ class Trial(NamedTuple):
         from pointlib.ceiling import ceiling  # torch
 
         if self.findings.sigma is None:
-            raise InputError("the size of the Gaussians (sigma) is known of a trained model only.")
+            raise InputError(
+                "The size of the Gaussians (sigma) is unknown here: it comes with a trained model."
+            )
         truth = [(r.true, r.true_labels, r.shape) for r in self.results()]
         options = {"sigma": self.findings.sigma, "radius": self.radius}
         return ceiling(truth, min_distance=self.min_distances, **options)
@@ -197,7 +199,7 @@ class Trial(NamedTuple):
         interval = count_interval(*counts, coverage=coverage)
         warnings = [interval.why] if interval.why else []
         if not self.hold_back:
-            warnings.append("No image is held back: hold_back is 0, and may be up to 0.5.")
+            warnings.append("No image is held back: hold some back, then choose the threshold.")
         if self.findings.trained_on:
             warnings.append("The model was trained on these images: on new ones it errs more.")
         return interval._replace(why=" ".join(warnings))
@@ -209,8 +211,8 @@ class Trial(NamedTuple):
         """A sentence on why these images should not choose the settings, or ""."""
         if self.findings.part == "test":
             return (
-                "These are test images: settings chosen on them make the test's numbers too good. "
-                "Choose on validation images."
+                "These are test images, some or all: settings chosen on them make the test's "
+                "numbers too good. Choose on validation images."
             )
         if self.findings.trained_on:
             return (

@@ -9,13 +9,13 @@ must not take part in the interval.
 """
 
 import math
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
 from pointlib.files import InputError
-from pointlib.metrics import check_amount, check_column, rank_gains
-from pointlib.points import check_points
+from pointlib.metrics import check_column, rank_images
 
 ROUNDING = 1e-9  # what arithmetic adds must not cost a whole point or a whole image
 
@@ -73,16 +73,9 @@ def true_scores(images, *, radius, min_distance=0.0):
         Image after image, best first.
     is_true : ndarray of shape (K,), bool
     """
-    radius = check_amount(radius, "radius")
-    min_distance = check_amount(min_distance, "min_distance")
-    scores, gains = [np.zeros(0)], [np.zeros(0, int)]
-    for true, (points, heights, isolation) in images:
-        kept = np.asarray(isolation) > min_distance
-        found = check_points(points)[kept]
-        ranked, gain = rank_gains(true, found, np.asarray(heights, float)[kept], radius)
-        scores.append(ranked)
-        gains.append(gain)
-    return np.concatenate(scores), np.concatenate(gains) > 0
+    images = rank_images(images, radius=radius, min_distance=min_distance)
+    scores = np.concatenate([np.zeros(0), *(ranked for _, ranked, _ in images)])
+    return scores, np.concatenate([np.zeros(0), *(gains for *_, gains in images)]) > 0
 
 
 def reliability(scores, is_true, *, n_bins=10):
@@ -142,7 +135,7 @@ def count_interval(true_counts, found_counts, *, coverage=0.9):
             f"counts have shapes {true.shape} and {found.shape}; expected one number of 0 or more "
             "an image on both sides."
         )
-    if not 0 < coverage < 1:
+    if not isinstance(coverage, Real) or not 0 < coverage < 1:
         raise InputError(f"coverage is {coverage!r}; expected a number between 0 and 1, as 0.9.")
     n = len(true)
     k = math.ceil((n + 1) * coverage - ROUNDING)

@@ -13,7 +13,7 @@ import traitlets
 from pointlib.console import Console
 from pointlib.files import InputError, suggest
 from pointlib.findings import open_findings
-from pointlib.line import STATIC, read_module
+from pointlib.line import read_module, read_style
 from pointlib.metrics import metrics_table
 from pointlib.snapshot import snapshot
 from pointlib.trial import SETTINGS
@@ -66,7 +66,7 @@ class Tuner(anywidget.AnyWidget):
     """
 
     _esm = read_module("tune.js")
-    _css = STATIC / "widgets.css"
+    _css = read_style()
     height = traitlets.Int(720).tag(sync=True)
 
     def __init__(self, model_or_heatmaps, images, points=None, *, radius=None, classes=None):
@@ -123,10 +123,11 @@ class Tuner(anywidget.AnyWidget):
         lambda self, value: self._console.change(index=self._index(value)),
     )
     settings = property(lambda self: self._trial.settings)
-    beside = property(lambda self: dict(self._console.beside.entries))
+    beside = property(lambda self: self._console.beside.entries)
 
     @settings.setter
     def settings(self, settings):
+        _check_dict(settings, "settings")
         if unknown := [key for key in settings if key not in SETTINGS]:
             raise InputError(f"settings has {unknown[0]!r}. {suggest(unknown[0], SETTINGS)}")
         self._console.change(**settings)
@@ -139,7 +140,7 @@ class Tuner(anywidget.AnyWidget):
 
     @state.setter
     def state(self, state):
-        choices = dict(state)
+        choices = dict(_check_dict(state, "state"))
         if "image" in choices:
             choices["index"] = self._index(choices.pop("image"))
         self._console.change(**choices)
@@ -289,6 +290,13 @@ class Tuner(anywidget.AnyWidget):
         if self._findings.errors[index]:
             raise InputError(self._findings.errors[index])
         return index
+
+
+def _check_dict(value, name):
+    """Return a dict whose keys are texts, or raise InputError that calls it `name`."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise InputError(f"{name} is {value!r}; expected a dict, as tuner.{name} returns it.")
+    return value
 
 
 def _one_or_each(values):

@@ -216,16 +216,16 @@ MUTANTS = [
     ),
     Mutant(
         "peaks just as far apart as the distance are kept",
-        "sweep.py",
-        "kept = isolation > min_distance",
-        "kept = isolation >= min_distance",
+        "metrics.py",
+        '"isolation") > min_distance',
+        '"isolation") >= min_distance',
         unit("sweep"),
     ),
     Mutant(
         "finding too many brings the count nearer",
         "sweep.py",
-        "np.where(np.arange(len(ranked)) < len(true), -1, 1)",
-        "np.where(np.arange(len(ranked)) < len(true), -1, -1)",
+        "np.where(np.arange(len(ranked)) < n_here, -1, 1)",
+        "np.where(np.arange(len(ranked)) < n_here, -1, -1)",
         unit("sweep"),
     ),
     Mutant(

@@ -22,7 +22,7 @@ from pointlib.metrics import match_points, score_images
 from pointlib.model import ModelInfo, PointModel, build_model, save_model
 from pointlib.points import text_path, write_points
 from pointlib.predict import predict_heatmap, predict_points
-from pointlib.thresholds import find_candidates, find_peaks
+from pointlib.thresholds import Candidates, find_candidates, find_peaks
 from pointlib.trial import open_trial
 
 SHAPE = (45, 70)
@@ -102,6 +102,7 @@ def test_findings_of_a_model_are_what_predict_finds(model, opened):
 def test_findings_of_heatmaps_equal_find_peaks(opened):
     """Candidates of a heatmap give what find_peaks gives, at any setting."""
     heatmaps = [np.random.default_rng(seed).random(SHAPE) for seed in range(3)]
+    heatmaps[2] = 0.6 + 1e-9 * heatmaps[2]  # float32 would see one plateau
     found = opened(heatmaps, None)
     assert not found.has_images
     for i, heatmap in enumerate(heatmaps):
@@ -111,21 +112,19 @@ def test_findings_of_heatmaps_equal_find_peaks(opened):
                 "min_distances": {"point": min_distance},
             }
             points, _, scores = found.candidates_kept(i, settings)
-            peaks = find_peaks(
-                heatmap.astype(np.float32), threshold=threshold, min_distance=min_distance
-            )
+            peaks = find_peaks(heatmap, threshold=threshold, min_distance=min_distance)
             assert np.array_equal(points, peaks[0])
             assert np.array_equal(scores, peaks[1])
 
 
-@pytest.mark.parametrize("kind", ["numpy", "torch", "half", "stack", "bool channel first"])
+@pytest.mark.parametrize("kind", ["numpy", "torch", "bfloat16", "stack", "bool channel first"])
 def test_findings_take_heatmaps_of_any_kind(kind, opened):
     """numpy, torch with a gradient, half precision and one array for all images are the same."""
     maps = [hills(), hills(PLACES[:1])]
     given = {
         "numpy": maps,
         "torch": [torch.tensor(m, requires_grad=True) for m in maps],
-        "half": [torch.tensor(m).bfloat16() for m in maps],
+        "bfloat16": [torch.tensor(m).bfloat16() for m in maps],
         "stack": np.stack(maps),
         "bool channel first": [m[None] > 0.9 for m in maps],
     }[kind]
@@ -144,6 +143,8 @@ def test_findings_of_candidates_are_ranked(opened):
     assert same(found.candidates[0]["a"], peaks)
     assert same(found.candidates[0]["b"], peaks)
     assert not found.has_heatmaps
+    low = type(peaks)(peaks.points, peaks.scores * [1, 0.04, 0.04], peaks.isolation)
+    assert same(opened([{"a": low}], [picture()]).candidates[0]["a"], [c[:1] for c in peaks])
     with pytest.raises(InputError, match="no heatmaps, only candidates"):
         found.heat_png(0, 0)
 
@@ -173,20 +174,23 @@ def test_findings_leave_out_what_the_model_was_trained_on(model, folder, opened)
     assert (found.names, found.trained_on) == (["2.png", "3.png"], False)
     found = opened(model, ImagePointDataset(folder, names=["0.png", "2.png"]))
     assert (found.names, found.trained_on) == (["0.png", "2.png"], True)
-    model.info.training["images"]["train"] = ["0.png", "1.png", "2.png", "3.png"]
+    assert opened(model, [folder / "0.png"] * 2).trained_on  # though their names now are longer
+    model.info.training["images"]["train"] = ["0.png", "1.png", "2.png", "3.png", "image 0"]
     assert opened(model, folder).trained_on
+    assert not opened(model, [picture()]).trained_on  # any image in memory is "image 0"
 
 
 @pytest.mark.parametrize(
     ("lists", "part"),
     [
-        ({"test": "0.png 2.png 3.png", "val": "1.png"}, ""),
+        ({"test": "2.png", "val": "0.png 1.png 3.png"}, "test"),
+        ({"train": "0.png 2.png 3.png", "val": "1.png"}, ""),
         ({"val": "0.png 1.png 2.png 3.png"}, "val"),
         ({"train": "", "test": "0.png 1.png 2.png 3.png 4.png"}, "test"),
     ],
 )
 def test_findings_know_the_part(lists, part, model, folder, opened):
-    """The list file of the folder in which all images stand; empty lists are none."""
+    """The list file in which all images stand; one test image is enough; empty lists are none."""
     (folder / "images").mkdir()
     for path in list(folder.glob("?.*")):
         path.rename(folder / "images" / path.name)
@@ -224,6 +228,12 @@ def test_findings_of_16_bit_images(tmp_path, opened):
     assert same(found.candidates[0]["point"], found.candidates[1]["point"])
     assert len(found.candidates[0]["point"].scores) == 3
     assert "image is uint8; this model was trained on uint16 images" in found.errors[2]
+
+
+def test_findings_show_masks(opened):
+    """An image of True and False is black and white, as pictures are."""
+    image = opened([hills()], [picture() > 9]).image(0)
+    assert (image.dtype, np.unique(image).tolist()) == (np.uint8, [0, 255])
 
 
 def test_findings_of_three_hundred_images(opened):
@@ -331,6 +341,7 @@ TWO = [hills(), hills()]
         (([hills()], np.zeros((45, 70, 3))), {}, r"images is one array of shape \(45, 70, 3\)"),
         (([hills()], 7), {}, "images is a int; expected a dataset, a folder, or a list"),
         (([hills()], ["nowhere.png"]), {}, "image nowhere.png does not exist"),
+        (([hills()], [hills().astype(str)]), {}, "image 0 has dtype <U32; expected numbers"),
         (([hills()], [[[1, 2], [3, 4]]]), {}, r"image 0 is a list .*; expected an array \(H, W\)"),
         (
             ([hills()[:, :-1]], [picture()]),
@@ -348,12 +359,17 @@ TWO = [hills(), hills()]
             "heatmap 0 runs from 0 to 99.*expected heights from 0",
         ),
         (([np.array([["a"]])], None), {}, "heatmap 0 is <U1 of shape"),
+        (([1j * hills()], None), {}, "heatmap 0 is complex64 of shape"),
         (([np.zeros((0, 5))], None), {}, r"heatmap 0 is float64 of shape \(0, 5\)"),
         (([hills()], [picture()], [PLACES, PLACES]), {}, "points holds 2 entries for 1 images"),
         (([hills()], [picture()], PLACES), {}, r"points holds 3 entries.*Of one image: \[points\]"),
+        (([hills()], [picture()], 5), {}, "points is a int for 1 images; expected one entry"),
+        (([hills()], [picture()], {"a": PLACES}), {}, "points is a dict for 1 images"),
         (([hills()], [picture()], [PLACES + 90]), {}, "points of image 0.*outside the image"),
         (([hills()], [picture()], [(PLACES, ["a"])]), {}, r"points\[0\]: 1 labels for 3"),
         (([hills()], [picture()], [(PLACES, ["a", "b", "b"])]), {}, "points of class 'a'.*'point'"),
+        (([hills()], [picture()], [(PLACES, [3, 4, 4])]), {}, "class '3'.* by classes="),
+        (([np.dstack([hills()] * 2)], None), {}, "more channels than columns.*Move the channels"),
         (([np.stack(TWO)], [picture()], [PLACES]), {}, r"without a class.*Give \(points, labels\)"),
         (([np.stack(TWO)], [picture()]), {"classes": ["a"]}, "expected 2 names, one a heatmap ch"),
         (([np.stack(TWO)], [picture()]), {"classes": ["a", "a"]}, "expected 2 names"),
@@ -361,6 +377,7 @@ TWO = [hills(), hills()]
         (({"point": hills()}, [picture()]), {}, "dict is neither a model nor a list"),
         (([{"a": 5}], [picture()]), {}, "a int is given for a class; expected Candidates"),
         (([{"a": find_candidates(hills())}], None), {}, "images is None"),
+        (([{"a": Candidates([[1, 2]], [np.inf], [9.0])}], [picture()]), {}, "score is infinite"),
         (("nowhere", [picture()]), {}, "model folder nowhere does not exist"),
     ],
 )

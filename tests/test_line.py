@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import threading
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -79,6 +80,20 @@ def test_urgent_jobs_come_first_and_of_one_key_the_newest():
     assert over.wait(60)
     worker.stop()
     assert done == ["now", "later 2"]
+
+
+def test_idle_threads_end_and_jobs_begin_another(monkeypatch):
+    """Cells are run again and again: what waits for nothing must not stay; a stopped one is over."""
+    monkeypatch.setattr(line, "IDLE", 0.01)
+    worker, done = Worker(print, ("now",)), SimpleQueue()
+    for _ in range(2):
+        worker.put(("now",), lambda: done.put(threading.current_thread()))
+        thread = done.get(timeout=60)
+        thread.join(60)
+        assert not thread.is_alive()
+    worker.stop()
+    worker.put(("now",), lambda: done.put(None))
+    assert worker._thread is None
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in line.STATIC.glob("*.js")))

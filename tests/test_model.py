@@ -188,6 +188,20 @@ def test_write_settings_twice_is_once(tmp_path):
     assert len(list((tmp_path / "m").glob("pointlib.json*"))) == 2
 
 
+def test_write_settings_says_that_a_folder_is_read_only(tmp_path, monkeypatch):
+    """A sentence with a way out, and the file is as before."""
+    save_model(build_model(ModelInfo(n_channels=1)), tmp_path / "m")
+    before = (tmp_path / "m" / "pointlib.json").read_bytes()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pointlib.model.write_atomic", refuse)
+    with pytest.raises(InputError, match=r"cannot be written \(Permission denied\). Make"):
+        write_settings(tmp_path / "m", {"point": 0.3}, {}, {})
+    assert (tmp_path / "m" / "pointlib.json").read_bytes() == before
+
+
 def test_write_settings_refuses_what_predict_could_not_use(tmp_path):
     """An unknown class, NaN, a negative distance and a missing folder are sentences."""
     save_model(build_model(INFO), tmp_path / "m")

@@ -182,8 +182,9 @@ def test_count_interval_refuses_what_is_no_count():
     for wrong in ([1], [1, np.nan], [1, -1], [1, np.inf]):
         with pytest.raises(InputError, match="counts have shapes"):
             count_interval(wrong, [1, 2])
-    with pytest.raises(InputError, match="coverage is 1"):
-        count_interval([1], [1], coverage=1)
+    for wrong in (1, None, "most"):
+        with pytest.raises(InputError, match=f"coverage is {wrong!r}"):
+            count_interval([1], [1], coverage=wrong)
     with pytest.raises(InputError, match="found is nan"):
         count_interval([1] * 9, [1] * 9).of(math.nan)
 

@@ -1,12 +1,14 @@
 """The tuner without a browser: messages in, messages out, and the same from code."""
 
 import base64
+import gc
 import io
 import json
 import math
 import subprocess
 import sys
 import threading
+import weakref
 from itertools import chain, pairwise
 
 import numpy as np
@@ -21,6 +23,7 @@ from pointlib.images import write_image
 from pointlib.metrics import match_points, score_images
 from pointlib.model import ModelInfo, PointModel, build_model, read_info, save_model
 from pointlib.predict import predict_points
+from pointlib.snapshot import snapshot
 from pointlib.sweep import best_threshold, sweep
 from pointlib.thresholds import basic_threshold, connected_components, find_candidates, find_peaks
 from pointlib.tune import Tuner
@@ -318,7 +321,10 @@ def test_settings_that_code_holds_are_copies(tuner):
         ({"image": "image 9"}, "no image 'image 9'. Did you mean"),
         ({"image": 4}, "no image 4"),
         ({"settings": {"treshold": 1}}, "settings has 'treshold'"),
+        ({"settings": None}, "settings is None; expected a dict, as tuner.settings returns it"),
         ({"state": {"thresholds": {"point": 0.2}, "moon": 1}}, "'moon' is no setting"),
+        *(({"state": {word: 1}}, f"'{word}' is no setting") for word in ("by", "self")),
+        *(({"state": state}, "state is .*; expected a dict") for state in (None, [], {1: 2})),
     ],
 )
 def test_wrong_settings_are_sentences_and_change_nothing(tuner, change, message):
@@ -539,6 +545,19 @@ def test_others_stand_beside_at_fixed_settings(tuner, browser):
     assert "plain at 0.5, distance 0 px: precision" in tuner.table()
 
 
+def test_functions_of_ones_own_may_return_lists_and_write_into_the_heatmap(tuner):
+    """Nothing found may be two empty lists; nobody else sees what a function did to the heatmap."""
+
+    def nothing(heatmap, **_):
+        heatmap[:] = 0
+        return [], []
+
+    before = tuner._findings.heatmap(0).copy()
+    tuner.add_beside(nothing, threshold=0.3)
+    assert "nothing at 0.3, distance 0 px: precision nan, recall 0.000" in tuner.table()
+    assert np.array_equal(tuner._findings.heatmap(0), before)
+
+
 def test_others_follow_the_radius(tuner, browser):
     """Another radius, other numbers, told without being asked."""
     tuner.add_beside(find_peaks, threshold=0.3, min_distance=2.0)
@@ -554,6 +573,10 @@ def test_what_cannot_stand_beside_is_refused(tuner, open_tuner):
         tuner.add_beside("find_peaks", threshold=0.3)
     with pytest.raises(InputError, match="threshold is nan"):
         tuner.add_beside(find_peaks, threshold=float("nan"))
+    with pytest.raises(InputError, match="threshold is 'auto'; expected a number"):
+        tuner.add_beside(lambda _, **options: ([], []), threshold="auto")
+    with pytest.raises(InputError, match=r"scores has shape \(2,\) for 1 found"):
+        tuner.add_beside(lambda _, **options: ([[1, 2]], [0.5, 0.6]), threshold=0.3)
     assert tuner.beside == {}
     found = open_tuner([{"point": find_candidates(HEATMAPS[0])}], PICTURES[:1])
     with pytest.raises(InputError, match="no heatmaps"):
@@ -692,6 +715,16 @@ def test_noisy_picture_is_made_small(open_tuner):
     assert len(tuner._repr_mimebundle_()[0]["image/png"]) <= 120_000
 
 
+def test_crowds_are_shown_without_marks(tuner, monkeypatch):
+    """Marks by the thousand take half a minute to draw and tell nothing: the image stands alone."""
+    marked = snapshot(tuner._trial)
+    monkeypatch.setattr("pointlib.snapshot.MARKS", 10)
+    plain = snapshot(tuner._trial)
+    assert plain != marked
+    tuner.threshold = 1
+    assert snapshot(tuner._trial) != plain  # 9 misses are few enough
+
+
 def test_newer_requests_replace_those_that_wait(browser, tuner):
     """Of images asked for in a hurry the last one comes for certain, and not each on the way."""
     gate, began, seen = threading.Event(), threading.Event(), []
@@ -713,6 +746,29 @@ def test_close_ends_everything_and_twice_does_no_harm(slow):
     slow.close()
     assert not slow._findings.listeners
     assert len(slow.points(0)[0]) > 0
+
+
+def test_closed_before_an_image_was_predicted(slow):
+    """Its points and pairs are a sentence, and a view that asks for the pairs gets none."""
+    browser = greeted(slow)
+    assert browser.ask("match", seq=1, index=2, **slow.settings)[0]["pairs"] == {}
+    slow._findings._is_over.set()
+    slow._findings.model.network.may.set()
+    slow.close()
+    for ask in (slow.points, slow.match):
+        with pytest.raises(InputError, match="image 2: closed before it was looked at. Open it"):
+            ask(2)
+
+
+def test_closed_tuners_are_forgotten():
+    """Neither threads nor memory pile up where a cell is run again and again."""
+    tuner = Tuner(HEATMAPS, PICTURES, TRUTH)
+    greeted(tuner).ask("match", seq=1, index=0, **tuner.settings)
+    tuner.close()
+    findings = weakref.ref(tuner._findings)
+    del tuner
+    gc.collect()
+    assert findings() is None
 
 
 def test_process_ends_cleanly_with_work_under_way(tmp_path):
