@@ -128,11 +128,14 @@ export function stripWindow(left, width, n, cell = CELL) {
 export const plural = (/** @type {number} */ n, /** @type {string} */ word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 /** A file's name for a small place: no suffix, and where it is long not what all names begin with. */
-export function shortName(/** @type {string} */ name, /** @type {string[]} */ names) {
-  const [first, last, stem] = [names[0], names[names.length - 1], name.replace(/\.\w+$/, "")];
+export const shortName = (/** @type {string} */ name, /** @type {string[]} */ names) => distinctPart(name.replace(/\.\w+$/, ""), names);
+
+/** A name, where it is long without what all of the sorted names begin with. */
+export function distinctPart(/** @type {string} */ name, /** @type {string[]} */ names) {
+  const [first, last] = [names[0], names[names.length - 1]];
   let n = first === last ? 0 : [...first].findIndex((letter, i) => letter !== last[i]);
   n = first.slice(0, Math.max(n, 0)).search(/[\p{L}\p{N}]*$/u); // whole words and numbers
-  return n && stem.length > 11 ? `\u2026${stem.slice(n)}` : stem;
+  return n && name.length > 11 ? `\u2026${name.slice(n)}` : name;
 }
 
 /** The key's name as in the key table, lower case: "ctrl+shift+z", "arrowleft", "?". */
@@ -642,6 +645,10 @@ export class Display {
   /** A slider keeps the keys that move it, another field most, a button Enter and Space. */
   key(event) {
     const name = keyName(event);
+    if (name === "enter" && event.target.matches("[type=number]")) { // JupyterLab keeps Enter from counting as a change
+      event.target.blur();
+      focus(event.target);
+    }
     const field = event.target.matches("[type=range]") ? /arrow|home|end|page/.test(name)
       : event.target.matches("input, select") && !/^(escape|ctrl\+(shift\+)?[szy])$/.test(name);
     const native = event.target.matches("button") && /^(enter|space)$/.test(name);

@@ -13,7 +13,7 @@
  */
 
 import {
-  COLOURS, FINE, DRAG, clamp, toStage, toImage, pointRadius, plural, printed, DISPLAY_PANEL, HELP,
+  COLOURS, FINE, DRAG, clamp, toStage, toImage, pointRadius, plural, shortName, distinctPart, printed, DISPLAY_PANEL, HELP,
   TONE_FIELDS, make, describe, cleared, decodePicture, focus, closeAll, Display, mount,
 } from "./common.js";
 import {
@@ -51,12 +51,12 @@ export function rampOf(colours) {
   });
 }
 
-/** `47 found, 45 true: 44 hits, 3 ghosts, 1 miss`; without truth `47 found`. */
-export function countsInWords(/** @type {{tp: number, found: number, true: number, marked: boolean}} */ counts) {
+/** `47 found, 45 true: 44 hits, 3 ghosts, 1 miss; mean error 1.2 px`; without truth `47 found`. */
+export function countsInWords(/** @type {{tp: number, found: number, true: number, marked: boolean}} */ counts, errorPx = NaN) {
   const { tp, found, true: nTrue, marked } = counts;
   if (!marked) return `${found} found, nobody marked this image`;
   const misses = nTrue - tp;
-  return `${found} found, ${nTrue} true: ${plural(tp, "hit")}, ${plural(found - tp, "ghost")}, ${misses} ${misses === 1 ? "miss" : "misses"}`;
+  return `${found} found, ${nTrue} true: ${plural(tp, "hit")}, ${plural(found - tp, "ghost")}, ${misses} ${misses === 1 ? "miss" : "misses"}${Number.isFinite(errorPx) ? `; mean error ${errorPx.toFixed(1)} px` : ""}`;
 }
 
 /** A number of two digits, or a dash where it is undefined. */
@@ -108,6 +108,9 @@ const toggleHtml = (kind, text) => `<button class="pl-chip" data-show="${kind}" 
 const markHtml = (goal, key, text, title) => `<button data-goal="${goal}" data-key="${key}" title="${title} (${key})">${text}
   <b data-is="best_${goal.replace(" ", "_")}"></b></button>`;
 const TABS = [["numbers", "Numbers"], ["errors", "Errors"], ["trust", "Trust"], ["rules", "Rules"]];
+/** Where each insight begins, and which of them each tab shows. */
+const NOTES = { anatomy: "errorsNote", trust: "trustNote", rules: "rulesNote", ceiling: "ceilingNote" };
+const INSIGHTS = { numbers: ["ceiling"], errors: ["anatomy"], trust: ["trust"], rules: ["rules", "ceiling"] };
 
 /** Elements with `data-is` are found by that name, buttons with `data-key` do what the key does. */
 const PAGE = `
@@ -164,8 +167,8 @@ const PAGE = `
         <div class="pl-marks" data-is="marks" role="group" aria-label="Best threshold for">
           ${markHtml("f1", "b", "Best F1", "The threshold of the highest F1")}${markHtml("count", "c", "Best count", "The threshold of the least count error")}
           ${markHtml("equal", "e", "P = R", "As many found as are true")}
-          <span class="pl-group">${markHtml("few false", "l", "Few ghosts", "Most hits while no more than this share of what is found is false")}
-          <label title="Share of what is found that may be false">at most <input type="number" data-is="mostFalse" min="0" max="100" step="1" value="5" aria-label="Ghosts allowed, percent"> %</label></span>
+          ${markHtml("few false", "l", "Few ghosts", "Most hits while no more than the share below of what is found is false")}
+          <label>Few ghosts: at most <input type="number" data-is="mostFalse" min="0" max="100" step="1" value="5" aria-label="Ghosts allowed, percent"> % of what is found</label>
         </div>
         <div class="pl-marks" data-is="plateaus"><button data-key="p" title="The middle of the widest range in which the count hardly changes (p)">Plateau <b data-is="plateau"></b></button>
           <span class="pl-value" data-is="plateauText"></span></div>
@@ -447,8 +450,10 @@ function line(ctx, points, strokeStyle, lineWidth = 1, dash = []) {
   ctx.setLineDash([]);
 }
 
-function label(ctx, text, x, y, fillStyle, textAlign = "center", textBaseline = "alphabetic") {
-  Object.assign(ctx, { fillStyle, textAlign, textBaseline });
+/** Text; with a halo, where it may stand on a curve or a bar. */
+function label(ctx, text, x, y, fillStyle, textAlign = "center", textBaseline = "alphabetic", halo = "") {
+  Object.assign(ctx, { fillStyle, textAlign, textBaseline, strokeStyle: halo, lineWidth: 3 });
+  if (halo) ctx.strokeText(text, x, y);
   ctx.fillText(text, x, y);
 }
 
@@ -505,8 +510,8 @@ function drawScores(app) {
   ctx.globalAlpha = 1;
   scoreAxis(app, plot, ground);
   if (known) {
-    label(ctx, "true", x0 + 2, y1 + 8, app.inks.faint, "left");
-    if (low) label(ctx, "false", x0 + 2 + (others[0] ? 40 : 0), y0 - 3, app.inks.faint, "left");
+    label(ctx, "true", x0 + 2, y1 + 8, app.inks.faint, "left", "alphabetic", app.inks.ground);
+    if (low) label(ctx, "false", x0 + 2, y0 - 3, app.inks.faint, "left", "alphabetic", app.inks.ground);
   }
   thresholdLines(app, plot);
 }
@@ -549,10 +554,7 @@ function drawCurve(app) {
   const names = heights.map((_, c) => c).sort((a, b) => heights[b] - heights[a]); // the highest first, and none on another
   names.reduce((above, c) => {
     const at = clamp(Math.max(y(heights[c]), above + 11), y1 + 4, plot.y0 - 4);
-    Object.assign(ctx, { strokeStyle: app.inks.ground, lineWidth: 3 });
-    Object.assign(ctx, { textAlign: "left", textBaseline: "middle" });
-    ctx.strokeText(curves[c][0], x0 + 3, at);
-    label(ctx, curves[c][0], x0 + 3, at, curves[c][1], "left", "middle");
+    label(ctx, curves[c][0], x0 + 3, at, curves[c][1], "left", "middle", app.inks.ground);
     return at;
   }, -Infinity);
   for (const best of Object.values(app.singleBest() ?? {})) {
@@ -590,7 +592,7 @@ function drawPr(app) {
   for (const f1 of [0.2, 0.4, 0.6, 0.8]) {
     const recalls = Array.from({ length: 41 }, (_, i) => f1 / (2 - f1) + (i / 40) * (1 - f1 / (2 - f1)));
     line(ctx, recalls.map((r) => [x(r), y((f1 * r) / (2 * r - f1))]), app.inks.line, 0.75);
-    label(ctx, `${f1}`, x(1) - 1, y(f1 / (2 - f1)) - 2, app.inks.faint, "right");
+    label(ctx, `${f1}`, x(1) - 1, y(f1 / (2 - f1)) - 2, app.inks.faint, "right", "alphabetic", app.inks.ground);
   }
   line(ctx, [[x(0), y(1)], [x(0), y(0)], [x(1), y(0)]], app.inks.line);
   label(ctx, "recall", x(0.5), y0 + 12, app.inks.faint);
@@ -661,7 +663,7 @@ class Tuner extends Display {
   chosen = 0; mostFalse = 0.05; hold = 0; permutation = []; held = new Set(); done = new Set(); topScore = 1;
   // counted; `queue` are the images to be counted anew, `pools` what is pooled over all, by class
   queue = []; pools = new Map(); images = []; numbers = { image: figures(NOTHING), set: figures(NOTHING), classes: {} };
-  matched = new Map(); pale = true; updates = 0;
+  matched = new Map(); errorPx = NaN; pale = true; updates = 0;
   // the strip
   order = []; by = "name"; places = []; heading = 1; plain = new Set(); // plain: images asked for as PNG
   // drawing; `spot` is the error that the keys went to, `target` where to go once the image is here
@@ -690,8 +692,8 @@ class Tuner extends Display {
 
   /** The threshold of the shown classes, or null where they differ. */
   commonThreshold() {
-    const all = new Set(this.chosenClasses().map((c) => this.settings.thresholds[this.classes[c]]));
-    return all.size === 1 ? [...all][0] : null;
+    const all = this.valuesOf("threshold");
+    return all.length === 1 ? all[0] : null;
   }
 
   /** Where a score stands on an axis of scores, 0 to 1. */
@@ -829,6 +831,9 @@ class Tuner extends Display {
       const paired = !tally.marked ? null : answer ? fromAnswer(answer.pairs[name] ?? [], tally, n) : few ? bestPairs(tally.near, n, tally.nTrue) : null;
       this.matched.set(name, { tally, n, from: answer ? "python" : paired ? "browser" : "counts", ...lookUps(tally, n, paired) });
     }
+    const far = [...this.matched.values()].flatMap(({ pairs, errorOf }) => (pairs ?? []).map(([, j]) => errorOf(j)));
+    this.errorPx = far.reduce((sum, by) => sum + by, 0) / far.length;
+    this.showStatus();
     this.request("points", "top");
   }
 
@@ -846,31 +851,37 @@ class Tuner extends Display {
     this.later("rest", 400, () => this.rest());
   }
 
-  /** Move a dial: of the chosen class, or of all. */
+  /** Set a dial: of the chosen class, or of all. */
   set(dialName, value) {
-    const { settings, limits } = this;
     if (typeof value !== "number" || !Number.isFinite(value)) return this.showDials(true);
-    const names = this.chosenClasses().map((c) => this.classes[c]);
-    const most = { threshold: Math.max(1, this.topScore), distance: limits.min_distance, radius: limits.radius }[dialName];
-    const to = clamp(value, dialName === "threshold" ? FLOOR : 0, most);
-    if (dialName === "radius") settings.radius = to;
-    else names.forEach((name) => (settings[DIALS[dialName].of][name] = to));
-    this.changed({ classes: { threshold: null, distance: this.chosenClasses(), radius: this.classes.map((_, c) => c) }[dialName] });
+    if (this.valuesOf(dialName).length > 1) this.say("All classes stand at the same value now. Choose a class to move it alone.");
+    this.turn(dialName, () => value);
+  }
+
+  /** Move a dial, of each chosen class from where it stands. */
+  turn(dialName, from) {
+    const { limits, settings, classes } = this;
+    const { of } = DIALS[dialName];
+    const [low, high] = { threshold: [FLOOR, Math.max(1, this.topScore)], distance: [0, limits.min_distance], radius: [0, limits.radius] }[dialName];
+    const place = of ? settings[of] : settings;
+    for (const name of of ? this.chosenClasses().map((c) => classes[c]) : ["radius"]) place[name] = clamp(from(place[name]), low, high);
+    this.changed({ classes: { threshold: null, distance: this.chosenClasses(), radius: classes.map((_, c) => c) }[dialName] });
     this.showDials(true);
   }
 
-  valueOf(dialName) {
-    const name = this.classes[this.chosenClasses()[0]];
-    return dialName === "radius" ? this.settings.radius : this.settings[DIALS[dialName].of][name];
+  /** Where a dial stands: the different values of the chosen classes, that of the first one first. */
+  valuesOf(dialName) {
+    const { of } = DIALS[dialName];
+    return of ? [...new Set(this.chosenClasses().map((c) => this.settings[of][this.classes[c]]))] : [this.settings.radius];
   }
 
   /** By so many steps, on the grid of steps. */
   nudge(dialName, steps) {
-    const { step } = DIALS[dialName];
-    const at = this.valueOf(dialName) / step;
-    const onGrid = steps > 0 ? Math.floor(at + 1e-6) : Math.ceil(at - 1e-6);
-    this.set(dialName, Number(((onGrid + steps) * step).toFixed(4)));
-    this.say(`${{ threshold: "Threshold", distance: "Minimum distance", radius: "Match radius" }[dialName]} ${this.valueOf(dialName).toFixed(dialName === "threshold" ? 2 : 1)}`);
+    const { step, fewest } = DIALS[dialName];
+    const onGrid = (at) => (steps > 0 ? Math.floor(at + 1e-6) : Math.ceil(at - 1e-6));
+    this.turn(dialName, (value) => Number(((onGrid(value / step) + steps) * step).toFixed(4)));
+    const values = this.valuesOf(dialName).sort((a, b) => a - b).map((value) => value.toFixed(fewest));
+    this.say(`${{ threshold: "Threshold", distance: "Minimum distance", radius: "Match radius" }[dialName]} ${[...new Set([values[0], values.at(-1)])].join(" to ")}`);
   }
 
   takeBest(goal) {
@@ -924,10 +935,10 @@ class Tuner extends Display {
   showDials(all = false) {
     const { page } = this;
     for (const [name, { digits }] of Object.entries(DIALS)) {
-      const value = this.valueOf(name);
-      const { of, fewest } = DIALS[name];
+      const [value, ...others] = this.valuesOf(name);
+      const { fewest } = DIALS[name];
       const short = `${Number(value?.toFixed(digits))}`;
-      const mixed = of && new Set(this.chosenClasses().map((c) => this.settings[of][this.classes[c]])).size > 1;
+      const mixed = others.length > 0;
       if (value === undefined) continue;
       page[name].value = value;
       page[name].ariaValueText = `${Number(value.toFixed(digits))}${name === "threshold" ? "" : " pixels"}`;
@@ -936,6 +947,9 @@ class Tuner extends Display {
       if (all || !field.matches(":focus")) field.value = mixed ? "" : /\.\d\d/.test(short) ? short : value.toFixed(fewest);
     }
   }
+
+  /** A class's name for a small place. */
+  brief(name) { return distinctPart(name, [...this.classes].sort()); }
 
   showChips() {
     const { chips } = this.page;
@@ -946,8 +960,10 @@ class Tuner extends Display {
       const title = k ? `${name} alone (key ${k})` : "All classes together (key 0)";
       const chip = chips.children[k] ?? chips.appendChild(make("button", { type: "button", className: "pl-chip", onclick: () => this.chooseClass(k - 1) }, make("span")));
       Object.assign(chip, { title, ariaLabel: title, ariaPressed: String(k - 1 === this.chosen) });
-      write(chip.firstChild, name);
+      write(chip.firstChild, k ? this.brief(name) : name);
     });
+    const [box, chip] = [chips, chips.children[this.chosen + 1] ?? chips].map((element) => element.getBoundingClientRect());
+    chips.scrollTop += Math.min(chip.top - box.top, 0) + Math.max(chip.bottom - box.bottom, 0); // in sight, when a key chose it
   }
 
   /** Counts, the table, marks: text only where it changed. */
@@ -958,19 +974,21 @@ class Tuner extends Display {
     write(page.hitCount, marked ? `${image.tp}` : "");
     write(page.ghostCount, marked ? `${image.found - image.tp}` : "");
     write(page.missCount, marked ? `${image.true - image.tp}` : "");
-    if (index >= 0) this.showStatus({ ...image, marked });
     const several = this.classes.length > 1;
     const rows = [["this image", { ...image, signed: true }, marked], [this.setName(), set, this.hasTruth],
-      ...(several ? this.classes.map((name) => [name, numbers.classes[name], this.hasTruth]) : [])];
+      ...(this.hasCeiling ? [[several && this.chosen >= 0 ? "perfect, all classes" : "perfect network", this.insights.ceiling?.data ?? NOTHING, true]] : []),
+      ...(several ? this.classes.map((name) => [this.brief(name), numbers.classes[name], this.hasTruth, name]) : [])];
     const body = page.table.tBodies[0];
     while (body.rows.length > rows.length) body.lastChild.remove();
-    rows.forEach(([name, n, known], k) => {
+    rows.forEach(([name, n, known, title = name], k) => {
       const tr = body.rows[k] ?? body.appendChild(row("", "", "", "", "", "", ""));
       const off = n.signed ? n.found - n.true : n.count_error;
-      const cells = [name, ...["precision", "recall", "f1"].map((what) => (known ? twoDigits(n[what], 3) : "")), `${n.found}`,
-        known ? `${n.true}` : "", !known ? "" : n.signed ? `${off > 0 ? "+" : ""}${off}`.replace("-", "\u2212") : twoDigits(off, off < 100 ? 1 : 0)];
+      const ideal = this.hasCeiling && k === 2;
+      const cells = [name, ...["precision", "recall", "f1"].map((what) => (known ? twoDigits(n[what], 3) : "")), ideal ? "" : `${n.found}`,
+        known && !ideal ? `${n.true}` : "", !known || ideal ? "" : n.signed ? `${off > 0 ? "+" : ""}${off}`.replace("-", "\u2212") : twoDigits(off, off < 100 ? 1 : 0)];
       cells.forEach((text, at) => write(tr.cells[at], text));
-      tr.classList.toggle("pl-pale", k > 0 && this.pale);
+      tr.title = ideal ? "What a perfect network could reach with this sigma, minimum distance and match radius" : title;
+      tr.classList.toggle("pl-pale", (k > 0 && this.pale) || (ideal && this.isAwaited("ceiling")));
       tr.classList.toggle("pl-main-row", k === 1);
     });
     this.showMarks();
@@ -1011,9 +1029,11 @@ class Tuner extends Display {
     return [near, all];
   }
 
-  showStatus(counts) {
+  showStatus() {
     const { names, index, page } = this;
-    const text = this.errors[index] || (this.tallies[index] ? countsInWords(counts) : "not predicted yet");
+    if (index < 0) return;
+    const counts = { ...this.numbers.image, marked: this.labelled[index] };
+    const text = this.errors[index] || (this.tallies[index] ? countsInWords(counts, this.errorPx) : "not predicted yet");
     const sentence = `${names[index]} (${index + 1} of ${names.length}): ${text}`;
     if (page.status.textContent !== sentence) page.status.replaceChildren(make("span", {}, names[index]), make("span", {}, sentence.slice(names[index].length)));
     page.status.title = sentence;
@@ -1236,7 +1256,7 @@ class Tuner extends Display {
     const state = problem ? "broken" : !counts.ready || !counts.marked ? "unmarked" : !wrong ? "right" : share < 0.1 ? "few" : "many";
     const held = this.held.has(index) ? "; held back" : "";
     const title = `${this.names[index]}: ${problem || (counts.ready ? countsInWords(counts) : "not predicted yet")}${held}`;
-    write(words, text);
+    write(words, text.length > 11 ? text.replaceAll(" ", "") : text);
     write(sign, problem ? "!" : counts.ready && counts.marked ? `${wrong}` : "?");
     if (cell.title !== title) Object.assign(cell, { ariaLabel: title, title });
     if (cell.dataset.state !== state) cell.dataset.state = state;
@@ -1398,7 +1418,11 @@ class Tuner extends Display {
     describe(FIELDS, this.page.mostFalse, 100 * mostFalse);
     describe(FIELDS, this.page.hold, hold);
     this.page.root.classList.toggle("pl-blind", !this.hasTruth);
-    if (!this.hasTruth) this.page.root.querySelector("[data-show=hit] span").textContent = "points";
+    if (!this.hasTruth) {
+      this.page.root.querySelector("[data-show=hit] span").textContent = "points";
+      const { errorsNote, trustNote, ceilingNote } = this.page;
+      for (const note of [errorsNote, trustNote, ceilingNote]) write(note, "This needs true points, and nobody marked any of these images.");
+    }
     this.by = this.page.order.value = this.hasTruth ? "worst" : "name";
     this.showUse(content.folder);
     this.showChips();
@@ -1498,31 +1522,43 @@ class Tuner extends Display {
 
   // -------------------------------------------------------------- what takes longer
 
-  /** What the open tab shows, and what it depends on. */
+  /** Whether the numbers have a line for a perfect network: where sigma is known, by a model. */
+  get hasCeiling() { return Boolean(this.hasTruth && this.canUse && !this.insights.ceiling?.error); }
+
+  isAwaited(which) { return !this.insights[which] || this.insights[which].seq !== this.insights[which].asked; }
+
+  /** Ask for what the open tab shows, where what it depends on has changed. */
   askInsights() {
-    if (!this.welcomed) return;
+    if (!this.welcomed || !this.hasTruth) return;
     const { thresholds, min_distances: distances, radius } = this.settings;
-    for (const which of { errors: ["anatomy"], trust: ["trust"], rules: ["rules", "ceiling"] }[this.tab] ?? []) {
+    for (const which of INSIGHTS[this.tab]) {
+      if (this.tab === "numbers" && (!this.hasCeiling || this.ready < this.names.length)) continue; // not in the way of the model
       const key = JSON.stringify([which === "ceiling" ? 0 : thresholds, distances, radius, this.hold, this.ready, which === "trust" && this.index]);
-      const box = this.insights[which] ??= { data: null, error: "", seq: 0 };
-      const waits = this.wanted[which] !== key;
-      this.page.root.querySelector(`[data-panel="${this.tab}"]`).classList.toggle("pl-pale", waits || box.seq !== box.asked);
-      if (!waits) continue;
+      if (this.wanted[which] === key) continue;
       this.wanted[which] = key;
+      const box = this.insights[which] ??= { data: null, error: "", seq: 0 };
       box.asked = ++this.seq;
+      if (!box.data) write(this.page[NOTES[which]], "Asking Python \u2026");
       this.send({ type: "insight", seq: box.asked, which, ...structuredClone(this.settings), hold_back: this.hold, index: this.index });
     }
+    this.showInsights();
   }
 
   onInsight({ seq, which, data, error }) {
     const box = this.insights[which];
     if (!box || seq !== box.asked) return;
     Object.assign(box, { data, error, seq });
-    const done = { errors: ["anatomy"], trust: ["trust"], rules: ["rules", "ceiling"] }[this.tab] ?? [];
-    if (done.every((name) => this.insights[name]?.seq === this.insights[name]?.asked)) {
-      this.page.root.querySelector(`[data-panel="${this.tab}"]`).classList.remove("pl-pale");
-    }
     ({ anatomy: this.showAnatomy, trust: this.showTrust, rules: this.showRules, ceiling: this.showCeiling })[which].call(this, data ?? {}, error);
+    this.showInsights();
+  }
+
+  /** What is not of these settings is pale; next to the ceiling stands the F1 of now. */
+  showInsights() {
+    const panel = this.page.root.querySelector(`[data-panel="${this.tab}"]`);
+    panel.classList.toggle("pl-pale", this.tab !== "numbers" && INSIGHTS[this.tab].some((which) => this.isAwaited(which)));
+    if (this.tab === "numbers") this.showNumbers();
+    const { data, error } = this.insights.ceiling ?? {};
+    if (this.tab === "rules" && data) this.showCeiling(data, error);
   }
 
   /** Bars with a name and a number, as buttons where `run` is given. */
@@ -1539,7 +1575,7 @@ class Tuner extends Display {
 
   showAnatomy({ f1, kinds = [], flaws = [] }, error) {
     const { page } = this;
-    write(page.errorsNote, error || `F1 ${twoDigits(f1, 3)}. A bar: what F1 would gain if this kind of error were repaired. Click for examples.`);
+    write(page.errorsNote, error || `F1 ${twoDigits(f1, 3)}. Of each kind of error: how many, and what F1 would gain if all were repaired. Click for examples.`);
     const rows = kinds.map(({ kind, n, f1_gain: value }) => ({ name: kind, value: value ?? 0, text: `${n} \u00b7 +${twoDigits(value ?? NaN, 3)}`, chosen: kind === this.kind }));
     this.bars(page.bars, rows, (kind) => {
       this.kind = this.kind === kind ? "" : kind;
@@ -1547,19 +1583,20 @@ class Tuner extends Display {
     });
     const list = flaws.filter(({ kind }) => kind === this.kind);
     page.flaws.replaceChildren(...list.slice(0, 200).map((flaw) => {
-      const text = `${this.names[flaw.image]} (${flaw.x.toFixed(0)}, ${flaw.y.toFixed(0)})${this.classes.length > 1 ? ` ${flaw.label}` : ""}`;
-      return make("button", { type: "button", title: `Go to this ${flaw.kind}`, onclick: () => this.goTo({ ...flaw, text: flaw.kind }) }, text);
+      const where = `${flaw.x.toFixed(0)}, ${flaw.y.toFixed(0)}${this.classes.length > 1 ? ` ${this.brief(flaw.label)}` : ""}`;
+      const [text, title] = [`${shortName(this.names[flaw.image], this.names)}: ${where}`, `Go to this ${flaw.kind}: ${this.names[flaw.image]} at ${where}`];
+      return make("button", { type: "button", title, ariaLabel: title, onclick: () => this.goTo({ ...flaw, text: flaw.kind }) }, text);
     }));
   }
 
   showTrust({ bins = [], interval, visible }, error) {
     const { page } = this;
-    write(page.trustNote, error || "Of the points with about this score (across), the share that is true (up). On the line, scores say what they promise.");
+    write(page.trustNote, error || "Of the points with about this score (across), the share that is true (up). A bar below the line: such scores promise too much.");
     const words = bins.filter(({ n }) => n).map(({ low, high, share, n }) => `${low.toFixed(1)} to ${high.toFixed(1)}: ${share.toFixed(2)} of ${n}`);
     page.trust.ariaLabel = `Share of true points by score: ${words.join("; ")}.`;
     const here = visible && Number.isFinite(visible.low) && visible.high !== null
       ? `This image: ${visible.low} to ${visible.high} points, with ${Math.round(100 * interval.coverage)} % coverage (from ${plural(interval.n, "image")} held back).` : "";
-    write(page.interval, here || interval?.why || "");
+    write(page.interval, [here, interval?.why].filter(Boolean).join(" "));
     this.request("side");
   }
 
@@ -1570,7 +1607,7 @@ class Tuner extends Display {
   }
 
   showCeiling({ f1, sigma, error_px: errorPx }, error) {
-    const reached = this.numbers.set.f1;
+    const reached = figures(addUp(Object.values(this.numbers.classes))).f1; // of all classes, as the ceiling is
     write(this.page.ceilingNote, error || `What a perfect network could reach with this distance${sigma ? ` and sigma ${Number(sigma.toFixed(2))}` : ""}:`);
     const rows = [["reached", reached], ["ceiling", f1 ?? NaN]].map(([name, value]) =>
       ({ name, value: Number.isFinite(value) ? value : 0, most: 1, text: twoDigits(value, 3) }));
@@ -1579,9 +1616,10 @@ class Tuner extends Display {
   }
 
   showBeside(rows) {
-    const table = make("table", { className: "pl-table" }, make("thead", {}, row("beside", "P", "R", "F1", "off by")), make("tbody", {},
-      ...rows.map(({ name, threshold, precision, recall, f1, count_error: off }) =>
-        row(`${name}, ${threshold}`, ...[precision, recall, f1].map((value) => twoDigits(value ?? NaN, 3)), twoDigits(off ?? NaN, 1)))));
+    const table = make("table", { className: "pl-table" }, make("thead", {}, row("another function", "P", "R", "F1", "off by")), make("tbody", {},
+      ...rows.map(({ name, threshold, min_distance: distance, precision, recall, f1, count_error: off }) => Object.assign(
+        row(`${name}, ${threshold}`, ...[precision, recall, f1].map((value) => twoDigits(value ?? NaN, 3)), twoDigits(off ?? NaN, 1)),
+        { title: `${name} at threshold ${threshold}, minimum distance ${distance} px` }))));
     this.page.beside.replaceChildren(...(rows.length ? [table] : []));
   }
 

@@ -106,6 +106,15 @@ def test_keys_do_not_reach_the_notebook(notebook, view):
     assert notebook.read(look) == before
 
 
+def test_enter_takes_a_typed_value(notebook, view):
+    """A typed value counts at Enter, while the field keeps the focus."""
+    view.type("Threshold", 0.123456789)
+    view.until("a.settings.thresholds.point === 0.123456789")
+    expect(view.root.get_by_label("Threshold, typed")).to_be_focused()
+    view.stage.focus()  # what the field shows is rounded, what holds is not
+    notebook.wait(lambda: notebook.ask("tuner.threshold") == 0.123456789)
+
+
 def test_code_in_a_cell_moves_the_page(notebook):
     """What a cell sets is on the page, and the widget shown twice is one tuner."""
     notebook.read("n.widgets[1].model.sharedModel.setSource('tuner.threshold = 0.7\\ntuner')")

@@ -555,7 +555,9 @@ def test_interval_keeps_its_warnings(show):
     tuner._findings.trained_on, tuner.hold_back = True, 0.5
     view = show(tuner)
     view.tab("Trust")
-    view.shows("with 90 % coverage (from 10 images held back). The model was trained on these images")
+    view.shows(
+        "with 90 % coverage (from 10 images held back). The model was trained on these images"
+    )
 
 
 def test_tabs_say_that_they_wait(view):
