@@ -19,7 +19,7 @@
 
 import {
   COLOURS, INKS, FINE, DRAG, clamp, attempt, toStage, toImage, pointRadius, plural, printed,
-  actionsOf, actionAt, stamp, DISPLAY_PANEL, HELP, TONE_FIELDS, make, describe, cleared,
+  actionsOf, actionAt, stamp, STAGE_TOP, DISPLAY_BUTTONS, STRIP, ZOOM_BUTTONS, TONE_FIELDS, make, describe, cleared,
   decodePicture, focus, closeAll, Display, mount,
 } from "./common.js";
 
@@ -460,34 +460,19 @@ const PAGE = `
     <label>Score <input type="range" data-is="score" min="0" max="1" step="0.01" value="0.3" disabled
       aria-label="Lowest score of a ghost"><span class="pl-value"></span></label>
   </div>
-  <div class="pl-group pl-end">
-    <button data-is="display" aria-expanded="false" title="Brightness, contrast, channels">Display</button>
-    <button data-key="?" title="Help (?)">?</button>
-  </div>
+${DISPLAY_BUTTONS}
 </div>
 <div class="pl-stage" data-is="stage">
   <canvas class="pl-layer" data-is="image" aria-hidden="true"></canvas>
   <canvas class="pl-layer" data-is="points" aria-hidden="true"></canvas>
-  <canvas class="pl-layer pl-top" data-is="top" tabindex="0" role="application" aria-label="Image"
-    data-lm-suppress-shortcuts="true"></canvas>
-  <div class="pl-centre" data-is="centre" hidden></div>
-  <div class="pl-toasts" data-is="toasts" aria-live="polite"></div>
-${DISPLAY_PANEL}
-${HELP}
+${STAGE_TOP}
   <div class="pl-banner" data-is="banner" role="alert" hidden></div>
 </div>
-<div class="pl-strip-row">
-  <button data-key="a" class="pl-turn" title="Previous image (a)">\u2039</button>
-  <div class="pl-strip" data-is="strip" role="listbox" tabindex="0" aria-label="Images"
-    aria-orientation="horizontal"><div class="pl-rail" data-is="rail"></div></div>
-  <button data-key="d" class="pl-turn" title="Next image (d)">\u203a</button>
-</div>
+${STRIP}
 <div class="pl-foot">
   <div class="pl-sentence" data-is="status" role="status" aria-live="polite">Connecting \u2026</div>
   <div class="pl-group">
-    <button data-key="-" title="Zoom out (-)">\u2212</button><span class="pl-value pl-zoom" data-is="zoom"></span>
-    <button data-key="+" title="Zoom in (+)">+</button>
-    <button data-key="f" title="Fit the image into the view (f)">Fit</button>
+${ZOOM_BUTTONS}
   </div>
   <progress data-is="meter" aria-label="Images done" max="1" value="0"></progress>
   <span class="pl-progress" data-is="progress"></span>

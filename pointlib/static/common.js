@@ -216,7 +216,7 @@ export function stamp(pixels, width, height, x, y, half, ink) {
 // ---------------------------------------------------------------------------- page
 
 /** The panel for brightness and the like. */
-export const DISPLAY_PANEL = `  <div class="pl-panel" data-is="panel" role="group" aria-label="Display" hidden>
+const DISPLAY_PANEL = `  <div class="pl-panel" data-is="panel" role="group" aria-label="Display" hidden>
     <label>Brightness <input type="range" data-is="brightness" min="-100" max="100" value="0"><span class="pl-value"></span></label>
     <label>Contrast <input type="range" data-is="contrast" min="-100" max="100" value="0"><span class="pl-value"></span></label>
     <label>Gamma <input type="range" data-is="gamma" min="-1" max="1" step="0.02" value="0"><span class="pl-value"></span></label>
@@ -228,14 +228,40 @@ export const DISPLAY_PANEL = `  <div class="pl-panel" data-is="panel" role="grou
   </div>`;
 
 /** The list of keys. */
-export const HELP = `  <div class="pl-help" data-is="help" role="dialog" aria-label="Mouse and keys" tabindex="-1" hidden>
+const HELP = `  <div class="pl-help" data-is="help" role="dialog" aria-label="Mouse and keys" tabindex="-1" hidden>
     <div class="pl-help-head"><strong>Mouse and keys</strong>
       <button class="pl-close" data-key="?" title="Close the help (Escape)">\u00d7</button></div>
     <div class="pl-help-body" data-is="keys"></div>
   </div>`;
 
-const signed = (value) => (value > 0 ? `+${value}` : `${value}`).replace("-", "\u2212");
+/** What lies over the image: the canvas that takes the pointer and the keys, and what opens there. */
+export const STAGE_TOP = `  <canvas class="pl-layer pl-top" data-is="top" tabindex="0" role="application" aria-label="Image"
+    data-lm-suppress-shortcuts="true"></canvas>
+  <div class="pl-centre" data-is="centre" hidden></div>
+  <div class="pl-toasts" data-is="toasts" aria-live="polite"></div>
+${DISPLAY_PANEL}
+${HELP}`;
 
+/** Buttons that open the display panel and the list of keys. */
+export const DISPLAY_BUTTONS = `  <div class="pl-group pl-end">
+    <button data-is="display" aria-expanded="false" title="Brightness, contrast, channels">Display</button>
+    <button data-key="?" title="Help (?)">?</button>
+  </div>`;
+
+/** The thumbnails. */
+export const STRIP = `<div class="pl-strip-row">
+  <button data-key="a" class="pl-turn" title="Previous image (a)">\u2039</button>
+  <div class="pl-strip" data-is="strip" role="listbox" tabindex="0" aria-label="Images"
+    aria-orientation="horizontal"><div class="pl-rail" data-is="rail"></div></div>
+  <button data-key="d" class="pl-turn" title="Next image (d)">\u203a</button>
+</div>`;
+
+/** Zoom, in the foot. */
+export const ZOOM_BUTTONS = `    <button data-key="-" title="Zoom out (-)">\u2212</button><span class="pl-value pl-zoom" data-is="zoom"></span>
+    <button data-key="+" title="Zoom in (+)">+</button>
+    <button data-key="f" title="Fit the image into the view (f)">Fit</button>`;
+
+const signed = (value) => (value > 0 ? `+${value}` : `${value}`).replace("-", "\u2212");
 
 /** What the fields of the display panel do, and how a slider's value reads. */
 export const TONE_FIELDS = {

@@ -13,7 +13,7 @@
  */
 
 import {
-  COLOURS, FINE, DRAG, clamp, toStage, toImage, pointRadius, plural, shortName, distinctPart, printed, DISPLAY_PANEL, HELP,
+  COLOURS, FINE, DRAG, clamp, toStage, toImage, pointRadius, plural, shortName, distinctPart, printed, STAGE_TOP, DISPLAY_BUTTONS, STRIP, ZOOM_BUTTONS,
   TONE_FIELDS, make, describe, cleared, decodePicture, focus, closeAll, Display, mount,
 } from "./common.js";
 import {
@@ -123,21 +123,13 @@ const PAGE = `
         <select data-is="map" aria-label="Colour map (m)" title="Colour map (m)">${Object.keys(MAPS).map((name) => `<option>${name}</option>`).join("")}</select>
       </div>
       <div class="pl-group" role="group" aria-label="Marks">${toggleHtml("hit", "hits")}${toggleHtml("ghost", "ghosts")}${toggleHtml("miss", "misses")}${toggleHtml("pair", "pairs")}</div>
-      <div class="pl-group pl-end">
-        <button data-is="display" aria-expanded="false" title="Brightness, contrast, channels">Display</button>
-        <button data-key="?" title="Help (?)">?</button>
-      </div>
+      ${DISPLAY_BUTTONS}
     </div>
     <div class="pl-stage" data-is="stage">
       <canvas class="pl-layer" data-is="image" aria-hidden="true"></canvas>
       <canvas class="pl-layer" data-is="heat" aria-hidden="true"></canvas>
       <canvas class="pl-layer" data-is="points" aria-hidden="true"></canvas>
-      <canvas class="pl-layer pl-top" data-is="top" tabindex="0" role="application" aria-label="Image"
-        data-lm-suppress-shortcuts="true"></canvas>
-      <div class="pl-centre" data-is="centre" hidden></div>
-      <div class="pl-toasts" data-is="toasts" aria-live="polite"></div>
-      ${DISPLAY_PANEL}
-      ${HELP}
+      ${STAGE_TOP}
       <div class="pl-ask" data-is="ask" role="alertdialog" aria-label="Use these settings?" tabindex="-1" hidden>
         <span data-is="askText"></span>
         <div class="pl-group"><button data-is="sure">Use anyway</button><button data-is="unsure">Cancel</button></div>
@@ -190,18 +182,11 @@ const PAGE = `
     </div>
   </div>
 </div>
-<div class="pl-strip-row">
-  <button data-key="a" class="pl-turn" title="Previous image (a)">\u2039</button>
-  <div class="pl-strip" data-is="strip" role="listbox" tabindex="0" aria-label="Images"
-    aria-orientation="horizontal"><div class="pl-rail" data-is="rail"></div></div>
-  <button data-key="d" class="pl-turn" title="Next image (d)">\u203a</button>
-</div>
+${STRIP}
 <div class="pl-foot">
   <div class="pl-sentence" data-is="status" role="status" aria-live="polite">Connecting \u2026</div>
   <div class="pl-group"><label>Order <select data-is="order" title="Order of the images (w)"><option value="name">by name</option><option value="worst">worst first</option></select></label>
-    <button data-key="-" title="Zoom out (-)">\u2212</button><span class="pl-value pl-zoom" data-is="zoom"></span>
-    <button data-key="+" title="Zoom in (+)">+</button>
-    <button data-key="f" title="Fit the image into the view (f)">Fit</button>
+${ZOOM_BUTTONS}
   </div>
   <progress data-is="meter" aria-label="Images predicted" max="1" value="0" hidden></progress>
 </div>`;
