@@ -41,8 +41,8 @@ def trust(trial):
     columns |= {"score": bins.score, "share": bins.share, "n": bins.n}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     if trial.findings.candidates[trial.index] is not None:
-        found = sum(int(trial.mask(trial.index, name).sum()) for name in trial.thresholds)
-        visible = dict(zip(("low", "high"), interval.of(found), strict=True))
+        ends = interval.of(trial.n_found(trial.index))
+        visible = dict(zip(("low", "high"), ends, strict=True))
     return {"bins": rows, "interval": interval._asdict(), "visible": visible}
 
 

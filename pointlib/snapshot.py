@@ -52,8 +52,7 @@ def _drawn(trial):
 def _n_marks(trial, i):
     """Return how many points there are to draw."""
     truth = trial.findings.truth[i] or {}
-    n_found = sum(int(trial.mask(i, name).sum()) for name in trial.findings.candidates[i])
-    return n_found + sum(len(points) for points in truth.values())
+    return trial.n_found(i) + sum(len(points) for points in truth.values())
 
 
 def _joined(trial, i):

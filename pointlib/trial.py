@@ -105,9 +105,12 @@ class Trial(NamedTuple):
 
     def counts(self):
         """Return how many points are found in each image; 0 where it cannot be used."""
-        indices, classes = range(len(self.findings.names)), self.findings.classes
-        there = set(self._there(indices))
-        return [sum(int(self.mask(i, c).sum()) for c in classes if i in there) for i in indices]
+        candidates = self.findings.candidates
+        return [0 if found is None else self.n_found(i) for i, found in enumerate(candidates)]
+
+    def n_found(self, i):
+        """Return how many points are found in an image whose candidates are there."""
+        return sum(int(self.mask(i, name).sum()) for name in self.findings.classes)
 
     def match(self, i):
         """Return {class: Match} of a labelled image; indices are those of the kept candidates."""
