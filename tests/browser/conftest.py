@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from browser.harness import Stand, start_chromium
+from browser.lab import Lab
 from pointlib.images import write_image
 
 BLOBS = np.array([(20.0, 14.0), (57.0, 33.0), (33.5, 40.25)])  # px, in every image of `folder`
@@ -44,3 +45,11 @@ def show(browser):
     yield stand.show
     stand.close()
     assert stand.problems == []
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, browser):
+    """Run one server for all tests that open notebooks."""
+    lab = Lab(tmp_path_factory.mktemp("lab"), browser)
+    yield lab
+    lab.close()

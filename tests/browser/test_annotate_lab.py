@@ -7,7 +7,7 @@ import signal
 import pytest
 from playwright.sync_api import expect
 
-from browser.lab import Lab, write_notebook
+from browser.lab import write_notebook
 from pointlib.launch import write_notebook as write_ready_notebook
 
 CODE = """\
@@ -17,14 +17,6 @@ from pointlib.annotate import Annotator
 Path("kernel.pid").write_text(str(os.getpid()))
 annotator = Annotator("photos")
 annotator"""
-
-
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory, browser):
-    """Run one server for all tests here."""
-    lab = Lab(tmp_path_factory.mktemp("lab"), browser)
-    yield lab
-    lab.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.harness import LIMIT, TunerView
-from browser.lab import Lab, write_notebook
+from browser.lab import write_notebook
 from browser.scenes import count, draw_scene
 
 CODE = """\
@@ -18,14 +18,6 @@ with np.load("scenes.npz") as file:
 tuner = Tuner(heatmaps, images, points, radius=4)
 tuner.settings = {"thresholds": {"point": 0.4}, "min_distances": {"point": 2.0}}
 tuner"""
-
-
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory, browser):
-    """Run one server for all tests here."""
-    lab = Lab(tmp_path_factory.mktemp("lab"), browser)
-    yield lab
-    lab.close()
 
 
 @pytest.fixture
