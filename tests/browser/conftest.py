@@ -1,6 +1,8 @@
 """One Chromium for all browser tests; pages on which the shipped JavaScript meets the real Python."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,3 +55,9 @@ def lab(tmp_path_factory, browser):
     lab = Lab(tmp_path_factory.mktemp("lab"), browser)
     yield lab
     lab.close()
+
+
+@pytest.fixture
+def place(lab, request):
+    """Return an empty folder of the server's, of this test alone."""
+    return Path(tempfile.mkdtemp(dir=lab.root, prefix=request.node.originalname))

@@ -20,10 +20,8 @@ annotator"""
 
 
 @pytest.fixture
-def place(lab, folder, request):
+def place(place, folder):
     """Return a folder of the server's in which the images are in photos/."""
-    place = lab.root / request.node.name.replace("[", "-").replace("]", "")
-    place.mkdir()
     folder.rename(place / "photos")
     return place
 

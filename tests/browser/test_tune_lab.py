@@ -27,10 +27,8 @@ def scenes():
 
 
 @pytest.fixture
-def notebook(lab, scenes, request):
+def notebook(lab, place, scenes):
     """Return a notebook that shows a tuner of the scenes, run."""
-    place = lab.root / request.node.name
-    place.mkdir()
     images, heatmaps, points = (np.stack(part) for part in zip(*scenes, strict=True))
     np.savez(place / "scenes.npz", images=images, heatmaps=heatmaps, points=points)
     notebook = lab.open(write_notebook(place / "work.ipynb", CODE, "tuner.threshold"))
