@@ -55,7 +55,12 @@ media: setup .venv/browser  ## draw the pictures of the README, record its film 
 	$(BIN)/python media/draw.py
 	$(BIN)/python media/record.py
 
-bench: setup .venv/browser  ## time the small operations beside named peers, and both widgets
+# Spotiflow brings a torch of its own choice, so it gets an environment of its own
+.venv-peers/ready: .venv/ready
+	@test -x .venv-peers/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-peers
+	@$(UV) pip install --quiet --python .venv-peers/bin/python spotiflow && touch $@ || true
+
+bench: setup .venv/browser .venv-peers/ready  ## time the small operations beside named peers, and both widgets
 	$(BIN)/python benchmarks/operations.py
 	$(BIN)/python benchmarks/annotator.py
 	$(BIN)/python benchmarks/tuner.py

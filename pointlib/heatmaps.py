@@ -16,7 +16,8 @@ from pointlib.files import InputError
 from pointlib.points import check_points, nearest_distances
 
 REACH = 4.0  # sigmas; beyond it a Gaussian counts as zero
-WIDEST = 6.0  # px: the largest sigma chosen by itself; a network sees only so far
+SHARE, MOST = 0.3, 0.4  # of the distance to the nearest neighbour: sigma, and at most
+NARROWEST, WIDEST = 1.5, 6.0  # px: the limits of a sigma for which no match radius speaks
 CHUNK = 4_000_000  # window pixels handled at once: bounds memory at 100,000 points
 
 
@@ -40,7 +41,16 @@ def gaussian_max(points, shape, *, sigma):
     tensor of shape (H, W), float32
         In [0, 1].
     """
-    return _draw(points, shape, sigma, "amax")
+    points, sigma = _tensors(points, sigma)
+    if points.device.type != "cpu":
+        return _draw(points, shape, sigma, "amax")
+    from pointlib.kernels import draw_max
+
+    canvas = torch.zeros(*(int(n) for n in shape))
+    points, sigma = points.numpy(), sigma.numpy()
+    order = points[:, 1].argsort()
+    draw_max(canvas.numpy(), points[order], sigma[order], REACH)
+    return canvas
 
 
 def gaussian_sum(points, shape, *, sigma):
@@ -95,27 +105,35 @@ def draw_classes(points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_m
     return torch.stack([torch.as_tensor(m, dtype=torch.float32) for m in maps])
 
 
-def auto_sigma(points_of_images, *, share=0.2, lowest=1.5, highest=WIDEST):
-    """Choose sigma from how near points stand to each other.
+def auto_sigma(points_of_images, *, radius=None):
+    """Choose sigma from the match radius and from how near points stand to each other.
 
-    A fifth of the median distance to the nearest neighbour, within [1.5, 6] px: wide enough to
-    learn from, narrow enough that neighbours stay apart.
+    Half the radius; without one 0.3 of the median distance to the nearest neighbour, but no more
+    than 6 px, since points that stand far apart may still be small. In any case at most 0.4 of
+    that distance, so that neighbours stay apart, and at least 1.5 px. How these shares were found
+    is told in benchmarks/ACCURACY.md.
 
     Parameters
     ----------
     points_of_images : sequence of arrays of shape (N, 2)
+        One class of one image each.
+    radius : float, optional
+        Match radius, pixels.
 
     Returns
     -------
     float
-        Pixels, rounded to 0.1. The middle of the range where no image holds two points.
+        Pixels, rounded to 0.1. Where no image holds two points and there is no radius, the middle
+        between 1.5 and 6.
     """
     each = [nearest_distances(points) for points in points_of_images]
-    distances = np.concatenate(each) if each else np.zeros(0)
+    distances = np.concatenate([np.zeros(0), *each])
     distances = distances[np.isfinite(distances)]
     if not len(distances):
-        return round((lowest + highest) / 2, 1)
-    return round(float(np.clip(share * np.median(distances), lowest, highest)), 1)
+        return round(max(NARROWEST, radius / 2 if radius else (NARROWEST + WIDEST) / 2), 1)
+    spacing = float(np.median(distances))
+    wanted = radius / 2 if radius else min(SHARE * spacing, WIDEST)
+    return round(max(NARROWEST, min(wanted, MOST * spacing)), 1)
 
 
 def _tensors(points, sigma):
@@ -132,43 +150,40 @@ def _tensors(points, sigma):
 
 
 def _draw(points, shape, sigma, reduce, *, unit_mass=False):
-    """Scatter the points' windows onto a padded canvas and cut the frame out of it."""
+    """Bring the points' windows onto the canvas; at the frame a window is pushed back inside."""
     points, sigma = _tensors(points, sigma)
     height, width = (int(n) for n in shape)
     radius = math.ceil(REACH * float(sigma.max())) if len(points) else 0
     frame = torch.tensor([width, height], device=points.device)
     near = ((points > -radius - 1) & (points < frame + radius)).all(dim=1)
     points, sigma = points[near], sigma[near]
-    pad = 2 * radius + 2  # a window of a point `radius` outside still fits
-    canvas = torch.zeros(height + 2 * pad, width + 2 * pad, device=points.device)
-    side = 2 * radius + 1
-    for some in torch.arange(len(points), device=points.device).split(max(1, CHUNK // side**2)):
-        base, x_part, y_part = _windows(points[some], sigma[some], radius)
+    canvas = torch.zeros(height, width, device=points.device)
+    each = torch.arange(len(points), device=points.device)
+    for some in each.split(max(1, CHUNK // (2 * radius + 1) ** 2)):
+        rows, y_part = _profile(points[some, 1], sigma[some], radius, height)
+        columns, x_part = _profile(points[some, 0], sigma[some], radius, width)
         if unit_mass:
-            x_part = _share(x_part, base[:, 0], radius, width)
-            y_part = _share(y_part, base[:, 1], radius, height)
-        values = y_part[:, :, None] * x_part[:, None, :]
-        steps = torch.arange(side, device=points.device)
-        rows = base[:, 1, None] - radius + pad + steps
-        columns = base[:, 0, None] - radius + pad + steps
-        index = rows[:, :, None] * canvas.shape[1] + columns[:, None, :]
-        canvas.view(-1).scatter_reduce_(0, index.reshape(-1), values.reshape(-1), reduce)
-    return canvas[pad : pad + height, pad : pad + width].contiguous()
+            y_part, x_part = (part / part.sum(dim=1, keepdim=True) for part in (y_part, x_part))
+        _scatter(canvas, (rows, columns), (y_part, x_part), reduce)
+    return canvas
 
 
-def _windows(points, sigma, radius):
-    """Return the nearest pixels (N, 2) and the Gaussians' profiles along x and y (N, side)."""
-    base = points.round().long()
-    offsets = torch.arange(-radius, radius + 1, device=points.device)
-    distance = (base - points)[:, :, None] + offsets  # (N, 2, side)
-    sigma = sigma[:, None, None]
+def _profile(places, sigma, radius, size):
+    """Return the windows' first pixels (N,) and the Gaussians along one axis (N, side)."""
+    side = min(2 * radius + 1, size)
+    first = (places.round().long() - radius).clamp(0, size - side)
+    pixels = first[:, None] + torch.arange(side, device=places.device)
+    distance, sigma = pixels - places[:, None], sigma[:, None]
     profile = torch.exp(-0.5 * (distance / sigma) ** 2)
-    profile = torch.where(distance.abs() <= REACH * sigma, profile, 0.0).float()
-    return base, profile[:, 0], profile[:, 1]
+    return first, torch.where(distance.abs() <= REACH * sigma, profile, 0.0).float()
 
 
-def _share(profile, base, radius, size):
-    """Cut a profile at the frame and scale what is left to a sum of 1."""
-    place = base[:, None] + torch.arange(-radius, radius + 1, device=profile.device)
-    profile = torch.where((place >= 0) & (place < size), profile, 0.0)
-    return profile / profile.sum(dim=1, keepdim=True)
+def _scatter(canvas, first, parts, reduce):
+    """Add the windows to the canvas, or raise it to them, pixel by pixel; on any device."""
+    rows, columns = (
+        at[:, None] + torch.arange(part.shape[1], device=at.device)
+        for at, part in zip(first, parts, strict=True)
+    )
+    index = rows[:, :, None] * canvas.shape[1] + columns[:, None, :]
+    values = parts[0][:, :, None] * parts[1][:, None, :]
+    canvas.view(-1).scatter_reduce_(0, index.reshape(-1), values.reshape(-1), reduce)

@@ -58,12 +58,12 @@ def find_peaks(heatmap, *, threshold=0.3, min_distance=2.0):
         The heatmap's value at the peak's pixel.
     """
     _check_settings(threshold, min_distance)
-    return find_candidates(heatmap, floor=threshold).select(
+    return find_candidates(heatmap, floor=threshold, reach=min_distance).select(
         threshold=threshold, min_distance=min_distance
     )
 
 
-def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None):
+def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None, reach=np.inf):
     """Find every local maximum of at least `floor`, with its score and isolation.
 
     A maximum is higher than all around it; equal neighbours are one plateau, which gives one
@@ -77,6 +77,9 @@ def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None):
         Lower floors give more candidates; those above keep their isolation.
     log_heatmap : ndarray of shape (H, W), optional
         The logarithm of the heatmap where it is known more exactly (log-sigmoid of logits).
+    reach : float
+        The largest minimum distance that will be asked for, pixels: an isolation beyond it is
+        given as inf, which is quicker where points are many.
 
     Returns
     -------
@@ -85,12 +88,11 @@ def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None):
     heatmap = _check_heatmap(heatmap)
     rows, columns = _maxima(heatmap, floor)
     scores = heatmap[rows, columns].astype(float)
-    if log_heatmap is None:
-        log_heatmap = np.log(np.maximum(heatmap, TINY))
-    points = _refine(np.asarray(log_heatmap), rows, columns)
+    source = heatmap if log_heatmap is None else np.asarray(log_heatmap)
+    points = _refine(source, rows, columns, take_log=log_heatmap is None)
     order = _rank(points, scores)
     points, scores = points[order], scores[order]
-    return Candidates(points, scores, _isolation(points))
+    return Candidates(points, scores, _isolation(points, reach))
 
 
 def basic_threshold(heatmap, *, threshold=0.3, min_distance=0.0):
@@ -102,7 +104,7 @@ def basic_threshold(heatmap, *, threshold=0.3, min_distance=0.0):
     """
     _check_settings(threshold, min_distance)
     heatmap = _check_heatmap(heatmap)
-    rows, columns = np.nonzero(_not_below(heatmap) & (heatmap >= threshold) & (heatmap > 0))
+    rows, columns, _ = _not_below(heatmap, threshold)
     points = np.column_stack([columns, rows]).astype(float)
     return _thin(points, heatmap[rows, columns].astype(float), min_distance)
 
@@ -158,42 +160,51 @@ def _check_settings(threshold, min_distance):
         raise InputError(f"min_distance is {min_distance}; expected 0 or more pixels.")
 
 
-def _not_below(heatmap):
-    """Return a mask of the pixels that no 8-neighbour exceeds."""
-    if not heatmap.size:
-        return np.zeros(heatmap.shape, bool)
-    return heatmap == ndimage.maximum_filter(heatmap, size=3, mode="nearest")
+def _not_below(heatmap, floor):
+    """Return rows and columns of the pixels that no 8-neighbour exceeds, and which equal one.
+
+    Whole rows are compared first, which leaves few pixels to be looked at from every side.
+    """
+    mask = (heatmap >= floor) & (heatmap > 0)
+    for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        mask[one] &= heatmap[one] >= heatmap[other]
+        mask[other] &= heatmap[other] >= heatmap[one]
+    rows, columns = np.divmod(np.flatnonzero(mask), max(1, heatmap.shape[1]))  # beats nonzero
+    value, highest = heatmap[rows, columns], _highest_around(heatmap, rows, columns)
+    keep = value >= highest
+    return rows[keep], columns[keep], (value == highest)[keep]
+
+
+def _highest_around(heatmap, rows, columns):
+    """Return the highest 8-neighbour of the given pixels; outside the frame all is -inf."""
+    height, width = heatmap.shape
+    highest = np.full(len(rows), -np.inf, heatmap.dtype)
+    for dy, dx in ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)):
+        y, x = rows + dy, columns + dx
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        value = heatmap[np.where(inside, y, 0), np.where(inside, x, 0)]
+        np.maximum(highest, value, out=highest, where=inside)
+    return highest
 
 
 def _maxima(heatmap, floor):
     """Return rows and columns of the regional maxima: one pixel, the first, a plateau."""
-    constant = not heatmap.size or heatmap.min() == heatmap.max()  # has no peak
-    mask = _not_below(heatmap) & (heatmap >= floor) & (heatmap > 0) & (not constant)
-    rows, columns = np.nonzero(mask)
-    doubtful = _has_equal_neighbour(heatmap, rows, columns)
+    rows, columns, doubtful = _not_below(heatmap, floor)
+    if len(rows) == heatmap.size:  # a constant has no peak
+        return rows[:0], columns[:0]
     if not doubtful.any():
         return rows, columns
     # rare: follow the plateaus among all equal pixels, in reading order
     piece = _plateaus(heatmap, heatmap[rows[doubtful], columns[doubtful]])
-    is_peak = np.ones(piece.max() + 1, bool)
-    is_peak[piece[~mask]] = False  # a plateau with a way up is a shoulder
     labels = piece[rows, columns]
+    # a plateau with a way up is a shoulder
+    is_shoulder = np.bincount(piece.ravel()) > np.bincount(labels, minlength=piece.max() + 1)
     _, first = np.unique(labels, return_index=True)
     keep = np.zeros(len(rows), bool)
     keep[first] = True
     keep[labels == 0] = True
-    keep &= np.where(labels == 0, True, is_peak[labels])
+    keep &= (labels == 0) | ~is_shoulder[labels]
     return rows[keep], columns[keep]
-
-
-def _has_equal_neighbour(heatmap, rows, columns):
-    """Return a mask of the given pixels that have an 8-neighbour of the same value."""
-    padded = np.pad(heatmap, 1, constant_values=np.nan)
-    value = heatmap[rows, columns]
-    equal = np.zeros(len(rows), bool)
-    for dy, dx in ((0, 1), (0, -1), (1, -1), (1, 0), (1, 1), (-1, -1), (-1, 0), (-1, 1)):
-        equal |= padded[rows + 1 + dy, columns + 1 + dx] == value
-    return equal
 
 
 def _plateaus(heatmap, values):
@@ -216,22 +227,22 @@ def _plateaus(heatmap, values):
     return piece[number]
 
 
-def _refine(log_heatmap, rows, columns):
+def _refine(values, rows, columns, *, take_log):
     """Return x, y of the peaks: a parabola through three pixels of the logarithm each way."""
-    shift_x = _vertex(log_heatmap, rows, columns, axis=1)
-    shift_y = _vertex(log_heatmap, rows, columns, axis=0)
-    return np.column_stack([columns + shift_x, rows + shift_y]).astype(float).reshape(-1, 2)
+    x = columns + _vertex(values, rows, columns, axis=1, take_log=take_log)
+    y = rows + _vertex(values, rows, columns, axis=0, take_log=take_log)
+    return np.column_stack([x, y]).astype(float).reshape(-1, 2)
 
 
-def _vertex(values, rows, columns, *, axis):
+def _vertex(values, rows, columns, *, axis, take_log):
     """Return the parabola's vertex along one axis, in [-0.5, 0.5]; 0 at the frame's edge."""
     place = (rows, columns)[axis]
     inner = (place > 0) & (place < values.shape[axis] - 1)
-    step = np.array([1, 0]) if axis == 0 else np.array([0, 1])
     r, c = rows[inner], columns[inner]
-    middle = values[r, c].astype(float)
-    before = values[r - step[0], c - step[1]].astype(float)
-    after = values[r + step[0], c + step[1]].astype(float)
+    three = np.array([values[r + k * (axis == 0), c + k * (axis == 1)] for k in (-1, 0, 1)])
+    if take_log:
+        three = np.log(np.maximum(three, TINY))
+    before, middle, after = three.astype(float)
     bend = before - 2 * middle + after
     shift = np.zeros(len(rows))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -245,21 +256,27 @@ def _rank(points, scores):
     return np.lexsort([points[:, 0], points[:, 1], -scores])
 
 
-def _isolation(points):
-    """Return each ranked point's distance to the nearest one before it; inf for the first."""
+def _isolation(points, reach=np.inf):
+    """Return each ranked point's distance to the nearest one before it.
+
+    It is inf for the first, and where there is none within `reach`.
+    """
     distances = np.full(len(points), np.inf)
-    waiting = np.arange(1, len(points))
-    tree = KDTree(points) if len(points) else None
-    k = 8
-    while len(waiting):
-        k = min(k, len(points))
-        near, who = tree.query(points[waiting], k=k)
-        higher = who < waiting[:, None]
-        found = higher.any(axis=1)
-        best = np.where(higher, near, np.inf).min(axis=1)
-        distances[waiting[found]] = best[found]
-        waiting = waiting[~found]
-        k *= 4
+    bound = reach * (1 + 1e-9) + TINY  # it is open, and the tree's rounding must not decide
+    start = 1
+    while start < len(points):  # the better half, its better half, ...: half of all rank higher
+        stop = len(points) if reach < np.inf else min(max(256, 2 * start), len(points))
+        order = np.lexsort(points[:stop].T)  # neighbours in space are neighbours in memory
+        tree, rank = KDTree(points[order]), np.append(order, stop)
+        waiting, k = order[order >= start], 6
+        while len(waiting):
+            k = min(k, stop)
+            near, who = tree.query(points[waiting], k=k, distance_upper_bound=bound)
+            higher = rank[who] < waiting[:, None]
+            distances[waiting] = np.where(higher, near, np.inf).min(axis=1)
+            waiting = waiting[~higher.any(axis=1) & np.isfinite(near[:, -1])]
+            k *= 4
+        start = stop
     return distances
 
 
@@ -267,5 +284,5 @@ def _thin(points, scores, min_distance):
     """Rank the points and drop those not farther than `min_distance` from a higher one."""
     order = _rank(points, scores)
     points, scores = points[order], scores[order]
-    keep = _isolation(points) > min_distance
+    keep = _isolation(points, min_distance) > min_distance
     return points[keep], scores[keep]

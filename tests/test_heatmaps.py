@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from pointlib.files import InputError
-from pointlib.heatmaps import auto_sigma, density, draw_classes, gaussian_max, gaussian_sum
+from pointlib.heatmaps import (
+    _draw,
+    auto_sigma,
+    density,
+    draw_classes,
+    gaussian_max,
+    gaussian_sum,
+)
 from pointlib.thresholds import basic_threshold, find_peaks
 
 SHAPE = (37, 52)
@@ -32,12 +39,28 @@ def test_gaussian_max_equals_the_formula(sigma):
     assert np.abs(difference).max() < 4e-4
 
 
-def test_gaussian_max_does_not_depend_on_chunks(monkeypatch):
-    """Drawing in many small chunks gives the same bits as drawing at once."""
+def test_density_does_not_depend_on_chunks(monkeypatch):
+    """Drawing in many small chunks gives what drawing at once gives."""
     points = random_points(100)
-    whole = gaussian_max(points, SHAPE, sigma=2.0)
+    whole = density(points, SHAPE, sigma=2.0)
     monkeypatch.setattr("pointlib.heatmaps.CHUNK", 1000)
-    assert torch.equal(gaussian_max(points, SHAPE, sigma=2.0), whole)
+    assert torch.allclose(density(points, SHAPE, sigma=2.0), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (3, 70), (1, 1), (0, 5)])
+def test_gaussian_max_is_the_same_on_every_device(shape):
+    """The compiled loop of the CPU and the scatter of other devices draw the same picture."""
+    points = random_points(60) * 1.4 - 8
+    sigma = np.linspace(0.4, 5, 60)
+    scattered = _draw(points, shape, sigma, "amax")
+    assert torch.allclose(gaussian_max(points, shape, sigma=sigma), scattered, atol=1e-6)
+
+
+@pytest.mark.parametrize("place", [1e300, -1e300, np.nan])
+def test_gaussian_max_of_a_place_beyond_numbers_is_empty(place):
+    """A tensor is taken as it is: what lies nowhere near the frame, or nowhere, draws nothing."""
+    points = torch.tensor([[place, 4.0], [4.0, place]], dtype=torch.float64)
+    assert not gaussian_max(points, SHAPE, sigma=2.0).any()
 
 
 def test_gaussian_max_draws_the_shade_of_points_outside():
@@ -130,10 +153,19 @@ def test_heatmaps_refuse_bad_input(points, sigma, words):
 def test_auto_sigma_follows_the_spacing():
     """Wider spacing gives a larger sigma, within its bounds; lonely points a default."""
     grid = np.stack(np.meshgrid(np.arange(5.0), np.arange(5.0)), -1).reshape(-1, 2)
-    assert auto_sigma([grid * 15]) == 3.0
+    assert auto_sigma([grid * 15]) == 4.5
     assert auto_sigma([grid]) == 1.5
     assert auto_sigma([grid * 500]) == 6.0
     assert 1.5 < auto_sigma([np.zeros((1, 2)), np.zeros((0, 2))]) < 6.0
+
+
+def test_auto_sigma_is_half_the_radius_where_neighbours_allow_it():
+    """A match radius speaks for the size of the objects, but neighbours stay apart."""
+    grid = np.stack(np.meshgrid(np.arange(5.0), np.arange(5.0)), -1).reshape(-1, 2)
+    assert auto_sigma([grid * 100], radius=24) == 12.0
+    assert auto_sigma([grid * 15], radius=24) == 6.0
+    assert auto_sigma([grid * 100], radius=2) == 1.5
+    assert auto_sigma([np.zeros((1, 2))], radius=24) == 12.0
 
 
 def test_gaussian_max_takes_the_same_point_twice():
