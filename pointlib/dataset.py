@@ -8,11 +8,27 @@ An image without a text file is not yet labelled and is left out; one with an em
 labelled, nothing there, and is kept.
 """
 
+from pathlib import PureWindowsPath
+
 import numpy as np
 
 from pointlib.files import InputError, need_file, need_folder, suggest
-from pointlib.images import image_folder, image_shape, list_images, read_image, to_channels
-from pointlib.points import class_names, label_state, read_points, read_text, text_path
+from pointlib.images import (
+    check_image,
+    image_folder,
+    image_shape,
+    list_images,
+    read_image,
+    to_channels,
+)
+from pointlib.points import (
+    check_points,
+    class_names,
+    label_state,
+    read_points,
+    read_text,
+    text_path,
+)
 
 CACHE_BYTES = 2**30  # of images kept in memory once read
 FEW = 5  # fewer labelled images than this are split by crops
@@ -87,8 +103,19 @@ class ImagePointDataset:
                 f"{path}: {error}" if str(path) not in str(error) else error
             ) from error
 
+    def _found_classes(self):
+        named = {bool(labels[0]): i for i, (_, labels) in enumerate(self._records) if len(labels)}
+        if len(named) == 2:
+            label = str(self._records[named[True]][1][0])[:40]
+            some, others = (text_path(self.paths[named[is_named]]) for is_named in (True, False))
+            raise InputError(
+                f"{some} has points of class {label!r}, {others} has points with no class. Name "
+                "all, or none."
+            )
+        return class_names([labels for _, labels in self._records])
+
     def _checked_classes(self, classes):
-        found = class_names([labels for _, labels in self._records])
+        found = self._found_classes()
         if classes is None:
             return found
         classes = tuple(classes)
@@ -108,10 +135,10 @@ class MemoryDataset:
     """Images and points you already have: ``MemoryDataset([(image, points, labels), ...])``."""
 
     def __init__(self, items, *, names=None, classes=None):
-        self.items = [
-            (image if image.ndim == 3 else image[..., None], points, labels)
-            for image, points, labels in items
-        ]
+        items = list(items)
+        if not items:
+            raise InputError("there is no image; expected one (image, points, labels) at least.")
+        self.items = [check_item(item, f"item {i}") for i, item in enumerate(items)]
         self.names = list(names) if names else [f"image {i}" for i in range(len(self.items))]
         self.classes = tuple(classes or dataset_classes(self.items))
         self.items = [
@@ -126,6 +153,20 @@ class MemoryDataset:
 
     def __getitem__(self, index):
         return self.items[index]
+
+
+def check_item(item, name):
+    """Return image (H, W, C), points (N, 2), labels (N,) of a dataset's item, or InputError."""
+    try:
+        image, points, labels = item
+    except (TypeError, ValueError) as error:
+        kind = type(item).__name__
+        raise InputError(f"{name} is a {kind}; expected (image, points, labels).") from error
+    image = np.atleast_3d(check_image(image, f"image of {name}"))
+    points = check_points(points, shape=image.shape[:2], name=f"points of {name}")
+    if np.shape(labels) != (len(points),):
+        raise InputError(f"{name} has {len(points)} points and {np.size(labels)} labels.")
+    return image, points, np.asarray(labels, dtype=str)
 
 
 def n_colours(image):
@@ -146,7 +187,7 @@ def read_list(path):
     names = [line.strip() for line in read_text(need_file(path, "list")).splitlines()]
     if not any(names):
         raise InputError(f"{path} is empty; expected one file name a line, or no such file.")
-    return [name for name in names if name]
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def split_names(names, *, fraction=0.2, groups=None, seed=0):
@@ -175,9 +216,10 @@ def split_names(names, *, fraction=0.2, groups=None, seed=0):
     if len(kinds) < 2:
         raise InputError(f"{len(kinds)} image(s) or group(s) cannot be split; expected 2 or more.")
     n_val = min(max(1, round(fraction * len(kinds))), len(kinds) - 1)
-    chosen = np.random.default_rng(seed).permutation(kinds)[:n_val].tolist()
+    chosen = set(np.random.default_rng(seed).permutation(kinds)[:n_val].tolist())
     train = [name for name, group in zip(names, groups, strict=True) if group not in chosen]
-    return train, [name for name in names if name not in set(train)]
+    trained = set(train)
+    return train, [name for name in names if name not in trained]
 
 
 def split_by_crops(dataset, *, fraction=0.2):
@@ -224,6 +266,8 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
     rest = [name for name in whole.names if name not in lists.get("test", ())]
     left_out = f"; {whole.n_unlabelled} images without a text file are left out"
     left_out = left_out if whole.n_unlabelled else ""
+    if not rest and "train" not in lists:
+        raise InputError(f"test.txt of {folder} names every labelled image: none is left to train.")
     if "train" in lists or "val" in lists:
         train = lists.get("train") or [name for name in rest if name not in lists["val"]]
         val = lists.get("val") or [name for name in rest if name not in lists["train"]]
@@ -237,6 +281,10 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
     else:
         train, val = split_names(rest, fraction=val_split, seed=seed)
         how = f"{len(train)} images train and {len(val)} validate, split at random (seed {seed})"
+    if not (train and val):
+        used = " and ".join(f"{part}.txt" for part in lists)
+        part = "validate" if train else "train"
+        raise InputError(f"with {used} of {folder} no image is left to {part}. Name fewer there.")
     sets = (ImagePointDataset(folder, names=part, **options) for part in (train, val))
     return *sets, how + left_out
 
@@ -244,23 +292,41 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
 def _read_lists(folder):
     """Return {part: names} of the lists in a folder; no image may stand in two of them."""
     paths = {part: folder / f"{part}.txt" for part in ("train", "val", "test")}
-    lists = {part: read_list(path) for part, path in paths.items() if path.is_file()}
+    inside = image_folder(folder)
+    stems = {path.stem for path in list_images(inside)} if inside == folder else ()
+    lists = {  # the text of an image test.png is no list
+        part: read_list(path)
+        for part, path in paths.items()
+        if path.is_file() and part not in stems
+    }
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         if both := sorted(set(lists.get(one, ())) & set(lists.get(other, ()))):
-            raise InputError(f"{both[0]} stands in both {one}.txt and {other}.txt of {folder}.")
+            raise InputError(
+                f"{both[0]} stands in both {one}.txt and {other}.txt of {folder}. Drop one."
+            )
     return lists
+
+
+def _elsewhere(folder):
+    """Return what to do where no image has its text, which may lie elsewhere."""
+    for pattern in ("*.TXT", "*/*.txt", "../labels/*.txt"):
+        for path in sorted(folder.glob(pattern))[:1]:
+            return f"Found {path}: texts belong beside the images, and end in .txt."
+    return "Annotate first, or convert another tool's labels."
 
 
 def _check_names(names, paths, labelled, folder):
     if not names:
         raise InputError(
             f"none of the {len(paths)} images in {folder} is labelled: no text file of the same "
-            "stem beside any of them. Annotate first, or convert another tool's labels."
+            f"stem beside any of them. {_elsewhere(folder)}"
         )
     for name in names:
         if name not in paths:
-            raise InputError(f"{name} is listed but not in {folder}. {suggest(name, paths)}")
+            hint = suggest(PureWindowsPath(name).name, paths)  # knows both kinds of slash
+            raise InputError(f"{name} is listed but not in {folder}. {hint}")
     if missing := sorted(set(names) - set(labelled)):
         raise InputError(
-            f"{missing[0]} is listed but has no text file {text_path(missing[0]).name}."
+            f"{missing[0]} is listed but has no text file {text_path(missing[0]).name}: annotate "
+            "it, or take it out of the list."
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointlib.dataset import dataset_classes
+from pointlib.dataset import check_item, dataset_classes
 from pointlib.files import InputError, json_safe, keep_copy, write_atomic
 from pointlib.images import image_folder, image_shape, list_images, read_image
 from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
@@ -51,7 +51,7 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
     names = list(getattr(dataset, "names", [f"image {i}" for i in range(len(dataset))]))
     results, everything = [], []
     for i, name in enumerate(names):
-        image, points, labels = dataset[i]
+        image, points, labels = check_item(dataset[i], name)
         found = candidates_of(predict_logits(model, image), info.classes)
         chosen, ranked = {}, {}
         for label, peaks in found.items():

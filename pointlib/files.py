@@ -14,6 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pointlib.blame import brief, user_line
+
+MOST_NAMES = 20  # in a sentence that lists what is known
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used: says what came, what is needed, what to do."""
@@ -21,22 +25,36 @@ class InputError(ValueError):
 
 def need_file(path, what="file"):
     """Return `path` as a Path, or raise InputError where it is no file."""
-    path = Path(path)
+    path = _as_path(path, what)
     if path.is_file():
         return path
     if path.is_dir():
-        raise InputError(f"{path} is a folder; expected a {what}.")
-    raise InputError(f"{what} {path} does not exist.{_nearest(path)}")
+        raise InputError(f"{path} is a folder; expected a {what}. Name one file.")
+    raise _absent(path, what)
 
 
 def need_folder(path, what="folder"):
     """Return `path` as a Path, or raise InputError where it is no folder."""
-    path = Path(path)
+    path = _as_path(path, what)
     if path.is_dir():
         return path
-    if path.exists():
-        raise InputError(f"{path} is a file; expected a {what}.")
-    raise InputError(f"{what} {path} does not exist.{_nearest(path)}")
+    if path.is_file():
+        raise InputError(f"{path} is a file; expected a {what}. Its own folder is {path.parent}.")
+    raise _absent(path, what)
+
+
+def need_place(path, what="output"):
+    """Return `path` as a Path where a folder stands or can be made, or raise InputError.
+
+    What this cannot foresee, such as a full disk, still comes as OSError when it is written.
+    """
+    path = Path(path)
+    there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise InputError(f"{there} is a file; expected a folder there. Name another {what}.")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{there} cannot be written to; name another {what}.")
+    return path
 
 
 def write_atomic(path, content):
@@ -51,7 +69,11 @@ def write_atomic(path, content):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
+    try:
+        data = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError as error:
+        word = error.object[error.start - 20 : error.end + 20]
+        raise InputError(f"{path}: {word!a} cannot be written as UTF-8. Rename it.") from error
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -60,9 +82,11 @@ def write_atomic(path, content):
             os.fsync(file.fileno())
         os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~current_umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # not the temporary one
         raise
 
 
@@ -87,25 +111,49 @@ def copy_name(path):
 
 
 def load_python(path):
-    """Import a Python file by its path; its code runs."""
+    """Import a Python file by its path; its code runs. InputError where that fails."""
     path = need_file(path, "Python file")
     name = f"pointlib_user_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # data loaders in other processes look it up here
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        where = user_line(error) or path
+        raise InputError(f"{where} raises {brief(error)}. Mend this code.") from error
     return module
 
 
 def suggest(word, known):
     """Return a sentence that names the known word nearest to `word`, or lists them all."""
-    near = get_close_matches(str(word), [str(k) for k in known], n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(map(str, known))}."
+    known = [str(k) for k in known if not str(k).startswith("__")]
+    if near := get_close_matches(str(word), known, n=1):
+        return f"Did you mean {near[0]!r}?"
+    more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
+    return f"Known: {', '.join(known[:MOST_NAMES]) or 'none'}{more}."
+
+
+def _as_path(path, what):
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"{type(path).__name__} came for the path of a {what}.")
+    return Path(path)
+
+
+def _absent(path, what):
+    """Return the InputError on a path that is neither file nor folder."""
+    if path.is_symlink():
+        return InputError(f"{path} is a link to {os.readlink(path)}, which is not there. Mend it.")
+    if path.exists():
+        return InputError(f"{path} is neither file nor folder; expected a {what}.")
+    return InputError(f"{what} {path} does not exist.{_nearest(path)}")
 
 
 def _nearest(path):
     """Return a hint: a neighbour of nearly that name, or the first parent that is missing."""
     parent = path.parent
+    if parent.is_file():
+        return f" {parent} is a file."
     if not parent.is_dir():
         return f" Its folder {parent} does not exist either."
     near = get_close_matches(path.name, os.listdir(parent), n=1)

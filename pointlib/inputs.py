@@ -13,7 +13,7 @@ import numpy as np
 
 from pointlib.dataset import read_list
 from pointlib.files import InputError, suggest
-from pointlib.images import image_folder, image_shape, list_images, read_image
+from pointlib.images import check_image, image_folder, image_shape, list_images, read_image
 from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
 
 RADIUS = 6.0  # px: match radius where nobody marked neighbours
@@ -184,11 +184,7 @@ def _given_item(image, i, has_points):
 
 def _checked_image(image, name):
     """Return an image that can be shown; a mask becomes black and white."""
-    if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) or not image.size:
-        what = f"{type(image).__name__} of shape {getattr(image, 'shape', None)}"
-        raise InputError(f"{name} is a {what}; expected an array (H, W) or (H, W, C), or a path.")
-    if image.dtype.kind not in "buif":
-        raise InputError(f"{name} has dtype {image.dtype}; expected numbers.")
+    check_image(image, name)
     return image.astype(np.uint8) * 255 if image.dtype == bool else image
 
 

@@ -8,24 +8,29 @@ trained. Loading never unpickles and never goes to the network.
 """
 
 import dataclasses
+import glob
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
+from pointlib.blame import brief, user_line
 from pointlib.files import (
     InputError,
     copy_name,
     current_umask,
+    keep_copy,
     load_python,
     need_file,
     need_folder,
@@ -34,6 +39,9 @@ from pointlib.files import (
 )
 
 SCHEMA = 1
+OLD = ".old."  # of a model folder that is being replaced
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Above0 = Annotated[Finite, Field(gt=0)]
 PRIOR = 0.02  # the height a fresh network predicts everywhere: most pixels hold no point
 ENCODER_DEPTH = 3
 
@@ -42,19 +50,23 @@ ENCODER_DEPTH = 3
 class ModelInfo:
     """What a model needs to be used: everything but its weights."""
 
-    classes: tuple = ("point",)
-    n_channels: int = 3
-    sigma: float = 3.0  # px
-    radius: float = 6.0  # px, match radius
-    scale: float = 1.0  # images are seen at this share of their size; sigma and radius are not
-    low: tuple = (0.0,)  # pixel value that becomes 0, one a channel
-    high: tuple = (255.0,)  # pixel value that becomes 1
-    mean: tuple = (0.5,)  # of the scaled images, one a channel
-    std: tuple = (0.25,)
-    depth: str = ""  # "uint8", "uint16" or "float", as the training images
-    normalise: str = "train"  # or "percentile": low and high from each image itself
-    thresholds: dict = dataclasses.field(default_factory=dict)  # class: score
-    min_distances: dict = dataclasses.field(default_factory=dict)  # class: px
+    classes: tuple[str, ...] = ("point",)
+    n_channels: Annotated[int, Field(ge=1, le=1024)] = 3
+    sigma: Above0 = 3.0  # px
+    radius: Above0 = 6.0  # px, match radius
+    scale: Above0 = 1.0  # images are seen at this share of their size; sigma and radius are not
+    low: tuple[Finite, ...] = (0.0,)  # pixel value that becomes 0, one a channel
+    high: tuple[Finite, ...] = (255.0,)  # pixel value that becomes 1
+    mean: tuple[Finite, ...] = (0.5,)  # of the scaled images, one a channel
+    std: tuple[Above0, ...] = (0.25,)
+    depth: Literal["", "uint8", "uint16", "float"] = (
+        ""  # "uint8", "uint16" or "float", as the training images
+    )
+    normalise: Literal["train", "percentile"] = (
+        "train"  # or "percentile": low and high from each image itself
+    )
+    thresholds: dict[str, Finite] = dataclasses.field(default_factory=dict)  # class: score
+    min_distances: dict[str, Finite] = dataclasses.field(default_factory=dict)  # class: px
     metrics: dict = dataclasses.field(default_factory=dict)
     training: dict = dataclasses.field(default_factory=dict)
     custom: str = ""  # "file.py:function" of a model that smp does not know
@@ -111,18 +123,19 @@ def build_model(info, *, architecture="Unet", encoder="mobilenet_v2", encoder_we
     """
     encoder, _, depth = encoder.partition(":")
     download, file = encoder_weights, None
-    if encoder_weights and str(encoder_weights).endswith(".safetensors"):
+    if encoder_weights and Path(encoder_weights).suffix:
         download, file = None, need_file(encoder_weights, "encoder weights file")
+        if file.suffix != ".safetensors":
+            raise InputError(f"{file} may run code when it is read; expected a .safetensors file.")
     options = _smp_options(architecture, encoder, depth, info)
     if file:
         options["in_channels"] = 3  # as all published encoders
     try:
         network = smp.create_model(architecture, encoder, download, **options)
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"cannot build {architecture} with encoder {encoder}: {error}") from error
-    except Exception as error:
-        if not download:
-            raise
+    except Exception as error:  # smp and timm raise nearly anything
+        if not download or isinstance(error, (KeyError, ValueError, TypeError)):
+            what = f"cannot build {architecture} with encoder {encoder}"
+            raise InputError(f"{what}: {brief(error)}. Try another encoder or depth.") from error
         raise InputError(
             f"the {download} weights of {encoder} could not be fetched "
             f"({type(error).__name__}). Set encoder_weights to null to start from random numbers, "
@@ -143,12 +156,20 @@ def build_custom(info, path, *, trust_code=False):
     whose output are logits (B, n_classes, H, W) for any H and W that 32 divides.
     """
     if not trust_code:
-        raise InputError(f"{path} is code of its own; pass trust_code=True to run it.")
+        raise InputError(
+            f"{path} is code of its own. Where you trust it, let it run: --trust-code on the "
+            "command line, trust_code=True in Python."
+        )
     file, _, name = str(path).rpartition(":")
+    if not file.endswith(".py"):
+        raise InputError(f"model {str(path)!r} names no function; expected file.py:function.")
     module = load_python(file)
     if not hasattr(module, name):
         raise InputError(f"{file} has no function {name}. {suggest(name, vars(module))}")
     network = getattr(module, name)(in_channels=info.n_channels, n_classes=len(info.classes))
+    if not isinstance(network, nn.Module):
+        kind = type(network).__name__
+        raise InputError(f"model {path} returns a {kind}; expected a torch.nn.Module.")
     return PointModel(network, dataclasses.replace(info, custom=str(path)))
 
 
@@ -190,15 +211,17 @@ def scale_limits(image, info):
     low, high = info.low, info.high
     if info.normalise == "percentile":
         step = max(1, round(np.sqrt(image.shape[0] * image.shape[1] / 2**18)))
-        low, high = np.nanpercentile(np.atleast_3d(image)[::step, ::step], [0.5, 99.8], axis=(0, 1))
+        sample = np.atleast_3d(image)[::step, ::step]
+        if sample.dtype.kind == "f":
+            sample = np.where(np.isfinite(sample), sample, np.nan)
+        low, high = np.nanpercentile(sample, [0.5, 99.8], axis=(0, 1))
     return tuple(_per_channel(values, info.n_channels) for values in (low, high))
 
 
-def save_model(model, folder):
+def save_model(model, folder, *, keep=False):
     """Write the model folder, at once or not at all.
 
-    What stood at `folder` is replaced; keep it first (`pointlib.files.keep_copy`) where it is
-    another training's.
+    What stood at `folder` is replaced, or with `keep` stays as a copy, as another training's must.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +236,13 @@ def save_model(model, folder):
         else:
             model.network.save_pretrained(fresh)
         (fresh / "pointlib.json").write_text(_described(info), encoding="utf-8")
-        _replace_folder(fresh, folder)
+        for file in fresh.iterdir():
+            file.chmod(0o666 & ~current_umask())  # safetensors keeps the weights to their owner
+        _replace_folder(fresh, folder, keep=keep)
+    except (SafetensorError, RuntimeError) as error:  # how its writer says that the disk is full
+        raise InputError(
+            f"{folder} cannot be written ({brief(error)}). Free some space, or name another output."
+        ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -232,9 +261,11 @@ def load_model(folder, *, trust_code=False):
     PointModel
         In evaluation mode, on the CPU.
     """
+    _put_back(folder)
     folder = need_folder(folder, "model folder")
     info = read_info(folder)
     weights = need_file(folder / "model.safetensors", "weights file")
+    weights.open("rb").close()  # one that may not be read is no missing one, as safetensors says
     try:
         if info.custom:
             path = f"{folder / info.custom}"
@@ -249,8 +280,10 @@ def load_model(folder, *, trust_code=False):
     except InputError:
         raise
     except Exception as error:  # safetensors, JSON and torch each raise their own
+        if where := user_line(error):
+            raise InputError(f"{where} raises {brief(error)}. Mend this code.") from error
         raise InputError(
-            f"{folder} does not hold a whole model ({type(error).__name__}: {error}). "
+            f"{folder} does not hold a whole model ({brief(error)}). "
             "Train again, or copy the folder again."
         ) from error
     return model.eval()
@@ -262,14 +295,25 @@ def read_info(folder):
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+        raise InputError(f"{path} is not JSON: {error}. Copy the model folder again.") from error
     schema = data.pop("schema", None) if isinstance(data, dict) else None
     if schema != SCHEMA:
-        raise InputError(f"{path} has schema {schema}; this pointlib reads schema {SCHEMA}.")
+        raise InputError(
+            f"{path} has schema {schema}; this pointlib reads schema {SCHEMA}. Train again."
+        )
     known = {field.name for field in dataclasses.fields(ModelInfo)}
     if unknown := sorted(set(data) - known):
         raise InputError(f"{path} has the unknown key {unknown[0]!r}. {suggest(unknown[0], known)}")
-    return ModelInfo(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    if "classes" not in data:
+        raise InputError(f"{path} names no classes: it is not whole. Copy the model folder again.")
+    try:
+        return TypeAdapter(ModelInfo).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place, wanted = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Input should")
+        raise InputError(
+            f"{path}: {place} is {first['input']!r}; it should{wanted}. Copy the folder again."
+        ) from None
 
 
 def write_settings(folder, thresholds, min_distances, metrics):
@@ -352,7 +396,9 @@ def _rebuild(path):
     config = json.loads(path.read_text(encoding="utf-8"))
     name = config.pop("_model_class")
     if name.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
-        raise InputError(f"{path} names the architecture {name!r}, which smp does not know.")
+        known = [cls.__name__ for cls in smp.MODEL_ARCHITECTURES_MAPPING.values()]
+        hint = suggest(name, known)
+        raise InputError(f"{path} names the architecture {name!r}, which smp has not. {hint}")
     return smp.create_model(name, **{**config, "encoder_weights": None})
 
 
@@ -405,11 +451,15 @@ def _load_encoder(network, file, n_channels):
         known = network.encoder.state_dict().keys()
         if missing := sorted(known - weights.keys()):
             raise InputError(
-                f"{file} lacks {len(missing)} tensors of this encoder: {missing[0]}, ..."
+                f"{file} lacks {len(missing)} tensors of this encoder: {missing[0]}, ... Give the "
+                "file of just this encoder."
             )
         network.encoder.load_state_dict({key: weights[key] for key in known})
     except (RuntimeError, SafetensorError) as error:
-        raise InputError(f"{file} does not fit this encoder: {error}") from error
+        raise InputError(
+            f"{file} does not fit this encoder ({brief(error)}). Give the .safetensors file of "
+            "just this encoder."
+        ) from error
     network.encoder.set_in_channels(n_channels, pretrained=True)
     network.config["in_channels"] = n_channels
 
@@ -421,12 +471,23 @@ def _copy_code(custom, folder):
     return f"custom_model.py:{name}"
 
 
-def _replace_folder(fresh, folder):
+def _put_back(folder):
+    """Put a model back that a kill found out of its place, while a newer one came into it."""
+    folder = Path(str(folder))
+    for old in sorted(folder.parent.glob(f".{glob.escape(folder.name)}{OLD}*/")):
+        if not folder.exists() and (old / folder.name).is_dir():
+            (old / folder.name).rename(folder)
+            old.rmdir()
+
+
+def _replace_folder(fresh, folder, *, keep):
     """Put `fresh` where `folder` is; at any moment one of them is whole."""
+    if keep:
+        keep_copy(folder)
     if not folder.exists():
         fresh.rename(folder)
         return
-    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}{OLD}"))
     folder.rename(old / folder.name)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)

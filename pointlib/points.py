@@ -181,8 +181,8 @@ def _check_inside(points, shape, name):
 
 
 def _width_height(shape):
-    if len(shape) != 2 or min(shape) < 1:
-        raise InputError(f"shape is {tuple(shape)}; expected (H, W). Use image.shape[:2].")
+    if np.shape(shape) != (2,) or min(shape) < 1:
+        raise InputError(f"shape is {shape}; expected (H, W). Use image.shape[:2].")
     return np.array([shape[1], shape[0]], dtype=float)
 
 
@@ -192,7 +192,9 @@ def read_text(path):
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text. Give the text file, not the image.") from error
+        raise InputError(
+            f"{path} is not UTF-8 text. Save it as UTF-8 (a spreadsheet: export it as CSV)."
+        ) from error
 
 
 def _parse_line(line, where):

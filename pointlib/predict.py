@@ -7,16 +7,26 @@ About running a trained model. Not about whether its points are right: evaluate.
 import csv
 import io
 import os
+from numbers import Real
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from pointlib.augment import shrink
-from pointlib.files import InputError, copy_name, need_file, write_atomic
-from pointlib.images import IMAGE_SUFFIXES, read_image, to_channels, write_image
+from pointlib.blame import user_line
+from pointlib.files import InputError, copy_name, need_file, need_place, write_atomic
+from pointlib.images import (
+    IMAGE_SUFFIXES,
+    check_image,
+    check_names,
+    read_image,
+    to_channels,
+    write_image,
+)
 from pointlib.model import pixel_depth, scale_image
-from pointlib.points import write_points
+from pointlib.points import check_points, write_points
 from pointlib.thresholds import FLOOR, find_candidates, find_peaks, join_classes
 
 THRESHOLD = 0.3  # where a model has none of its own
@@ -37,6 +47,7 @@ def predict_logits(model, image):
     tensor of shape (C, H, W), float32
         On the CPU. Larger than 1024 px, tile by tile with a margin, so that memory stays small.
     """
+    check_image(image)
     if model.info.depth and pixel_depth(image) != model.info.depth:
         raise InputError(
             f"image is {pixel_depth(image)}; this model was trained on {model.info.depth} images. "
@@ -53,6 +64,11 @@ def predict_logits(model, image):
         else:
             logits = _in_tiles(model, batch, device)
     model.train(was_training)
+    if len(logits) != len(model.info.classes):
+        raise InputError(
+            f"the model draws {len(logits)} heatmaps for {len(model.info.classes)} classes: its "
+            "pointlib.json is of another model. Copy the folder again."
+        )
     if logits.shape[1:] != scaled.shape[1:]:
         logits = functional.interpolate(logits[None], scaled.shape[1:], mode="bicubic")[0]
     return logits
@@ -107,12 +123,15 @@ def predict_points(model, image, *, threshold=None, min_distance=None, threshold
             )
             found[name] = peaks[name].select(**settings)
         else:
-            found[name] = threshold_fn(torch.sigmoid(logits[i]).numpy(), **settings)
+            found[name] = _find(torch.sigmoid(logits[i]).numpy(), threshold_fn, settings)
     return join_classes(found)
 
 
 def class_settings(info, name, threshold=None, min_distance=None):
     """Return the threshold and minimum distance of a class: those given, else the model's."""
+    for what, value in (("threshold", threshold), ("min_distance", min_distance)):
+        if not (value is None or (isinstance(value, Real) and 0 <= value < np.inf)):
+            raise InputError(f"{what} is {value!r}; expected a number, 0 or more.")
     if threshold is None:
         threshold = info.thresholds.get(name, THRESHOLD)
     if min_distance is None:
@@ -127,8 +146,10 @@ def find_images(path):
     of paths.
     """
     if not isinstance(path, (str, os.PathLike)):
-        paths = [Path(p) for p in path]
-        top = Path(os.path.commonpath([p.absolute().parent for p in paths])) if paths else None
+        paths = [Path(p) for p in path] if np.iterable(path) else []
+        if not paths:
+            raise InputError("there is no image; expected a path, a folder or a list of paths.")
+        top = Path(os.path.commonpath([p.absolute().parent for p in paths]))
         return [(p, p.absolute().relative_to(top).as_posix()) for p in paths]
     path = Path(path)
     if not path.is_dir():
@@ -139,6 +160,7 @@ def find_images(path):
         found += [Path(folder, name) for name in sorted(files) if _is_image(name)]
     if not found:
         raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    check_names(str(p) for p in found)
     return [(p, p.relative_to(path).as_posix()) for p in sorted(found)]
 
 
@@ -171,8 +193,13 @@ def predict_folder(model, inputs, output, *, options=None, on_image=None):
     output = Path(output)
     own = {(output / "overlays").resolve(), (output / "text").resolve()}
     sources = [s for s in find_images(inputs) if own.isdisjoint(s[0].resolve().parents)]
+    if not sources:
+        raise InputError(f"all of {inputs} lies where {output} is written to; name another output.")
     if extras["text"] or extras["overlay"]:
         _check_stems([name for _, name in sources])
+    need_place(output)
+    # a blank image first: what fails there is a setting, and not the fault of any image
+    predict_points(model, _blank(model.info), **options)
     rows, counts = [], []
     for path, name in sources:
         try:
@@ -197,6 +224,35 @@ def predict_folder(model, inputs, output, *, options=None, on_image=None):
     _write_csv(output / "counts.csv", header, counts)
     n_unreadable = sum(row[3] != "ok" for row in counts)
     return {"n_images": len(counts), "n_unreadable": n_unreadable, "n_points": len(rows)}
+
+
+def _blank(info):
+    """Return an image without anything, of the kind that a model was trained on."""
+    kind = "float32" if info.depth == "float" else info.depth or "uint8"
+    return np.zeros((64, 64, info.n_channels), kind)
+
+
+def _find(heatmap, threshold_fn, settings):
+    """Return what a threshold function finds, or raise InputError where it does not fit."""
+    name, found = getattr(threshold_fn, "__name__", threshold_fn), None
+    try:
+        found = threshold_fn(heatmap, **settings)
+        points, scores = found
+        points, scores = check_points(points), np.asarray(scores, dtype=float)
+    except (TypeError, ValueError) as error:
+        if user_line(error):  # its own fault inside
+            raise
+        kind = type(found).__name__
+        raise InputError(
+            f"thresholding: {name} returned {kind}; expected threshold_fn(heatmap, *, threshold, "
+            f"min_distance) -> points, scores ({error})."
+        ) from error
+    if scores.shape != (len(points),):
+        raise InputError(
+            f"thresholding: {name} returned {len(points)} points and scores of shape "
+            f"{scores.shape}; expected points (N, 2) and scores (N,)."
+        )
+    return points, scores
 
 
 def _in_tiles(model, batch, device):

@@ -115,7 +115,9 @@ def check_classes(classes, labels):
         classes = sorted(set().union(*labels.values()) - {"", "point"}) or ["point"]
     classes = (classes,) if isinstance(classes, str) else tuple(dict.fromkeys(classes))
     if not classes or any(not c or c != c.strip() or re.search(r"[,\r\n]", c) for c in classes):
-        raise InputError(f"classes is {classes}; expected names without a comma, one at least.")
+        raise InputError(
+            f"classes are {list(classes)}; expected names without a comma, one at least."
+        )
     known = {*classes, ""} if classes == ("point",) else {*classes}
     for path, found in labels.items():
         if found - known:

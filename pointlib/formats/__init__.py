@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from pointlib.files import InputError, suggest, write_atomic
+from pointlib.files import InputError, need_place, suggest, write_atomic
 from pointlib.formats import origin, points_csv, txt
 from pointlib.formats.base import Format, Pictures
 from pointlib.points import check_points, class_names, read_text
@@ -65,6 +65,7 @@ def convert(source, target, *, from_, to="txt", link=False):
     reader, writer = find_format(from_), find_format(to)
     if target.exists():
         raise InputError(f"{target} exists and is not overwritten. Give a new name or remove it.")
+    need_place(target, "target")
     pictures = Pictures(source)
     records = _checked(reader.read(source, pictures, reader.to_points), pictures)
     classes = class_names([record.labels for record in records])

@@ -10,7 +10,7 @@ import numpy as np
 
 from pointlib.files import InputError, write_atomic
 from pointlib.formats.base import Format, Record
-from pointlib.points import label_state, read_text, text_path
+from pointlib.points import check_points, label_state, read_text, text_path
 
 
 def read(_source, pictures, to_points):
@@ -35,6 +35,7 @@ def _read_pairs(path):
         if line.strip():
             try:
                 x, y = map(float, line.split(","))
+                check_points([[x, y]])
             except ValueError as error:
                 raise InputError(f"{path}, line {number}: {line!r}; expected x,y.") from error
             pairs.append((x, y))

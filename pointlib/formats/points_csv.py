@@ -53,6 +53,15 @@ def write(folder, records, from_points):
 def _rows(path, columns):
     """Yield ("file, line n", row by column name) of a table that has the columns."""
     reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
+    try:
+        yield from _named(reader, path, columns)
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num}: {error}. A quotation mark may be open."
+        ) from error
+
+
+def _named(reader, path, columns):
     names = [name.strip().lower() for name in reader.fieldnames or []]
     if missing := [name for name in columns if name not in names]:
         raise InputError(

@@ -1,0 +1,75 @@
+"""Blame: whose fault an exception is, and the sentence that says so and what to do.
+
+About exceptions that are no InputError: those of the disk, of memory and of the user's own code.
+For any other the fault is ours, and its traceback is right.
+"""
+
+import errno
+import sys
+import sysconfig
+import traceback
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+NOT_YOURS = (
+    str(PACKAGE),
+    sys.prefix,
+    *{sysconfig.get_path(name) for name in ("stdlib", "purelib")},
+)
+KEPT = "what stood there is as it was"
+REMEDIES = {
+    errno.ENOSPC: f"Free some space, or name another disk, and run it again; {KEPT}.",
+    errno.EDQUOT: f"Free some space, or name another disk, and run it again; {KEPT}.",
+    errno.EFBIG: f"Name a disk that takes larger files; {KEPT}.",
+    errno.EACCES: "Change the permissions, or name another place.",
+    errno.EPERM: "Change the permissions, or name another place.",
+    errno.EROFS: "Name another place, one that can be written to.",
+    errno.ENAMETOOLONG: "Give it a shorter name.",
+    errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
+    errno.ENOTDIR: "A file stands where a folder is needed: name another place.",
+    errno.EEXIST: "A file stands where a folder is needed: name another place.",
+    errno.EIO: "The disk does not answer as it should: save what is on it.",
+}
+
+
+def describe(error):
+    """Return a sentence on an exception that is not our fault, "" on one that is."""
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. {REMEDIES.get(error.errno, '')}".rstrip()
+    if isinstance(error, OSError):
+        return brief(error)
+    if _is_memory(error):
+        return (
+            f"there is not enough memory ({brief(error)}). Lower train.batch_size, train.crop_size "
+            "or the size of the images, or use another computer."
+        )
+    where = user_line(error)
+    return f"{where} raises {brief(error)}. Mend this code." if where else ""
+
+
+def brief(error):
+    """Return an exception's kind and words as one line that can be read."""
+    words = " ".join(str(error).split())
+    words = words if len(words) <= 300 else f"{words[:300].rsplit(' ', 1)[0]} ..."
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def user_line(error):
+    """Return "file, line n" of the user's code where an exception came from, "" of any other's."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    mine = [frame for frame in frames if _is_users(frame.filename)]
+    return f"{mine[-1].filename}, line {mine[-1].lineno}" if mine else ""
+
+
+def _is_users(filename):
+    return not filename.startswith((*NOT_YOURS, "<"))
+
+
+def _is_memory(error):
+    """Tell whether an exception is torch's or numpy's way of saying that memory is short."""
+    words = str(error).lower()
+    said = "allocate memory" in words or "out of memory" in words
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and said)

@@ -1,0 +1,524 @@
+"""What people give by mistake: a table of cases, each with the command that meets it.
+
+Each case spoils one thing in a small working folder that is otherwise fine:
+
+    config.json   trains a tiny network on dots/, predicts dots/ with model/
+    dots/         dots_0.png ... dots_5.png, grey, 32 rows and 48 columns, each with its text
+    model/        a model folder that was trained on dots/
+    dots/points.csv   the same points as a table, in pixels
+
+Then the command runs there. Its sentence must say what came (`came`) and what is needed or what to
+do (`needed`). Not about what the tests make of it: test_bad_inputs.py.
+"""
+
+import io
+import json
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+GREY = np.full((32, 48), 90, np.uint8)
+TIF, PNG, TXT = "dots/dots_9.tif", "dots/dots_0.png", "dots/dots_0.txt"
+CONFIG, INFO, WEIGHTS = "config.json", "model/pointlib.json", "model/model.safetensors"
+
+
+class Case(NamedTuple):
+    """One thing that is wrong, and what the sentence on it must say."""
+
+    name: str
+    spoil: Callable  # called without arguments in the working folder
+    command: str  # its words after `pointlib`, as in a shell
+    came: str  # regular expressions
+    needed: str
+
+
+def nothing():
+    """Spoil nothing: the command itself is wrong."""
+
+
+def write(path, content):
+    """Return a recipe: put text or bytes into a file."""
+    data = content.encode() if isinstance(content, str) else content
+
+    def spoil():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(data)
+
+    return spoil
+
+
+def cut(path, share):
+    """Return a recipe: keep the first part of a file, as a broken copy does."""
+
+    def spoil():
+        data = Path(path).read_bytes()
+        Path(path).write_bytes(data[: int(len(data) * share)])
+
+    return spoil
+
+
+def remove(*paths):
+    """Return a recipe: take files and folders away."""
+
+    def spoil():
+        for path in map(Path, paths):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return spoil
+
+
+def move(source, target):
+    """Return a recipe: rename a file or a folder."""
+    return lambda: Path(source).rename(target)
+
+
+def folder(path):
+    """Return a recipe: a folder where something else is expected."""
+
+    def spoil():
+        if Path(path).is_file():
+            Path(path).unlink()
+        Path(path).mkdir(parents=True)
+
+    return spoil
+
+
+def edit(path, **changes):
+    """Return a recipe: change keys of a JSON file; `a__b` is b in a, and ... takes it out."""
+
+    def spoil():
+        data = json.loads(Path(path).read_text())
+        for key, value in changes.items():
+            *above, last = key.split("__")
+            part = data
+            for name in above:
+                part = part[name]
+            part.pop(last) if value is ... else part.update({last: value})
+        Path(path).write_text(json.dumps(data))
+
+    return spoil
+
+
+def swap(path, old, new):
+    """Return a recipe: replace a piece of a text file."""
+
+    def spoil():
+        Path(path).write_text(Path(path).read_text().replace(old, new))
+
+    return spoil
+
+
+def picture(path, array=GREY, mode=None, **options):
+    """Return a recipe: save an array as an image, in a mode of Pillow."""
+
+    def spoil():
+        Image.fromarray(array, mode).save(path, **options)
+
+    return spoil
+
+
+def tif(array, path=TIF, **options):
+    """Return a recipe: save an array as TIFF, and an empty text beside it."""
+
+    def spoil():
+        tifffile.imwrite(path, array, **options)
+        Path(path).with_suffix(".txt").write_text("")
+
+    return spoil
+
+
+def every_image(array):
+    """Return a recipe: all images become TIFFs of this array."""
+
+    def spoil():
+        for path in sorted(Path("dots").glob("*.png")):
+            tifffile.imwrite(path.with_suffix(".tif"), array)
+            path.unlink()
+
+    return spoil
+
+
+def code(text):
+    """Return a recipe: the user's own Python file."""
+    return write("mine.py", text)
+
+
+def both(*recipes):
+    """Return a recipe: several, one after the other."""
+
+    def spoil():
+        for recipe in recipes:
+            recipe()
+
+    return spoil
+
+
+def png_header(width, height):
+    """Return a PNG that promises this size and holds no pixel."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def spreadsheet():
+    """Return what a workbook is: a zip of XML files."""
+    with zipfile.ZipFile(data := io.BytesIO(), "w") as file:
+        file.writestr("xl/workbook.xml", "<workbook/>")
+    return data.getvalue()
+
+
+def animation(path, **options):
+    """Return a recipe: several pictures in one file."""
+    frames = [Image.fromarray(np.full((32, 48), i * 80, np.uint8)) for i in range(3)]
+    return lambda: frames[0].save(path, save_all=True, append_images=frames[1:], **options)
+
+
+def tensors(path, **arrays):
+    """Return a recipe: a .safetensors file of arrays."""
+    from safetensors.numpy import save_file
+
+    return lambda: save_file(arrays, path)
+
+
+NAN = np.full((32, 48), np.nan, np.float32)
+LOSS, HEAT = "train --set train.loss=mine.py:f", "train --set train.heatmap=mine.py:f"
+NET, CHOOSE = "train --set train.model=mine.py:f", "predict --set infer.thresholding=mine.py:f"
+CSV = "convert dots/points.csv new"
+HEADER = "image,x,y\n"
+
+ONE_SIZE = """
+import torch
+
+
+class Net(torch.nn.Conv2d):
+    def forward(self, batch):
+        size = tuple(batch.shape[2:])
+        # as some transformers
+        assert size == (224, 224), size
+        return super().forward(batch)
+
+
+def f(in_channels, n_classes):
+    return Net(in_channels, n_classes, 1)
+"""
+
+# fmt: off
+FILES = [
+    Case("no config", remove(CONFIG), "train", "train.dataset_path is not set", "name the folder"),
+    Case("config that is not there", nothing, "train confg.json", "confg.json does not exist", "Did you mean config.json"),
+    Case("folder in place of the config", nothing, "train dots", "dots is a folder", "--set train.dataset_path=dots"),
+    Case("image in place of the config", nothing, f"predict {PNG}", "dots_0.png is not", "--set infer.image_path="),
+    Case("dataset of nearly that name", move("dots", "dotz"), "train", "dataset folder .*dots does not exist", "Did you mean dotz"),
+    Case("dataset in a folder that is not there", nothing, "train --set train.dataset_path=a/b", "a/b does not exist", "Its folder .*/a does not exist either"),
+    Case("dataset that is a file", nothing, f"train --set train.dataset_path={PNG}", "dots_0.png is a file", "expected a dataset folder"),
+    Case("dataset without an image", folder("void"), "train --set train.dataset_path=void", "void holds no image", r"\.png"),
+    Case("dataset of a microscope's own files", write("raw/a.czi", b"ZISRAW"), "train --set train.dataset_path=raw", "raw holds no image.*czi", r"\.png.*[Ee]xport"),
+    Case("dataset above the images", both(folder("up"), move("dots", "up/dots")), "train --set train.dataset_path=up", "up holds no image", "Did you mean .*up/dots"),
+    Case("home that nobody expands", nothing, "train --set train.dataset_path=~/no-such-dots", "no-such-dots does not exist", "Looked in"),
+    Case("model that is not there", nothing, "predict --set infer.model=modle", "modle does not exist", "Did you mean model"),
+    Case("image to predict that is not there", nothing, "predict --set infer.image_path=dots/dots_0.jpg", "dots_0.jpg does not exist", "Did you mean dots_0.png"),
+    Case("device in place of an image", nothing, "predict --set infer.image_path=/dev/null", "/dev/null is neither", "image or folder"),
+    Case("nothing to predict", edit(CONFIG, infer__image_path=...), "predict", "infer.image_path is not set", "name an image or a folder"),
+    Case("folder without images to predict", folder("void"), "predict --set infer.image_path=void", "void holds no image", r"\.png"),
+    Case("name of bytes", move(PNG, b"dots/caf\xe9.png".decode(errors="surrogateescape")), "predict", r"caf.*\.png.* is not a name in UTF-8", "Rename it"),
+    Case("training on a name of bytes", move(PNG, b"dots/caf\xe9.png".decode(errors="surrogateescape")), "train", r"caf.*\.png.* is not a name in UTF-8", "Rename it"),
+    Case("zero byte in a path", edit(CONFIG, train__dataset_path="do\0ts"), "train", "does not exist", "Did you mean dots"),
+]
+
+IMAGES = [
+    Case("image of 0 bytes", write(PNG, b""), "train", r"dots_0.png is empty \(0 bytes\)", "Copy or export it again"),
+    Case("half a PNG", cut(PNG, 0.5), "train", "dots_0.png cannot be read", "Copy or export it again"),
+    Case("half a JPEG", both(picture("dots/dots_9.jpg", mode="L"), cut("dots/dots_9.jpg", 0.6)), "predict --set infer.image_path=dots/dots_9.jpg", "dots_9.jpg.* cannot be read", "Copy or export it again"),
+    Case("half a TIFF", both(tif(GREY), cut(TIF, 0.5)), f"predict --set infer.image_path={TIF}", "dots_9.tif", "Copy or export it again"),
+    Case("TIFF cut in its header", both(tif(GREY), cut(TIF, 0.003)), f"predict --set infer.image_path={TIF}", "dots_9.tif cannot be read", "Copy or export it again"),
+    Case("TIFF cut before its later pages", both(tif(np.zeros((4, 32, 48), np.uint8), photometric="minisblack"), cut(TIF, 0.6)), "train", "dots_9.tif", "Copy or export it again|Save one page"),
+    Case("text called .png", write(PNG, "0.5,0.5\n"), "train", "dots_0.png cannot be read as an image", "Copy or export it again"),
+    Case("web page called .jpg", write("dots/dots_9.jpg", "<html>Not found</html>"), "predict --set infer.image_path=dots/dots_9.jpg", "dots_9.jpg cannot be read as an image", "Copy or export it again"),
+    Case("moving GIF", both(animation("dots/dots_9.gif"), write("dots/dots_9.txt", "")), "train", "dots_9.gif holds 3 frames", "Save one as its own file"),
+    Case("moving WebP", animation("dots/dots_9.webp"), "predict --set infer.image_path=dots/dots_9.webp", "dots_9.webp holds 3 frames", "Save one as its own file"),
+    Case("TIFF of several pages", tif(np.zeros((7, 32, 48), np.uint8), photometric="minisblack"), "train", "dots_9.tif holds 7 pages", "Save one page"),
+    Case("3-D stack", tif(np.zeros((5, 32, 48), np.uint16), metadata={"axes": "ZYX"}), "train", "dots_9.tif holds .*ZYX", "expected YX"),
+    Case("movie with time", tif(np.zeros((2, 3, 32, 48), np.uint8), metadata={"axes": "TCYX"}, imagej=True), "train", "dots_9.tif holds", "expected YX"),
+    Case("complex pixels", tif(np.ones((32, 48), np.complex64)), f"predict --set infer.image_path={TIF}", "dots_9.tif.* complex", "save the magnitude"),
+    Case("all pixels NaN", every_image(NAN), "train", "no finite", "pixel"),
+    Case("bomb", write(PNG, png_header(60_000, 60_000)), "train", "dots_0.png is 60000 x 60000", "at most 400,000,000 pixels"),
+    Case("PNG of no width", write(PNG, png_header(0, 32)), "train", "dots_0.png cannot be read", "Copy or export it again"),
+    Case("PNG without pixels", write(PNG, png_header(48, 32)), "train", "dots_0.png cannot be read", "Copy or export it again"),
+    Case("16 bits among 8", picture(PNG, GREY.astype(np.uint16) * 256), "train", "mix uint16 and uint8", "convert them to one"),
+    Case("16 bits to a model of 8", picture("deep.png", GREY.astype(np.uint16) * 256), "predict --set infer.image_path=deep.png", "image is uint16.* uint8", "Convert the image"),
+    Case("five channels among one", tif(np.zeros((32, 48, 5), np.uint8), planarconfig="contig"), "train", "dots_9.tif: image has 5 channels", "num_channels"),
+    Case("five channels to a model of one", tif(np.zeros((32, 48, 5), np.uint8), planarconfig="contig"), f"predict --set infer.image_path={TIF}", "image has 5 channels", "expected 1"),
+    Case("two images of one stem", picture("dots/dots_0.bmp"), "train", "dots_0.bmp and dots_0.png would share dots_0.txt", "Rename one"),
+    Case("two images of one stem and --text", picture("dots/dots_0.bmp"), "predict --text", "dots_0.* would share one text", "[Rr]ename one"),
+    Case("no image that can be read", both(*(write(f"dots/dots_{i}.png", b"") for i in range(6))), "predict", "none of the 6 images", "see above"),
+    Case("image file that is a link to nowhere", both(remove(PNG), lambda: Path(PNG).symlink_to("gone.png")), f"predict --set infer.image_path={PNG}", "dots_0.png", "link to .*gone.png"),
+]
+
+TEXTS = [
+    Case("numbers above 1", write(TXT, "0.2,1.5\n"), "train", "dots_0.txt, line 1: '0.2,1.5' lies outside", "0 to 1"),
+    Case("negative numbers", write(TXT, "-0.2,0.5\n"), "train", "dots_0.txt, line 1: '-0.2,0.5' lies outside", "0 to 1"),
+    Case("pixels for fractions", write(TXT, "0.1,0.1\n31,12\n"), "train", "dots_0.txt, line 2: '31,12'", "Pixels come in through convert"),
+    Case("nan", write(TXT, "nan,0.5\n"), "train", "dots_0.txt, line 1: 'nan,0.5'", "x,y"),
+    Case("inf", write(TXT, "0.5,inf\n"), "train", "dots_0.txt, line 1: '0.5,inf'", "x,y"),
+    Case("YOLO boxes", write(TXT, "0 0.5 0.5 0.1 0.1\n"), "train", "dots_0.txt, line 1.* YOLO", "convert"),
+    Case("YOLO boxes with commas", write(TXT, "0,0.5,0.5,0.1,0.1\n"), "train", "dots_0.txt, line 1.* YOLO", "convert"),
+    Case("semicolons", write(TXT, "0.5;0.5\n"), "train", "dots_0.txt, line 1: '0.5;0.5'", "x,y or x,y,label"),
+    Case("blanks", write(TXT, "0.5 0.5\n"), "train", "dots_0.txt, line 1: '0.5 0.5'", "x,y or x,y,label"),
+    Case("decimal commas", write(TXT, "0,5;0,25\n"), "train", "dots_0.txt, line 1: '0,5;0,25'", "x,y or x,y,label"),
+    Case("decimal commas, comma between", write(TXT, "0,5,0,25\n"), "train", "dots_0.txt, line 1: '0,5,0,25'", "x,y or x,y,label"),
+    Case("UTF-16", write(TXT, "0.5,0.5\n".encode("utf-16")), "train", "dots_0.txt is not UTF-8", "[Ss]ave it as UTF-8"),
+    Case("zero bytes", write(TXT, b"\0" * 40), "train", "dots_0.txt, line 1", "x,y or x,y,label"),
+    Case("header", write(TXT, "x,y\n0.5,0.5\n"), "train", "dots_0.txt, line 1: 'x,y'", "x,y or x,y,label: fractions"),
+    Case("four columns", write(TXT, "0.5,0.5,cell,0.9\n"), "train", "dots_0.txt, line 1: '0.5,0.5,cell,0.9'", "without a comma"),
+    Case("label first", write(TXT, "cell,0.5,0.5\n"), "train", "dots_0.txt, line 1.* label first", "expected x,y,label"),
+    Case("one number", write(TXT, "0.5\n"), "train", "dots_0.txt, line 1: '0.5'", "x,y or x,y,label"),
+    Case("last comma", write(TXT, "0.5,0.5,\n"), "train", "dots_0.txt, line 1.* empty label", "Drop the last comma"),
+    Case("some named, some not", write(TXT, "0.5,0.5,cell\n0.1,0.1\n"), "train", "dots_0.txt, line 2.* has no label", "Label all points, or none"),
+    Case("one file named, others not", write(TXT, "0.5,0.5,cell\n"), "train", "cell.*no class", "[Nn]ame all"),
+    Case("JSON in a text", write(TXT, '{"points": [[0.5, 0.5]]}'), "train", "dots_0.txt, line 1", "x,y or x,y,label"),
+    Case("image called .txt", both(picture("dots/x.png"), move("dots/x.png", "dots/dots_1.txt")), "train", "dots_1.txt is not UTF-8", "Save it as UTF-8"),
+    Case("folder in place of a text", folder(TXT), "train", "dots_0.txt is a folder", "text file of points"),
+    Case("no text at all", lambda: [path.unlink() for path in Path("dots").glob("*.txt")], "train", "none of the 6 images in .*dots is labelled", "Annotate first"),
+    Case("texts in capitals", lambda: [path.rename(path.with_suffix(".TXT")) for path in Path("dots").glob("*.txt")], "train", "none of the 6 images .* is labelled", "Found .*dots_0.TXT.* end in .txt"),
+    Case("texts in a folder of their own", both(folder("dots/labels"), lambda: [path.rename(f"dots/labels/{path.name}") for path in Path("dots").glob("*.txt")]), "train", "none of the 6 images .* is labelled", "Found .*labels/dots_0.txt: texts belong beside"),
+    Case("only empty texts", lambda: [path.write_text("") for path in Path("dots").glob("*.txt")], "train", "none of the 5 training images has a point", "Annotate some"),
+    Case("list naming an image that is not there", write("dots/train.txt", "dots_1.png\ndots_7.png\n"), "train", "dots_7.png is listed", "Did you mean 'dots_"),
+    Case("list naming an unlabelled image", both(remove(TXT), write("dots/val.txt", "dots_0.png\n")), "train", "dots_0.png is listed but has no text", "dots_0.txt"),
+    Case("list of absolute paths", write("dots/train.txt", "/home/me/dots_1.png\n"), "train", "/home/me/dots_1.png is listed", "Did you mean 'dots_1.png'"),
+    Case("list with backslashes", write("dots/train.txt", "images\\dots_1.png\n"), "train", r"images.dots_1.png is listed", "Did you mean 'dots_1.png'"),
+    Case("list without suffixes", write("dots/train.txt", "dots_1\n"), "train", "dots_1 is listed", "Did you mean 'dots_1.png'"),
+    Case("one image in two lists", both(write("dots/train.txt", "dots_1.png\ndots_2.png\n"), write("dots/test.txt", "dots_1.png\n")), "train", "dots_1.png stands in both train.txt and test.txt", "one"),
+    Case("empty list", write("dots/val.txt", "\n"), "train", "val.txt is empty", "one file name a line"),
+    Case("list of bytes", write("dots/val.txt", b"\xff\xfe\x00"), "train", "val.txt is not UTF-8", "[Ss]ave it as UTF-8"),
+    Case("all images in the test list", write("dots/test.txt", "".join(f"dots_{i}.png\n" for i in range(6))), "train", "test.txt of .*dots names every labelled image", "none is left to train"),
+    Case("val list of all images", write("dots/val.txt", "".join(f"dots_{i}.png\n" for i in range(6))), "train", "val.txt of .*dots no image is left to train", "Name fewer"),
+]
+
+CONFIGS = [
+    Case("config of 0 bytes", write(CONFIG, ""), "train", "config.json.* not JSON", "line 1"),
+    Case("comma after the last key", write(CONFIG, '{"train": {"num_epochs": 3,}}'), "train", "config.json, line 1", "comma"),
+    Case("remarks in the config", write(CONFIG, '{\n// mine\n"train": {}}'), "train", "config.json, line 2", "double quotes"),
+    Case("list at the top", write(CONFIG, "[1, 2]"), "train", "config.json holds a list", "expected .*train"),
+    Case("YAML", write(CONFIG, "train:\n  num_epochs: 3\n"), "train", "config.json, line 1: not JSON", ""),
+    Case("deep nest", write(CONFIG, "[" * 100_000), "train", "config.json", "JSON"),
+    Case("endless number", write(CONFIG, '{"train": {"seed": ' + "9" * 5000 + "}}"), "train", "config.json", "JSON"),
+    Case("one key twice", write(CONFIG, '{"train": {"seed": 1, "seed": 2}}'), "train", "config.json.*'seed' twice", "one"),
+    Case("unknown section", edit(CONFIG, trian={}), "train", "unknown key 'trian'", "Did you mean 'train'"),
+    Case("unknown key", edit(CONFIG, train__num_epoch=3), "train", "unknown key 'train.num_epoch'", "Did you mean 'num_epochs'"),
+    Case("section that is a number", edit(CONFIG, train=5), "train", "train is 5", "expected"),
+    Case("words for a number", edit(CONFIG, train__num_epochs="many"), "train", "train.num_epochs is 'many'", "expected a valid integer"),
+    Case("half an epoch", edit(CONFIG, train__num_epochs=2.5), "train", "train.num_epochs is 2.5", "integer"),
+    Case("negative rate", edit(CONFIG, train__learning_rate=-1), "train", "train.learning_rate is -1", "greater than 0"),
+    Case("batch of none", edit(CONFIG, train__batch_size=0), "train", "train.batch_size is 0", "greater than or equal to 1"),
+    Case("rate NaN", edit(CONFIG, train__learning_rate=float("nan")), "train", "train.learning_rate is nan", "finite|greater than 0"),
+    Case("endless sigma", edit(CONFIG, train__gaussian_sigma=float("inf")), "train", "train.gaussian_sigma is inf", "finite|less than"),
+    Case("huge number", edit(CONFIG, train__crop_size=10**9), "train", "train.crop_size is 1000000000", "less than or equal"),
+    Case("huge batch", edit(CONFIG, train__batch_size=10**30), "train", "train.batch_size is 10000", "less than or equal"),
+    Case("huge seed", edit(CONFIG, train__seed=2**80), "train", "train.seed is", "less than 4294967296"),
+    Case("huge sigma", edit(CONFIG, train__gaussian_sigma=1e9), "train", "train.gaussian_sigma is", "less than or equal"),
+    Case("no validation", edit(CONFIG, train__val_split=0), "train", "train.val_split is 0", "greater than 0"),
+    Case("all validation", edit(CONFIG, train__val_split=1.0), "train", "train.val_split is 1.0", "less than 1"),
+    Case("percent for a share", edit(CONFIG, train__val_split=20), "train", "train.val_split is 20", "less than 1"),
+    Case("sigma 0", edit(CONFIG, train__gaussian_sigma=0), "train", "train.gaussian_sigma is 0", "greater than 0.*'auto'"),
+    Case("sigma in words", edit(CONFIG, train__gaussian_sigma="big"), "train", "train.gaussian_sigma is 'big'", "number.*'auto'"),
+    Case("channels that do not fit", edit(CONFIG, train__num_channels=5), "train", "dots_.*png: image has 1 channels", "expected 5"),
+    Case("classes that do not fit", both(write(TXT, "0.5,0.5,cel\n"), edit(CONFIG, train__classes=["cell", "dirt"])), "train", "'cel'|no class", "Did you mean 'cell'|Name all"),
+    Case("two classes where the texts name none", edit(CONFIG, train__classes=["cell", "dirt"]), "train", "points without a class|'point'", "cell"),
+    Case("no classes", edit(CONFIG, train__classes=[]), "train", r"train.classes is \[\]", "at least 1"),
+    Case("one class twice", edit(CONFIG, train__classes=["a", "a"]), "train", r"train.classes is \['a', 'a'\]", "once"),
+    Case("class with a comma", edit(CONFIG, train__classes=["a,b"]), "train", "train.classes", "comma"),
+    Case("class of half a letter", edit(CONFIG, train__classes=["\ud800"]), "train", "train.classes is", "names in UTF-8"),
+    Case("endless number of epochs", nothing, "train --set train.num_epochs=1e1000", "train.num_epochs is inf", "finite number"),
+    Case("yes for a flag", edit(CONFIG, train__augment="maybe"), "train", "train.augment is 'maybe'", "boolean"),
+    Case("unknown encoder", edit(CONFIG, train__encoder="resnet19"), "train", "encoder 'resnet19'", "Did you mean 'resnet1"),
+    Case("encoder like no other", edit(CONFIG, train__encoder="zzz"), "train", "encoder 'zzz'", "Known: .* more"),
+    Case("encoder of timm that is not there", edit(CONFIG, train__encoder="tu-nosuch"), "train", "tu-nosuch", "encoder"),
+    Case("depth in words", edit(CONFIG, train__encoder="resnet18:deep"), "train", "encoder depth 'deep'", "whole number"),
+    Case("depth 9", edit(CONFIG, train__encoder="resnet18:9"), "train", "resnet18.*9", "depth|3 to 5"),
+    Case("depth 0", edit(CONFIG, train__encoder="resnet18:0"), "train", "resnet18.*0", "depth|3 to 5"),
+    Case("unknown architecture", edit(CONFIG, train__architecture="Unt"), "train", "architecture 'Unt'", "Did you mean 'Unet'"),
+    Case("transformer of one size", edit(CONFIG, train__architecture="DPT", train__encoder="tu-vit_tiny_patch16_224"), "train", "DPT", "train.architecture"),
+    Case("batch of one for a global pool", edit(CONFIG, train__architecture="PAN", train__encoder="resnet18", train__batch_size=1), "train", "PAN", "train.batch_size"),
+    Case("unknown loss", edit(CONFIG, train__loss="weighted_bse"), "train", "loss 'weighted_bse'", "Did you mean 'weighted_"),
+    Case("unknown heatmap", edit(CONFIG, train__heatmap="gauss"), "train", "heatmap 'gauss'", "gaussian_"),
+    Case("heatmap that cannot be read back", edit(CONFIG, train__heatmap="density"), "train", "train.heatmap is density", "Use gaussian_max"),
+    Case("unknown thresholding", edit(CONFIG, infer__thresholding="find_peak"), "predict", "thresholding 'find_peak'", "Did you mean 'find_peaks'"),
+    Case("threshold in percent", edit(CONFIG, infer__threshold=50), "predict", "infer.threshold is 50", "less than or equal to 1"),
+    Case("threshold NaN", edit(CONFIG, infer__threshold=float("nan")), "predict", "infer.threshold is nan", "finite|less than"),
+    Case("negative distance", edit(CONFIG, infer__min_distance=-2), "predict", "infer.min_distance is -2", "greater than or equal to 0"),
+    Case("weights file that is not there", edit(CONFIG, train__encoder_weights="w.safetensors"), "train", "encoder weights file .*w.safetensors does not exist", "Looked in"),
+    Case("weights file that is none", both(write("w.safetensors", b"junk" * 9), edit(CONFIG, train__encoder_weights="w.safetensors")), "train", "w.safetensors does not fit|is no", "encoder|safetensors"),
+    Case("weights of another encoder", both(tensors("w.safetensors", a=np.zeros(3, np.float32)), edit(CONFIG, train__encoder_weights="w.safetensors")), "train", "w.safetensors lacks", "this encoder"),
+    Case("weights of a name that nobody has", edit(CONFIG, train__encoder_weights="imagnet"), "train", "imagnet", "imagenet|null"),
+    Case("pickled weights", both(write("w.pth", b"\x80\x02}q\0."), edit(CONFIG, train__encoder_weights="w.pth")), "train", "w.pth may run code", "expected a .safetensors file"),
+    Case("output that is a file", edit(CONFIG, train__output="dots/points.csv"), "train", "points.csv is a file", "another"),
+    Case("output in a file", edit(CONFIG, train__output="dots/points.csv/model"), "train", "points.csv is a file", "another"),
+    Case("output that holds something else", both(write("papers/a.txt", "mine"), edit(CONFIG, train__output="papers")), "train", "papers holds something that is not a model", "name another"),
+    Case("output onto the images", edit(CONFIG, train__output="dots"), "train", "dots holds something that is not a model", "name another"),
+    Case("predictions into a file", edit(CONFIG, infer__output="dots/points.csv"), "predict", "points.csv is a file", "another"),
+    Case("report into a file", nothing, "evaluate model dots --output config.json", "config.json is a file", "another"),
+    Case("name that is too long", edit(CONFIG, infer__output="a" * 300), "predict", "a{20}", "[Ss]horter"),
+    Case("accelerator that is not here", edit(CONFIG, train__accelerator="tpu"), "train", "accelerator 'tpu'", "train.accelerator=auto or cpu"),
+    Case("accelerator that nobody has", edit(CONFIG, train__accelerator="warp"), "train", "accelerator 'warp'", "train.accelerator=auto or cpu"),
+    Case("99 devices", edit(CONFIG, train__devices=99, train__accelerator="cpu"), "train", "99 device", "train.threads|train.devices"),
+    Case("--set without a value", nothing, "train --set train.num_epochs", "--set 'train.num_epochs'", "expected section.key=value"),
+    Case("--set without a section", nothing, "train --set num_epochs=5", "--set 'num_epochs=5'", "expected section.key=value"),
+    Case("--set of a section that nobody knows", nothing, "train --set trian.num_epochs=5", "unknown key 'trian'", "Did you mean 'train'"),
+]
+
+CODE = [
+    Case("no such file of code", nothing, LOSS, "mine.py does not exist", "Looked in"),
+    Case("no such function", code("g = 1"), LOSS, "no function f", "Known|Did you mean"),
+    Case("code that is not Python", code("def f(:\n"), LOSS, "mine.py, line 1.*SyntaxError", "[Mm]end"),
+    Case("code that fails when it is read", code("import nosuchmodule"), LOSS, "mine.py, line 1.*nosuchmodule", "[Mm]end|install"),
+    Case("package that is not installed", nothing, "train --set train.loss=nosuch.module:f", "nosuch", "imported|install"),
+    Case("colon without a module", nothing, "train --set train.loss=:f", "':f'", "package.module:function"),
+    Case("function that is a number", code("f = 3"), LOSS, "no function f", ""),
+    Case("loss that raises", code("def f(logits, target):\n    return 1 / 0"), LOSS, "mine.py, line 2.*ZeroDivisionError", "[Mm]end"),
+    Case("loss of one argument", code("def f(logits):\n    return logits.mean()"), LOSS, "mine.py.*TypeError|f\\(\\) takes 1", "logits, target"),
+    Case("loss that is a number", code("def f(logits, target):\n    return 0.5"), LOSS, "mine.py:f.* float", "scalar|tensor"),
+    Case("loss a pixel", code("def f(logits, target):\n    return logits - target"), LOSS, r"mine.py:f.*shape", "scalar|one number|mean"),
+    Case("loss NaN", code("def f(logits, target):\n    return logits.mean() * float('nan')"), LOSS, "loss (became|is) nan", "train.learning_rate|log"),
+    Case("heatmap that raises", code("def f(points, shape, *, sigma):\n    raise RuntimeError('no')"), HEAT, "mine.py, line 2.*RuntimeError: no", "[Mm]end"),
+    Case("heatmap of another shape", code("import torch\n\ndef f(points, shape, *, sigma):\n    return torch.zeros(3, 3)"), HEAT, r"mine.py:f.*\(3, 3\)", r"\(H, W\)"),
+    Case("heatmap of NaN", code("import torch\n\ndef f(points, shape, *, sigma):\n    return torch.full(shape, float('nan'))"), HEAT, "mine.py:f.*nan", "0 to 1"),
+    Case("heatmap of None", code("def f(points, shape, *, sigma):\n    pass"), HEAT, "mine.py:f.*None", r"\(H, W\)"),
+    Case("network that raises", code("def f(in_channels, n_classes):\n    raise ValueError('oh')"), NET, "mine.py, line 2.*ValueError: oh", "[Mm]end"),
+    Case("network that is none", code("def f(in_channels, n_classes):\n    return 5"), NET, "mine.py:f.* int", "[Mm]odule"),
+    Case("network of another size", code("import torch\n\ndef f(in_channels, n_classes):\n    return torch.nn.Conv2d(in_channels, n_classes, 3, stride=2)"), NET, "mine.py:f", r"\(B, n_classes, H, W\)|H, W"),
+    Case("network of other channels", code("import torch\n\ndef f(in_channels, n_classes):\n    return torch.nn.Conv2d(7, n_classes, 3)"), NET, "mine.py:f", "channels"),
+    Case("network without a function's name", code("f = 1"), "train --set train.model=mine.py", "'mine.py'|mine.py", "file.py:function"),
+    Case("thresholding that raises", code("def f(heatmap, *, threshold, min_distance):\n    return [][1]"), CHOOSE, "mine.py, line 2.*IndexError", "[Mm]end"),
+    Case("thresholding of other columns", code("import numpy as np\n\ndef f(heatmap, *, threshold, min_distance):\n    return np.zeros((4, 3)), np.zeros(4)"), CHOOSE, r"f returned .*\(4, 3\)", r"\(N, 2\)"),
+    Case("thresholding without scores", code("import numpy as np\n\ndef f(heatmap, *, threshold, min_distance):\n    return np.zeros((4, 2))"), CHOOSE, "f returned ndarray", "points, scores"),
+    Case("thresholding that is another function", nothing, "predict --set infer.thresholding=math:sin", "thresholding: sin", "threshold_fn"),
+    Case("loss that is another function", nothing, "train --set train.loss=math:sin", "'math:sin' fails", "loss_fn.logits, target"),
+    Case("name of a module for a function", nothing, "train --set train.loss=os:path", "no function path", "Did you mean"),
+    Case("module without a package", nothing, "train --set train.loss=..a:b", "'..a:b' cannot be imported", "package.module:function"),
+    Case("code that leaves", code("import sys\n\nsys.exit(0)"), LOSS, "mine.py", "[Mm]end"),
+    Case("network of one size only", code(ONE_SIZE), NET, "mine.py, line 9 raises AssertionError", "Mend"),
+]
+
+MODELS = [
+    Case("model without its description", remove(INFO), "predict", "pointlib.json does not exist", "model description"),
+    Case("model without its weights", remove(WEIGHTS), "predict", "model.safetensors does not exist", "weights file"),
+    Case("model without its network", remove("model/config.json"), "predict", "model/config.json does not exist", "network description"),
+    Case("another schema", edit(INFO, schema=99), "predict", "pointlib.json has schema 99", "reads schema 1"),
+    Case("no schema", edit(INFO, schema=...), "predict", "pointlib.json has schema None|no schema", "schema 1"),
+    Case("unknown key in a model", edit(INFO, treshold=1), "predict", "unknown key 'treshold'", "Did you mean 'thresholds'"),
+    Case("threshold NaN in a model", edit(INFO, thresholds={"point": float("nan")}), "predict", "pointlib.json: thresholds.point is nan", "finite number"),
+    Case("description of another model", edit(INFO, classes=["a", "b"]), "predict", "draws 1 heatmaps for 2 classes", "Copy the folder again"),
+    Case("channels beyond reason", edit(INFO, n_channels=10**9), "predict", "pointlib.json: n_channels is 1000000000", "less than or equal"),
+    Case("code of its own that raises", both(edit(INFO, custom="custom_model.py:f"), write("model/custom_model.py", "def f(in_channels, n_classes):\n    1 / 0")), "predict --trust-code", "custom_model.py, line 2 raises ZeroDivisionError", "Mend this code"),
+    Case("description that is not JSON", write(INFO, "{"), "predict", "pointlib.json is not JSON", ""),
+    Case("description that is a list", write(INFO, "[]"), "predict", "pointlib.json", "schema"),
+    Case("no classes in a model", edit(INFO, classes=...), "predict", "pointlib.json.*classes", ""),
+    Case("classes of a model that are a word", edit(INFO, classes="cell"), "predict", "pointlib.json: classes is 'cell'", "it should be a valid tuple"),
+    Case("channels in words", edit(INFO, n_channels="one"), "predict", "pointlib.json: n_channels is 'one'", "it should be a valid integer"),
+    Case("a sigma of 0", edit(INFO, sigma=0), "evaluate model dots", "pointlib.json: sigma is 0", "greater than 0"),
+    Case("threshold in words", edit(INFO, thresholds={"point": "high"}), "predict", "pointlib.json: thresholds.*'high'", "number"),
+    Case("spread of 0", edit(INFO, std=[0, 0]), "predict", "pointlib.json: std", "greater than 0|values for 1"),
+    Case("half the weights", cut(WEIGHTS, 0.5), "predict", "model does not hold a whole model", "copy the folder again"),
+    Case("weights of 0 bytes", write(WEIGHTS, b""), "predict", "model does not hold a whole model", "copy the folder again"),
+    Case("pickled weights in a model", write(WEIGHTS, b"\x80\x02}q\x00."), "predict", "model does not hold a whole model", "copy the folder again"),
+    Case("weights of other shapes", edit("model/config.json", decoder_channels=[64, 32, 24]), "predict", "model does not hold a whole model", "copy the folder again"),
+    Case("network of a class that nobody knows", edit("model/config.json", _model_class="Unot"), "predict", "names the architecture 'Unot'", "Did you mean|Known"),
+    Case("network without a class", edit("model/config.json", _model_class=...), "predict", "model does not hold a whole model.*_model_class", "copy the folder again"),
+    Case("code of its own that nobody trusts", edit(INFO, custom="custom_model.py:build"), "predict", "code of its own", "--trust-code"),
+    Case("code of its own that is gone", edit(INFO, custom="custom_model.py:build"), "predict --trust-code", "custom_model.py does not exist", "Looked in"),
+    Case("weights file in place of the model", nothing, f"predict --set infer.model={WEIGHTS}", "model.safetensors is a file", "expected a model folder"),
+    Case("images in place of the model", nothing, "predict --set infer.model=dots", "dots/pointlib.json does not exist", "model description"),
+    Case("classes that the model does not know", write(TXT, "0.5,0.5,weed\n"), "evaluate model dots", "'weed'|weed", "Name all|Did you mean|Known"),
+    Case("output of a model that is no folder", edit(CONFIG, infer__output=PNG), "predict", "dots_0.png is a file", "another"),
+]
+
+ARGUMENTS = [
+    Case("unknown command", nothing, "tran", "No such command 'tran'", "Did you mean|Usage|--help"),
+    Case("unknown option", nothing, "train --fast", "No such option", "--help"),
+    Case("argument that is missing", nothing, "evaluate model", "Missing argument 'folder'", "--help"),
+    Case("argument too many", nothing, "train config.json more", "unexpected extra argument", "--help"),
+    Case("radius below 0", nothing, "evaluate model dots --radius -3", "--radius -3", "greater than or equal to 0.001"),
+    Case("radius NaN", nothing, "evaluate model dots --radius nan", "--radius nan", "greater than"),
+    Case("endless radius", nothing, "evaluate model dots --radius inf", "radius is inf", "expected a number of pixels"),
+    Case("images that lie where predictions go", both(folder("x"), move("dots", "x/text")), "predict --text --set infer.image_path=x/text --set infer.output=x", "all of .*x/text lies where", "name another output"),
+    Case("radius in words", nothing, "evaluate model dots --radius wide", "--radius wide", "valid number"),
+    Case("list that is not there", nothing, "evaluate model dots --list nosuch", "list dots/nosuch.txt does not exist", "Did you mean|Looked in"),
+    Case("points without a radius", nothing, "evaluate dots dots", "holds no pointlib.json", "give --radius"),
+    Case("points of other images", write("other/a.txt", "0.5,0.5\n"), "evaluate other dots --radius 3", "no text file of other", "belongs to a labelled image of dots"),
+    Case("images that are not there", nothing, "evaluate model dotz", "dotz does not exist", "Did you mean dots"),
+    Case("annotate a folder without images", folder("void"), "annotate void", "void holds no image", r"\.png"),
+    Case("annotate without a class", nothing, "annotate dots --classes ,", "classes", "one at least"),
+    Case("annotate with a model that is none", nothing, "annotate dots --model dots", "dots/pointlib.json does not exist", "model"),
+    Case("annotate two folders", nothing, "annotate dots model", "one folder at a time", "model"),
+    Case("port that nobody has", nothing, "annotate dots --port 99999", "--port 99999", "65535"),
+]
+
+CONVERSIONS = [
+    Case("format that nobody knows", nothing, "convert dots/points.csv new --from cvs", "format 'cvs' is unknown", "Did you mean 'csv'"),
+    Case("source that is not there", nothing, "convert dots/point.csv new", "point.csv does not exist", "Did you mean points.csv"),
+    Case("target that exists", nothing, "convert dots/points.csv dots", "dots exists and is not overwritten", "Give a new name"),
+    Case("target in a file", nothing, "convert dots/points.csv config.json/new", "config.json is a file", "another"),
+    Case("table of 0 bytes", write("dots/points.csv", ""), CSV, "points.csv has no column image, x, y", "first line must name"),
+    Case("table without x", write("dots/points.csv", "image,y\ndots_0.png,3\n"), CSV, "points.csv has no column x", "first line must name"),
+    Case("table with semicolons", write("dots/points.csv", "image;x;y\ndots_0.png;3;4\n"), CSV, "points.csv has no column .* image;x;y", "commas between"),
+    Case("workbook called .csv", write("dots/points.csv", spreadsheet()), CSV, "points.csv is (not|no)", "[Ss]ave|[Ee]xport"),
+    Case("workbook with readable bytes", write("dots/points.csv", b"PK\x03\x04\x14\0\0\0"), CSV, "points.csv", "first line must name|[Ee]xport"),
+    Case("words for numbers", write("dots/points.csv", HEADER + "dots_0.png,left,4\n"), CSV, "points.csv, line 2.*'left'", "expected numbers x, y"),
+    Case("decimal commas in a table", write("dots/points.csv", HEADER + "dots_0.png,3,5,4,5\n"), CSV, "points.csv, line 2 has not 3 fields", "image, x, y"),
+    Case("NaN in a table", write("dots/points.csv", HEADER + "dots_0.png,nan,4\n"), CSV, "points.csv, line 2.*nan", "expected finite numbers"),
+    Case("huge number in a table", write("dots/points.csv", HEADER + f"dots_0.png,{'9' * 400},4\n"), CSV, "points.csv, line 2.*inf", "expected finite numbers"),
+    Case("points outside", write("dots/points.csv", HEADER + "dots_0.png,60,4\n"), CSV, r"dots_0.png: points\[0\] is \[60.0, 4.0\], outside", "width 48"),
+    Case("x and y swapped", write("dots/points.csv", HEADER + "dots_0.png,20,40\n"), CSV, "outside", "With x and y swapped all would fit"),
+    Case("image of a table that is not there", write("dots/points.csv", HEADER + "dot_0.png,3,4\n"), CSV, "points.csv, line 2: image 'dot_0.png' is not in", "Did you mean 'dots_0.png'"),
+    Case("one image by two names", write("dots/points.csv", HEADER + "a/dots_0.png,3,4\nb/dots_0.png,3,4\n"), CSV, "both mean dots_0.png", "Rename one"),
+    Case("some classes in a table", write("dots/points.csv", "image,x,y,label\ndots_0.png,3,4,cell\ndots_0.png,4,4,\n"), CSV, "cell.*no class", "[Nn]ame all"),
+    Case("field without end", write("dots/points.csv", HEADER + "a" * 200_000 + ",1,2\n"), CSV, "points.csv.*field", "quot"),
+    Case("table of other sizes", both(write("dots/points.csv", HEADER), write("dots/images.csv", "image,width,height\ndots_0.png,480,320\n")), CSV, "dots_0.png is 48 x 32, .* 480 x 320", "Bring the image"),
+    Case("texts that do not read", write(TXT, "one,two\n"), "convert dots new --from origin", "dots_0.txt, line 1: 'one,two'", "expected x,y"),
+    Case("NaN in another tool's text", write(TXT, "nan,0.5\n"), "convert dots new --from origin", "dots_0.txt, line 1: 'nan,0.5'", "expected x,y"),
+    Case("tabs in a table", write("dots/points.csv", "image\tx\ty\ndots_0.png\t3\t4\n"), CSV, "points.csv has no column", "commas between"),
+    Case("image in place of a table", nothing, f"convert {PNG} new", "dots_0.png is (not|no)", "text"),
+]
+
+BEFORE_AND_BESIDE = [
+    Case("check of a folder that is not there", nothing, "check dotz", "dataset folder dotz does not exist", "Did you mean dots"),
+    Case("check of one image", nothing, f"check {PNG}", "dots_0.png is a file", "expected a dataset folder"),
+    Case("check that would write into the images", nothing, "check dots --output dots/report", "dots/report lies inside dots", "name another"),
+    Case("check with its output in a file", nothing, "check dots --output config.json", "config.json is a file", "another"),
+    Case("check with a radius below 0", nothing, "check dots --radius -1", "--radius -1", "greater than"),
+    Case("comparison of one", nothing, "compare --loss mse", "one combination has no rival", "name two values"),
+    Case("comparison of losses that nobody has", nothing, "compare --loss mse,mes", "loss 'mes'", "Did you mean 'mse'"),
+    Case("comparison of keys that nobody has", nothing, "compare --vary lerning_rate=0.1,0.2", "lerning_rate", "Did you mean 'learning_rate'"),
+    Case("comparison of nothing", nothing, "compare --vary learning_rate", "learning_rate is ''", "number"),
+    Case("comparison of words for numbers", nothing, "compare --vary learning_rate=low,high", "learning_rate is 'low'", "number"),
+    Case("comparison without time", nothing, "compare --loss mse,focal --minutes 0", "--minutes 0", "greater than"),
+    Case("comparison into a file", nothing, "compare --loss mse,focal --output config.json", "config.json is a file", "another"),
+    Case("comparison without images", edit(CONFIG, train__dataset_path=...), "compare --loss mse,focal", "train.dataset_path is not set", "name the folder"),
+    Case("comparison of thresholdings that nobody has", nothing, "compare --loss mse,focal --threshold find_peak", "'find_peak'", "Did you mean 'find_peaks'"),
+    Case("config that another program cut short", cut(CONFIG, 0.5), "train", "config.json, line", "not JSON"),
+]
+# fmt: on
+
+CASES = [
+    *FILES,
+    *IMAGES,
+    *TEXTS,
+    *CONFIGS,
+    *CODE,
+    *MODELS,
+    *ARGUMENTS,
+    *CONVERSIONS,
+    *BEFORE_AND_BESIDE,
+]
