@@ -10,12 +10,14 @@ Not about points on the image, nor about scaling values for a network (model doe
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import imageio.v3 as iio
 import numpy as np
 import tifffile
 from PIL import Image, PngImagePlugin
 
+from pointlib.blame import brief
 from pointlib.files import InputError, need_file, need_folder, write_atomic
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -25,7 +27,16 @@ _MODES = {"1": "L", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "
 # Of 16-bit colour PNG Pillow unpacks the high bytes ("raw mode" 16B); 16L, meant for the other byte
 # order, gives it the low ones. Grey and alpha, two bytes each, come whole when called RGBA.
 _LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
+_BY_PILLOW = (3, 5, 6, 8)  # TIFF's palette, CMYK, YCbCr and Lab: it makes them RGB
 _bomb_check = threading.Lock()
+
+
+class Header(NamedTuple):
+    """What an image is, as `read_image` would return it."""
+
+    shape: tuple  # (H, W), upright
+    dtype: np.dtype
+    n_channels: int  # with alpha
 
 
 def image_folder(folder):
@@ -40,13 +51,31 @@ def list_images(folder):
     paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     paths = sorted(path for path in paths if path.name[0] != "." and path.is_file())
     if not paths:
-        hint = f" Did you mean {folder / 'images'}?" if (folder / "images").is_dir() else ""
-        raise InputError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).{hint}")
+        raise InputError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).{_hint(folder)}")
+    check_names(path.name for path in paths)
     stems = {}
     for path in paths:
         if (other := stems.setdefault(path.stem, path)) is not path:
             raise InputError(f"{other} and {path.name} would share {path.stem}.txt. Rename one.")
     return paths
+
+
+def check_names(names):
+    """Raise InputError where a name cannot be written into a text or a table."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{name!a} is not a name in UTF-8. Rename it.") from error
+
+
+def _hint(folder):
+    """Return what a folder holds in place of images, and what to do."""
+    for inside in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside.iterdir()):
+            return f" Did you mean {inside}?"
+    others = sorted({path.suffix for path in folder.iterdir() if path.suffix and path.is_file()})
+    return f" Its files are {', '.join(others[:5])}: export them as TIFF or PNG." if others else ""
 
 
 def read_image(path):
@@ -55,14 +84,31 @@ def read_image(path):
     uint8 and uint16 stay as stored, 1-bit becomes 0 and 255, every other number float32. A file
     that is missing, empty, broken, no image, several images or above MAX_PIXELS: InputError.
     """
-    with _opened(path) as (_, read):
-        return np.ascontiguousarray(read())
+    with open_image(path) as (_, read):
+        image = np.ascontiguousarray(read())
+    if image.dtype.kind == "f" and not np.isfinite(image).any():
+        raise InputError(f"{path} has no finite pixel: all are NaN or infinite. Export it again.")
+    return image
 
 
 def image_shape(path):
     """Return (H, W) of the image as `read_image` would return it, from the header alone."""
-    with _opened(path) as (shape, _):
-        return shape
+    with open_image(path) as (header, _):
+        return header.shape
+
+
+def check_image(image, name="image"):
+    """Return `image` where it is an array of numbers (H, W) or (H, W, C), or raise InputError."""
+    if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) or not image.size:
+        shape = getattr(image, "shape", None)
+        what = type(image).__name__ + ("" if shape is None else f" of shape {tuple(shape)}")
+        raise InputError(
+            f"{name} is a {what}; expected an array (H, W) or (H, W, C). Files are read by "
+            "pointlib.images.read_image."
+        )
+    if image.dtype.kind not in "buif":
+        raise InputError(f"{name} has dtype {image.dtype}; expected numbers.")
+    return image
 
 
 def to_channels(image, n_channels):
@@ -120,20 +166,21 @@ def write_image(path, image):
 
 
 @contextmanager
-def _opened(path):
-    """Yield (H, W), upright, from the header, and a function that reads the pixels, upright."""
+def open_image(path):
+    """Yield an image's Header, no pixel read, and a function that reads them as `read_image`."""
     path = need_file(path, "image")
     try:
         with path.open("rb") as file:
             is_tiff = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-        with (_open_tiff if is_tiff else _open_pillow)(path) as (height, width, turn, read):
+        with (_open_tiff if is_tiff else _open_pillow)(path) as (height, width, turn, kind, read):
             if height * width > MAX_PIXELS:
                 raise InputError(f"{path} is {width} x {height}; at most {MAX_PIXELS:,} pixels.")
-            yield ((width, height) if 5 <= turn <= 8 else (height, width)), read
+            shape = (width, height) if 5 <= turn <= 8 else (height, width)
+            yield Header(shape, _plain(np.dtype(kind[0])), kind[1]), read
     except InputError:
         raise
     except Exception as error:  # a broken file makes decoders raise nearly anything
-        what = f"cannot be read as an image ({type(error).__name__}: {error})"
+        what = f"cannot be read as an image ({brief(error)})"
         what = what if path.stat().st_size else "is empty (0 bytes)"
         raise InputError(f"{path} {what}. Copy or export it again, or remove it.") from error
 
@@ -143,11 +190,16 @@ def _plain_upright(array, turn):
     if array.dtype.kind == "c":
         raise TypeError("complex pixels; expected real ones, save the magnitude")
     array = array * np.uint8(255) if array.dtype.kind == "b" else array
-    same = array.dtype.kind == "u" and array.itemsize <= 2
-    array = array.astype(f"u{array.itemsize}" if same else np.float32)
+    array = array.astype(_plain(array.dtype))
     array = array.swapaxes(0, 1) if 5 <= turn <= 8 else array
     array = array[::-1] if turn in (3, 4, 7, 8) else array
     return array[:, ::-1] if turn in (2, 3, 6, 7) else array
+
+
+def _plain(dtype):
+    """Return the dtype of the kit that holds another one: uint8, uint16 or float32."""
+    whole = dtype.kind == "b" or (dtype.kind == "u" and dtype.itemsize <= 2)
+    return np.dtype(f"u{dtype.itemsize}" if whole else np.float32)
 
 
 @contextmanager
@@ -161,14 +213,16 @@ def _open_tiff(path):
             raise InputError(f"{path} holds {what}. Save one page, or name the axis of channels.")
         y, x = axes.index("Y"), axes.index("X")
         turn = int(getattr(series.keyframe.tags.get(_ORIENTATION), "value", 1))
-        yield shape[y], shape[x], turn, lambda: _read_tiff(path, series, [y, x, *more], turn)
+        pillow = series.keyframe.photometric in _BY_PILLOW
+        kind = (np.uint8, 3) if pillow else (series.dtype, shape[more[0]] if more else 1)
+        yield shape[y], shape[x], turn, kind, lambda: _read_tiff(path, series, [y, x, *more], turn)
 
 
 def _read_tiff(path, series, order, turn):
     page, size = series.keyframe, path.stat().st_size
     if any(np.add(part.dataoffsets, part.databytecounts).max() > size for part in series):
         raise EOFError("cut short")
-    pillow = page.photometric in (3, 5, 6, 8)  # palette, CMYK, YCbCr, Lab: it makes them RGB
+    pillow = page.photometric in _BY_PILLOW
     try:
         array = None if pillow else series.asarray()
     except ValueError:  # a compression that Pillow may know
@@ -197,7 +251,20 @@ def _open_pillow(path):
         n_frames = getattr(image, "n_frames", 1)
         if n_frames > 1 and image.format not in ("MPO", "TIFF"):  # MPO: a photo and its previews
             raise InputError(f"{path} holds {n_frames} frames. Save one as its own file.")
-        yield *image.size[::-1], _orientation(path, image), lambda: _read_pillow(path, image)
+        turn, kind = _orientation(path, image), _pillow_kind(image)
+        yield *image.size[::-1], turn, kind, lambda: _read_pillow(path, image)
+
+
+def _pillow_kind(image):
+    """Return dtype and number of channels that `_read_pillow` will give, from the header."""
+    mode, raw = image.mode, image.tile[0][3] if image.format == "PNG" else None
+    if raw in _LOW_BYTES:
+        return np.uint16, 2 if raw == "LA;16B" else Image.getmodebands(mode)
+    if mode == "P":
+        mode = "RGBA" if "transparency" in image.info else getattr(image.palette, "mode", "RGB")
+    wide = mode[:4] == "I;16" or (mode == "I" and image.format in ("PNG", "PPM"))
+    dtype = np.uint16 if wide else np.float32 if mode in "IF" else np.uint8
+    return dtype, Image.getmodebands(_MODES.get(mode, mode))
 
 
 def _read_pillow(path, image):

@@ -1,5 +1,6 @@
 """Tests of reading and writing pictures: depth, mode, layout, orientation, size, broken files."""
 
+import math
 import struct
 import warnings
 import zlib
@@ -14,6 +15,7 @@ from pointlib.files import InputError
 from pointlib.images import (
     image_shape,
     list_images,
+    open_image,
     read_image,
     to_channels,
     to_display,
@@ -78,6 +80,7 @@ def test_list_images_refuses_two_images_of_one_stem(tmp_path):
 def test_list_images_names_the_suffixes_of_an_empty_folder(tmp_path):
     """An empty folder is an error that says what was looked for, and where it may be."""
     (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").touch()
     with pytest.raises(InputError, match=r"holds no image \(\.bmp.*\.webp\).*Did you mean.*images"):
         list_images(tmp_path)
 
@@ -315,6 +318,22 @@ def test_image_shape_does_not_meet_pillows_own_limit(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="at most 400,000,000 pixels"):
         read_image(tmp_path / "30000.png")
     assert Image.MAX_IMAGE_PIXELS == 1000
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_header_tells_what_the_pixels_will_be(tmp_path, suffix, channels, dtype):
+    """Shape, depth and channels are known before a pixel is read."""
+    path = tmp_path / f"a{suffix}"
+    image = make_image((20, 30, *channels), dtype)
+    if suffix == ".png" and channels and dtype == np.uint16:
+        path.write_bytes(png_bytes(image, {3: 2, 4: 6}[channels[0]]))
+    else:
+        write_image(path, image)
+    with open_image(path) as (header, read):
+        assert header == ((20, 30), dtype, math.prod(channels))
+        np.testing.assert_array_equal(read(), image)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".gif", ".webp"])
