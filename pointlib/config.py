@@ -6,48 +6,68 @@ one grew from are enough; every other has a default. Paths are relative to the f
 
 import importlib
 import json
+import re
+import reprlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from pointlib.blame import brief
 from pointlib.files import InputError, load_python, need_file, suggest
+
+
+def _class_names(names):
+    """Return names of classes that can stand in a text file, or raise ValueError."""
+    if any(
+        not name or name.strip() != name or re.search(r"[,\r\n\ud800-\udfff]", name)
+        for name in names
+    ):
+        raise ValueError("names in UTF-8 without a comma or a space at an end")
+    if len(set(names)) < len(names):
+        raise ValueError("each name once")
+    return names
+
+
+Classes = Annotated[list[str], Field(min_length=1), AfterValidator(_class_names)]
 
 
 class Section(BaseModel):
     """A part of the configuration; a name it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
 
 class TrainConfig(Section):
     """How to train. Paths stay as written here; `load_config` makes them absolute."""
 
     dataset_path: str | None = None
-    num_epochs: int = Field(40, ge=1)
+    num_epochs: int | None = Field(None, ge=1, le=1_000_000)
+    minutes: float | None = Field(None, gt=0)  # whichever is over first; both null: 10 minutes
     learning_rate: float = Field(4e-3, gt=0, le=1)
-    batch_size: int = Field(8, ge=1)
+    batch_size: int = Field(8, ge=1, le=65_536)
     val_split: float = Field(0.2, gt=0, lt=1)
-    num_channels: int | None = Field(None, ge=1)  # of the input; null: as the first image
-    gaussian_sigma: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"  # pixels
+    num_channels: int | None = Field(None, ge=1, le=1024)  # of the input; null: as the first image
+    gaussian_sigma: Annotated[float, Field(gt=0, le=256)] | Literal["auto"] = "auto"  # pixels
     output: str = "model"
     radius: float | None = Field(None, gt=0)  # match radius, px; null: 2 sigma
-    classes: list[str] | None = None  # null: the labels found
-    seed: int = Field(0, ge=0)
+    classes: Classes | None = None  # null: the labels found
+    seed: int = Field(0, ge=0, lt=2**32)
     architecture: str = "Unet"
     encoder: str = "mobilenet_v2"  # "name" or "name:depth"
     encoder_weights: str | None = None  # "imagenet" or a .safetensors file
     model: str | None = None  # your own: "file.py:function"
     heatmap: str = "gaussian_max"
     loss: str = "weighted_bce"
-    scale: float = Field(1.0, gt=0, le=1)  # see images smaller: for objects above some 40 px
+    scale: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] = "auto"  # to see images smaller
     normalise: Literal["train", "percentile"] = "train"
-    crop_size: int = Field(128, ge=32)
+    crop_size: int = Field(128, ge=32, le=8192)
     augment: bool = True
-    patience: int = Field(20, ge=1)  # epochs without a better F1 before it stops
+    patience: int | None = Field(None, ge=1)  # stop after so many epochs without a better F1
     accelerator: str = "auto"  # cpu, cuda, mps
-    devices: int = Field(1, ge=1)
-    threads: int | None = Field(None, ge=1)  # CPU threads; null: as torch chooses
+    precision: Literal["auto", "32", "bf16"] = "auto"  # auto: bf16 where the device is made for it
+    devices: int = Field(1, ge=1, le=1024)
+    threads: int | None = Field(None, ge=1, le=1024)  # CPU threads; null: as torch chooses
 
 
 class InferConfig(Section):
@@ -56,7 +76,7 @@ class InferConfig(Section):
     image_path: str | None = None
     model: str = "model"
     output: str = "predictions"
-    threshold: float | None = None  # null: as chosen in training
+    threshold: float | None = Field(None, ge=0, le=1)  # null: as chosen in training
     min_distance: float | None = Field(None, ge=0)
     thresholding: str = "find_peaks"
 
@@ -65,7 +85,7 @@ class AnnotateConfig(Section):
     """How to annotate."""
 
     dataset_path: str | None = None
-    classes: list[str] | None = None  # null: the labels found
+    classes: Classes | None = None  # null: the labels found
     model: str | None = None  # model folder, for ghosts and the magnet
 
 
@@ -101,6 +121,8 @@ def load_config(path, *, overrides=()):
     """
     data, folder = {}, Path.cwd()
     if path is not None:
+        if Path(path).is_dir():
+            raise InputError(f"{path} is a folder, not a config.json. {_images_hint(path)}")
         path = need_file(path, "config file")
         folder = path.resolve().parent
         data = _read_json(path)
@@ -140,27 +162,52 @@ def find_function(name, builtins, *, what="function"):
             f"{what} {name!r}: {suggest(name, builtins)} "
             "Your own is package.module:function or file.py:function."
         )
-    try:
-        module = load_python(where) if where.endswith(".py") else importlib.import_module(where)
-    except ImportError as error:
-        raise InputError(f"{what} {name!r} cannot be imported: {error}") from error
-    if not callable(getattr(module, function, None)):
-        raise InputError(
-            f"{what} {name!r}: no function {function}. {suggest(function, vars(module))}"
-        )
+    module = load_python(where) if where.endswith(".py") else _import(where, f"{what} {name!r}")
+    known = [key for key, value in vars(module).items() if callable(value)]
+    if function not in known:
+        raise InputError(f"{what} {name!r}: no function {function}. {suggest(function, known)}")
     return getattr(module, function)
+
+
+def _import(module, what):
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # a module runs when it is imported, and may raise anything
+        raise InputError(
+            f"{what} cannot be imported ({brief(error)}). Expected package.module:function of "
+            "an installed package, or file.py:function."
+        ) from error
 
 
 def _read_json(path):
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from error
+        raise InputError(
+            f"{path} is not UTF-8 text, as a config.json is. {_images_hint(path)}"
+        ) from error
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from error
+        raise InputError(
+            f"{path}, line {error.lineno}: not JSON ({error.msg}). Look for a comma too many or "
+            "missing, and for names without double quotes; JSON has no remarks."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON that can be read: {error}.") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} holds a {type(data).__name__}; expected {{'train': ...}}.")
     return data
+
+
+def _images_hint(path):
+    return f"Images are named by --set train.dataset_path={path} or --set infer.image_path={path}."
+
+
+def _once(pairs):
+    """Return the pairs of a JSON object as a dict; no key may come twice."""
+    keys = [key for key, _ in pairs]
+    if double := [key for key in keys if keys.count(key) > 1]:
+        raise ValueError(f"it names {double[0]!r} twice; keep one")
+    return dict(pairs)
 
 
 def _apply(data, override):
@@ -183,20 +230,23 @@ def _apply(data, override):
 
 def _explain(error, source):
     """Return one sentence for the first thing that is wrong."""
-    first = error.errors()[0]
+    first, *others = error.errors()
     place = ".".join(str(part) for part in first["loc"][:2])
     if first["type"] == "extra_forbidden":
         model = Config
         for part in first["loc"][:-1]:
             model = model.model_fields[part].annotation
         return f"{source}: unknown key {place!r}. {suggest(first['loc'][-1], model.model_fields)}"
-    return f"{source}: {place} is {first['input']!r}. {first['msg']}."
+    wanted = [first["msg"], *(e["msg"] for e in others if e["loc"][:2] == first["loc"][:2])]
+    wanted = [re.sub(r"^(Input should be|Value error,) |,.*| or instance.*", "", w) for w in wanted]
+    value = reprlib.repr(first["input"])
+    return f"{source}: {place} is {value}; expected {' or '.join(dict.fromkeys(wanted))}."
 
 
 def _make_absolute(section, keys, folder):
     for key in keys:
         if (value := getattr(section, key)) is not None:
-            setattr(section, key, str(folder / value))
+            setattr(section, key, str(folder / Path(value).expanduser()))
 
 
 def _anchor(section, key, folder):

@@ -12,6 +12,7 @@ from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.model import pixel_depth, scale_image, scale_limits
 
 NEAR_POINT = 0.8  # share of the crops that are placed at a point
+KEPT_BYTES = 2**30  # of shrunk images in memory
 WARPED = 0.5  # share of the crops turned by any angle; the others are mirrored and quarter-turned
 
 
@@ -39,6 +40,8 @@ class TrainingCrops(torch.utils.data.Dataset):
         self.epoch = 0
         some = np.linspace(0, len(dataset) - 1, min(len(dataset), 32)).astype(int)
         per_image = np.mean([np.prod(dataset[i][0].shape[:2]) for i in some]) / size**2
+        # small images are read whole for each validation: more crops stand between two of them
+        per_image /= getattr(dataset, "scale", 1)
         self.repeats = max(1, round(max(16 / len(dataset), per_image)))
 
     def __len__(self):
@@ -107,12 +110,22 @@ class Shrunk:
     """A dataset seen at `scale` times its size: images and points move together."""
 
     def __init__(self, dataset, scale):
-        self.dataset, self.scale = dataset, scale
+        self.dataset, self.scale, self.kept, self.n_bytes = dataset, scale, {}, 0
 
     def __len__(self):
         return len(self.dataset)
 
     def __getitem__(self, index):
+        """Return image (H, W, C) float32, points and labels; made once, while memory lasts."""
+        if index not in self.kept:
+            item = self._shrink(index)
+            if self.n_bytes + item[0].nbytes > KEPT_BYTES:
+                return item
+            self.kept[index] = item
+            self.n_bytes += item[0].nbytes
+        return self.kept[index]
+
+    def _shrink(self, index):
         image, points, labels = self.dataset[index]
         pixels = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1))
         small = augment.shrink(pixels, self.scale).numpy().transpose(1, 2, 0)
@@ -147,6 +160,10 @@ def learn_range(images, info):
         info.low, info.high = (0.0,), (255.0,)
     else:  # 16 bit and float use any part of their range
         pixels = np.concatenate([im[::4, ::4].reshape(-1, info.n_channels) for im in images])
+        if info.depth == "float":
+            pixels = pixels[np.isfinite(pixels).all(axis=1)]
+        if not len(pixels):
+            raise InputError("the images hold no finite pixels: all are NaN or infinite.")
         info.low, info.high = (
             tuple(map(float, v)) for v in np.nanpercentile(pixels, [0.1, 99.9], axis=0)
         )

@@ -8,27 +8,33 @@ it from the command line.
 
 import dataclasses
 import hashlib
+import io
 import math
 import os
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from pointlib.blame import brief
 from pointlib.config import TrainConfig, find_function
 from pointlib.crops import Shrunk, TrainingCrops, learn_range
-from pointlib.dataset import dataset_classes, load_splits
-from pointlib.files import InputError, keep_copy
-from pointlib.heatmaps import HEATMAPS, WIDEST, auto_sigma, density
+from pointlib.dataset import check_item, dataset_classes, load_splits
+from pointlib.files import InputError, keep_copy, need_place, write_atomic
+from pointlib.heatmaps import HEATMAPS, auto_sigma, density
 from pointlib.losses import LOSSES
 from pointlib.model import ModelInfo, build_custom, build_model, save_model
+from pointlib.rehearsal import rehearse
 from pointlib.validate import collapse_alarm, describe_row, validate
 
+MINUTES = 10.0  # of a training that is told neither its epochs nor its time
+LARGE, SEEN = 6.0, 2.5  # px: from this sigma on images are shrunk, until it is that
+SMALLEST = 0.1  # share of its size at which an image is seen at least
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 NOTHING = -30.0  # the logit of "surely no point", put where a crop saw no image
 SAMPLE = 64  # images read to learn the range of the pixel values
@@ -59,23 +65,29 @@ def fit(train, val, *, config=None, output=None, log=print):
     if config.threads:
         torch.set_num_threads(config.threads)
     for part, name in ((train, "training"), (val, "validation")):
-        if not len(part):
+        if not (hasattr(part, "__len__") and len(part)):
             raise InputError(f"the {name} part holds no image; expected one or more.")
+        check_item(part[0], f"the first of the {name} part")
+    if not any(len(points_of(train, i)[0]) for i in range(len(train))):
+        raise InputError(
+            f"none of the {len(train)} training images has a point: there is nothing to learn. "
+            "Annotate some, or name others in train.txt."
+        )
     run = Run(train, val, config, output)
     run.resume(log)
     log(run.describe())
-    if config.gaussian_sigma == "auto" and run.info.sigma == WIDEST:
-        log("hint: the points are far apart; if the objects are large, try a train.scale of 0.5")
+    if config.gaussian_sigma == "auto" and not config.radius:
+        log("hint: a train.radius, how far off still counts, tells how large the objects are")
     for name in classes_without_points(val, run.info.classes):
         log(f"warning: no {name} in the validation images: its threshold will be a default")
-    for epoch in range(run.epoch, config.num_epochs):
-        row = run.train_epoch(epoch)
+    while run.progress(run.epoch) < 1:
+        row = run.train_epoch(run.epoch)
         row |= run.validate()
         run.keep(row)
         log(describe_row(row))
         if words := run.alarm():
             log(words)
-        if epoch + 1 - run.best["epoch"] >= config.patience:
+        if config.patience and run.epoch - run.best["epoch"] >= config.patience:
             log(f"stopped: no better F1 in {config.patience} epochs")
             break
     return run.finish()
@@ -115,12 +127,13 @@ class Run:
         self.fabric = make_fabric(config)
         model = make_model(self.info, config)
         self.info = model.info  # a custom model carries its own
+        rehearse(model, config, loss_fn=self.loss_fn, heatmap_fn=self.heatmap_fn)
         model = model.to(memory_format=torch.channels_last)
         optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
         self.model, self.optimiser = self.fabric.setup(model, optimiser)
         self.crops = TrainingCrops(
-            train if config.scale == 1 else Shrunk(train, config.scale),
-            dataclasses.replace(self.info, sigma=self.info.sigma * config.scale),
+            train if self.info.scale == 1 else Shrunk(train, self.info.scale),
+            dataclasses.replace(self.info, sigma=self.info.sigma * self.info.scale),
             size=config.crop_size,
             heatmap_fn=self.heatmap_fn,
             options={"seed": config.seed, "augment": config.augment},
@@ -128,6 +141,9 @@ class Run:
         self.loader = self.fabric.setup_dataloaders(self.make_loader())
         self.output = None if output is None else check_output(output)
         self.epoch, self.history, self.owned = 0, [], False
+        both = config.num_epochs, config.minutes
+        self.n_epochs, self.minutes = (None, MINUTES) if both == (None, None) else both
+        self.began, self.spent = time.monotonic(), 0.0  # seconds, before it was resumed
         self.best = {"score": -math.inf, "epoch": 0, "weights": None, "settings": {}}
         self.fingerprint = fingerprint(config, self.info, train, val)
         self.names = {"train": names_of(train), "val": names_of(val)}
@@ -163,13 +179,16 @@ class Run:
     def train_epoch(self, epoch):
         """Show every crop once; returns the epoch's row of the history."""
         start = time.monotonic()
-        self.epoch = self.crops.epoch = epoch
+        self.crops.epoch = epoch
         torch.manual_seed(self.config.seed * 100_003 + epoch)  # for dropout
         self.model.train()
         losses = []
         bar = tqdm(self.loader, desc=f"epoch {epoch + 1}", leave=False, disable=None)
         for step, (image, target, valid) in enumerate(bar):
-            self.set_rate(epoch * len(self.loader) + step)
+            at = epoch + step / len(self.loader)
+            if self.progress(at) == 1 and losses:  # the time is over
+                break
+            self.set_rate(at)
             logits = self.model(image.contiguous(memory_format=torch.channels_last))
             # outside the picture there is nothing to learn: perfect there for any loss
             logits = torch.where(valid, logits, NOTHING)
@@ -184,20 +203,29 @@ class Run:
             self.fabric.backward(loss)
             self.optimiser.step()
             bar.set_postfix(loss=f"{losses[-1]:.4f}")
-        rate = self.optimiser.param_groups[0]["lr"]
-        seconds = time.monotonic() - start
         return {
             "epoch": epoch + 1,
-            "seconds": seconds,
+            "steps": len(losses),
+            "seconds": time.monotonic() - start,
             "loss": np.mean(losses).item(),
-            "learning_rate": rate,
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
         }
 
-    def set_rate(self, step):
+    def progress(self, epoch):
+        """Return how much of the training is over after so many epochs, 0 to 1.
+
+        By epochs, or by time where `minutes` limits it: whichever is over first.
+        """
+        done = epoch / self.n_epochs if self.n_epochs else 0.0
+        if self.minutes:
+            seconds = self.spent + time.monotonic() - self.began
+            done = max(done, seconds / (60 * self.minutes))
+        return min(1.0, done)
+
+    def set_rate(self, epoch):
         """Let the learning rate rise for a moment, then fall to zero along a half cosine."""
-        n_steps = self.config.num_epochs * len(self.loader)
-        rise = min(1.0, (step + 1) / max(1, WARM_UP * n_steps))
-        fall = 0.5 * (1 + math.cos(math.pi * step / n_steps))
+        rise = min(1.0, self.progress(epoch + 1 / len(self.loader)) / WARM_UP)
+        fall = 0.5 * (1 + math.cos(math.pi * self.progress(epoch)))
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * rise * fall
 
@@ -228,9 +256,8 @@ class Run:
                 "best": self.best,
                 "history": self.history,
             }
-            temporary = self.checkpoint.with_name(f".{self.checkpoint.name}.tmp")
-            torch.save(state, temporary)
-            os.replace(temporary, self.checkpoint)
+            torch.save(state, content := io.BytesIO())
+            write_atomic(self.checkpoint, content.getbuffer())
 
     def resume(self, log):
         """Go on from a checkpoint of the same training; keep another one's aside."""
@@ -238,17 +265,19 @@ class Run:
             return
         try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            theirs = state["fingerprint"]
         except Exception as error:  # a cut-off or foreign file: pickle, zip and torch errors
             kind = type(error).__name__
             log(f"{keep_copy(self.checkpoint)} cannot be read ({kind}): starting anew")
             return
-        if state.get("fingerprint") != self.fingerprint:
+        if theirs != self.fingerprint:
             log(f"{keep_copy(self.checkpoint)} is of other settings or images: starting anew")
             return
         self._bare.load_state_dict(state["model"])
         self.optimiser.optimizer.load_state_dict(state["optimiser"])
         self.epoch, self.best, self.history = state["epoch"], state["best"], state["history"]
         self.owned = True
+        self.spent = sum(row["seconds"] + row["val_seconds"] for row in self.history)
         log(f"resuming after epoch {self.epoch}")
 
     def alarm(self):
@@ -287,35 +316,41 @@ class Run:
         }
         if not (self.output and self.fabric.is_global_zero):
             return
-        if not self.owned:
-            keep_copy(self.output)
-            self.owned = True
         now = {k: v.clone() for k, v in self._bare.state_dict().items()}
         self._bare.load_state_dict(self.best["weights"])
-        save_model(self._bare, self.output)
+        save_model(self._bare, self.output, keep=not self.owned)
+        self.owned = True
         self._bare.load_state_dict(now)
 
 
 def describe_data(train, config):
     """Return a ModelInfo from the training images: classes, channels, sigma, pixel range."""
-    every = [train[int(i)] for i in np.linspace(0, len(train) - 1, min(len(train), SAMPLE))]
+    every = np.linspace(0, len(train) - 1, min(len(train), SAMPLE)).astype(int)
+    every = [check_item(train[int(i)], f"train[{i}]") for i in every]
     n_channels = np.atleast_3d(every[0][0]).shape[2]
     classes = tuple(config.classes or dataset_classes(train))
     sigma = config.gaussian_sigma
     if sigma == "auto":
-        sigma = auto_sigma(
-            [p[np.asarray(labels) == c] for _, p, labels in every for c in classes],
-            highest=WIDEST / config.scale,
-        )
+        of_class = [p[np.asarray(labels) == c] for _, p, labels in every for c in classes]
+        sigma = auto_sigma(of_class, radius=config.radius)
     info = ModelInfo(
         classes=classes,
         n_channels=n_channels,
         sigma=float(sigma),
         radius=float(config.radius or 2 * sigma),
         normalise=config.normalise,
-        scale=config.scale,
+        scale=auto_scale(sigma) if config.scale == "auto" else config.scale,
     )
     return learn_range([np.atleast_3d(image) for image, _, _ in every], info)
+
+
+def auto_scale(sigma):
+    """Return how small images are best seen: so that sigma is 2.5 px, where it is 6 or more.
+
+    A small network overlooks no more than some dozen pixels, and a quarter of the pixels is a
+    quarter of the time. Below 6 px the sharpness lost costs more than that gains.
+    """
+    return 1.0 if sigma < LARGE else round(max(SEEN / sigma, SMALLEST), 3)
 
 
 def make_model(info, config):
@@ -333,17 +368,27 @@ def make_model(info, config):
 def make_fabric(config):
     """Return Fabric on the device asked for; mixed precision where the device gains from it."""
     try:
+        if config.devices > 1 and config.accelerator == "cpu":
+            raise ValueError("a CPU is one device, whose cores train.threads shares out.")
         fabric = Fabric(accelerator=config.accelerator, devices=config.devices)
-        on_cuda = fabric.device.type == "cuda"
-        if on_cuda:
-            fabric = Fabric(accelerator="cuda", devices=config.devices, precision="bf16-mixed")
+        kind = fabric.device.type
+        if config.precision == "bf16" or (config.precision == "auto" and _has_bf16(kind)):
+            half = MixedPrecision("bf16-mixed", kind)  # by its name, Fabric would log it
+            fabric = Fabric(accelerator=kind, devices=config.devices, plugins=half)
     except Exception as error:  # Fabric raises its own kinds for each missing device
         raise InputError(
             f"accelerator {config.accelerator!r} with {config.devices} device(s) is not to be had "
-            f"here: {error} Use train.accelerator=auto or cpu."
+            f"here: {brief(error)} Use train.accelerator=auto or cpu, and train.devices=1."
         ) from error
     fabric.launch()
     return fabric
+
+
+def _has_bf16(kind):
+    """Return whether a device multiplies 16-bit floats faster than 32-bit ones."""
+    # torch before 2.10 cannot say; there CPUs compute in 32 bits unless told otherwise
+    able = getattr(torch.cpu, "get_capabilities", dict)() if kind == "cpu" else {}
+    return kind == "cuda" or able.get("avx512_bf16", False) or able.get("amx_bf16", False)
 
 
 def check_output(output):
@@ -351,12 +396,11 @@ def check_output(output):
 
     A model that stands there is kept as a copy, but a folder of something else must not move.
     """
-    output = Path(output)
+    output = need_place(output)
     if output.exists() and not (output / "pointlib.json").is_file() and any(output.iterdir()):
         raise InputError(f"{output} holds something that is not a model; name another output.")
     output.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(output.parent, os.W_OK):
-        raise InputError(f"{output.parent} cannot be written to; name another output.")
+    need_place(output.parent)  # where copies and the checkpoint go
     return output
 
 

@@ -59,7 +59,7 @@ def test_overrides_win(write):
 @pytest.mark.parametrize(("data", "words"), [
     ({"train": {"num_epoch": 3}}, "unknown key 'train.num_epoch'. Did you mean 'num_epochs'"),
     ({"trian": {}}, "unknown key 'trian'. Did you mean 'train'"),
-    ({"train": {"num_epochs": 0}}, "train.num_epochs is 0. Input should be greater than or equal to 1"),
+    ({"train": {"num_epochs": 0}}, "train.num_epochs is 0; expected greater than or equal to 1"),
     ({"train": {"val_split": 1.5}}, "train.val_split is 1.5"),
     ({"train": {"gaussian_sigma": "wide"}}, "train.gaussian_sigma.* is 'wide'"),
     ({"train": {"gaussian_sigma": -1}}, "train.gaussian_sigma.* is -1"),

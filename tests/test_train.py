@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from pointlib.config import TrainConfig
+from pointlib.crops import Shrunk, TrainingCrops
 from pointlib.dataset import ImagePointDataset, MemoryDataset
 from pointlib.files import InputError
 from pointlib.losses import mse
-from pointlib.model import load_model, read_info
+from pointlib.model import ModelInfo, load_model, read_info
 from pointlib.predict import predict_points
 from pointlib.train import Run, describe_data, fit, train_folder
 from pointlib.validate import collapse_alarm
@@ -327,3 +328,70 @@ def test_fit_at_half_the_size_finds_points_of_the_whole(parts):
     model = fit(*parts, config=config, log=quiet)
     assert model.info.sigma == 2.0
     assert max(row["f1"] for row in model.info.training["history"]) > 0.7
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """Let a second pass each time the training looks at the clock."""
+    seconds = iter(range(100_000))
+    monkeypatch.setattr("pointlib.train.time.monotonic", lambda: float(next(seconds)))
+
+
+@pytest.mark.usefixtures("ticking")
+def test_minutes_end_a_training_with_its_rate_at_zero(parts):
+    """train.minutes ends a training, and the learning rate falls to nothing by then."""
+    config = TrainConfig(**TINY | {"num_epochs": None, "minutes": 0.5})
+    history = fit(*parts, config=config, log=quiet).info.training["history"]
+    rates = [row["learning_rate"] for row in history]
+    assert 2 <= len(history) < 30
+    assert max(rates) > 0.2 * config.learning_rate
+    assert rates[-1] < 0.02 * config.learning_rate
+
+
+@pytest.mark.usefixtures("ticking")
+def test_minutes_go_on_where_they_were(parts, tmp_path, monkeypatch):
+    """A resumed training has only the time left that the first one had not used."""
+    config = TrainConfig(**TINY | {"num_epochs": None, "minutes": 1})
+    monkeypatch.setattr(Run, "alarm", lambda run: 1 / 0 if run.epoch == 2 else "")
+    with pytest.raises(ZeroDivisionError):
+        fit(*parts, config=config, output=tmp_path / "m", log=quiet)
+    run = Run(*parts, config, tmp_path / "m")
+    before = run.progress(0)
+    run.resume(quiet)
+    assert run.progress(run.epoch) > before + 0.2
+
+
+def test_no_limit_is_ten_minutes(parts):
+    """With neither epochs nor minutes a training takes 10 minutes; with epochs, no limit."""
+    assert Run(*parts, TrainConfig(**TINY | {"num_epochs": None}), None).minutes == 10
+    assert Run(*parts, TrainConfig(**TINY), None).minutes is None
+
+
+@pytest.mark.parametrize(("radius", "scale"), [(6, 1.0), (10, 1.0), (16, 0.312), (80, 0.1)])
+def test_large_objects_are_seen_smaller(radius, scale):
+    """The scale follows the match radius where it is large, and is 1 where it is not."""
+    points = np.stack(np.meshgrid(np.arange(3.0), np.arange(2.0)), -1).reshape(-1, 2) * 250
+    item = (np.zeros((300, 600), np.uint8), points, np.array(["point"] * 6))
+    info = describe_data(MemoryDataset([item]), TrainConfig(radius=radius))
+    assert (info.sigma, info.scale) == (radius / 2, scale)
+
+
+def test_small_scales_have_longer_epochs():
+    """Images seen at half their size give half as many crops an epoch, not a quarter."""
+    item = (np.zeros((128, 256), np.uint8), np.zeros((0, 2)), np.zeros(0, str))
+    dataset, info = MemoryDataset([item] * 4), ModelInfo(n_channels=1)
+    whole, half = (TrainingCrops(part, info, size=32) for part in (dataset, Shrunk(dataset, 0.5)))
+    assert (len(whole), len(half)) == (4 * 32, 4 * 16)
+
+
+def test_fit_trains_in_half_precision_where_it_is_told(parts):
+    """train.precision=bf16 gives other weights, of the same kind, and still learns."""
+    config = TrainConfig(**TINY | {"num_epochs": 6, "learning_rate": 0.01})
+    full, half = (
+        fit(*parts, config=config.model_copy(update={"precision": kind}), log=quiet)
+        for kind in ("32", "bf16")
+    )
+    assert not torch.equal(weights_of(full), weights_of(half))
+    assert {v.dtype for v in half.network.parameters()} == {torch.float32}
+    history = half.info.training["history"]
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
