@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from pointlib.files import InputError, need_folder
+from pointlib.blame import describe
+from pointlib.files import InputError, need_folder, need_place
 
 STOPPED = 130  # what shells call the end by Ctrl+C
 
@@ -27,6 +28,7 @@ Overrides = Annotated[
     typer.Option("--set", help="section.key=value, as train.num_epochs=5; may be repeated."),
 ]
 Output = Annotated[Path | None, typer.Option(help="Folder for metrics.json and report.html.")]
+Values = Annotated[list[str] | None, typer.Option(help="As mse,focal; may be repeated.")]
 Radius = Annotated[float | None, typer.Option(min=0.001, help="Match radius in pixels.")]
 
 
@@ -72,12 +74,13 @@ def predict(
         "min_distance": settings.min_distance,
         "threshold_fn": find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
     }
+    one = Path(settings.image_path).is_file()
     summary = predict_folder(
         _to_device(model),
         settings.image_path,
         settings.output,
         options=options,
-        on_image=_say_image,
+        on_image=_say_only_image if one else _say_image,
     )
     if summary["n_unreadable"] == summary["n_images"]:
         raise InputError(f"none of the {summary['n_images']} images could be used; see above.")
@@ -98,7 +101,7 @@ def evaluate(
     from pointlib.evaluate import compare_folders
     from pointlib.metrics import metrics_table
 
-    output = output or Path("evaluation")
+    output = need_place(output or Path("evaluation"))
     need_folder(model, "folder of a model or of points")
     if (model / "pointlib.json").is_file():
         metrics = _evaluate_model(
@@ -116,19 +119,90 @@ def evaluate(
 
 
 @app.command()
+def compare(  # noqa: PLR0913, PLR0917 - an option each
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    loss: Values = None,
+    heatmap: Values = None,
+    threshold: Values = None,
+    encoder: Values = None,
+    model: Values = None,
+    vary: Annotated[
+        list[str] | None, typer.Option(help="Any setting, as learning_rate=0.001,0.004.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.001, help="Of each training.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for trials and table.")] = Path("comparison"),
+):
+    """Train every combination on one split and rank them; the same command goes on."""
+    from pointlib.compare import compare_folder
+    from pointlib.config import load_config
+
+    limit = [f"train.minutes={minutes}", "train.num_epochs=null"] if minutes else []
+    settings = load_config(_default(config), overrides=[*(overrides or ()), *limit])
+    axes = {"loss": loss, "heatmap": heatmap, "encoder": encoder, "model": model}
+    axes["threshold"] = threshold or [settings.infer.thresholding]
+    for text in vary or ():
+        axis, _, values = text.partition("=")
+        axes[axis] = [values]
+    axes = {axis: ",".join(values).split(",") for axis, values in axes.items() if values}
+    compare_folder(settings.train, axes, output=output, log=_say)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder of images and points.")],
+    radius: Radius = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for check.json and check.png; default check.")
+    ] = None,
+    pixels: Annotated[bool, typer.Option(help="Decode every image: may take long.")] = False,
+):
+    """Say what is in a dataset folder and what is wrong with it; exit status 1 where it is."""
+    from tqdm import tqdm
+
+    from pointlib.check import check_folder
+
+    home = need_folder(folder, "dataset folder").resolve()
+    inside = home in (output or Path("check")).resolve().parents
+    if output and inside:
+        raise InputError(f"{output} lies inside {folder}, where nothing is written; name another.")
+    need_place(output or Path("check"))
+    with tqdm(unit=" images", leave=False, disable=None) as bar:
+
+        def show(_, n_done, n_all):
+            bar.total = n_all
+            bar.update(n_done - bar.n)
+
+        report = check_folder(folder, radius=radius, every_pixel=pixels, on_image=show)
+    from pointlib.sheet import describe, write_sheet
+
+    if not inside:
+        write_sheet(report, output or Path("check"))
+    _say(describe(report))
+    files = (output or Path("check")) / "check.json and check.png"
+    _say(f"nothing written: {files} would lie inside {folder}" if inside else f"files: {files}")
+    return min(report.n_problems, 1) if report.images else 2
+
+
+@app.command()
 def annotate(
     source: Annotated[Path | None, typer.Argument(help="Folder of images, or config.json.")] = None,
     jupyter: Annotated[list[str] | None, typer.Argument(help="After --: for JupyterLab.")] = None,
     classes: Annotated[str | None, typer.Option(help="As seedling,weed.")] = None,
     model: Annotated[Path | None, typer.Option(help="Model folder, for ghosts.")] = None,
-    port: Annotated[int | None, typer.Option(help="Default 8888 or the next free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default 8888 or the next free one.")
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser, or print the address.")] = True,
 ):
     """Open JupyterLab with the annotator on a folder of images."""
     from pointlib.launch import launch, write_notebook
+    from pointlib.texts import check_classes
 
     settings = _annotate_settings(source)
-    names = settings.classes if classes is None else [c.strip() for c in classes.split(",")]
+    names = settings.classes
+    if classes is not None:
+        names = list(check_classes([c.strip() for c in classes.split(",")], {}))
     if jupyter and not jupyter[0].startswith("-"):
         raise InputError(f"one folder at a time; got also {' '.join(jupyter)}.")
     notebook = write_notebook(settings.dataset_path, classes=names, model=model or settings.model)
@@ -163,17 +237,31 @@ def main(arguments=None):
         status = app(args=arguments, standalone_mode=False, prog_name="pointlib") or 0
     except typer.Abort:
         status = STOPPED
-    except (InputError, OSError) as error:
+    except InputError as error:
         print(f"pointlib: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("click", "typer"):
+        if type(error).__module__.split(".")[0] in ("click", "typer"):
+            return _show_usage(error, sys.argv[1:] if arguments is None else arguments)
+        if not (sentence := describe(error)):
             raise
-        error.show()  # a wrong argument: the parser's own sentence
-        return error.exit_code
+        print(f"pointlib: {sentence}", file=sys.stderr)
+        return 2
     if status == STOPPED:
         print("pointlib: stopped", file=sys.stderr)
     return status
+
+
+def _show_usage(error, arguments):
+    """Print what is wrong with the arguments, and what they were; returns the exit status."""
+    if not arguments:
+        error.show()  # all of the help
+        return error.exit_code
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "pointlib"
+    message = error.format_message().rstrip(".")
+    given = " ".join(["pointlib", *map(str, arguments)])
+    print(f"pointlib: {message}. Given: {given}. See {command} --help.", file=sys.stderr)
+    return error.exit_code
 
 
 def _evaluate_model(model, images, *, radius, output):
@@ -241,7 +329,13 @@ def _say_image(name, n_points, error):
     if error is None:
         _say(f"{name}: {n_points} points")
     else:
-        print(f"{name}: unreadable: {error}", file=sys.stderr, flush=True)
+        print(f"{name}: left out: {error}", file=sys.stderr, flush=True)
+
+
+def _say_only_image(name, n_points, error):
+    if error:
+        raise error
+    _say(f"{name}: {n_points} points")
 
 
 def _say_counts(name, n_true, n_found):

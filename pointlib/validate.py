@@ -64,9 +64,7 @@ def choose_for_classes(images, info):
 
     `images` holds (points, labels, {class: Candidates}).
     """
-    # from what two hills need to stay apart up to what two objects do
-    tried = [info.sigma * f for f in (0.5, 1, 1.5, 2)] + [info.radius * f for f in (0.75, 1, 1.5)]
-    distances = sorted({round(d, 2) for d in tried})
+    distances = distances_to_try(info)
     settings = {}
     for name in info.classes:
         of_class = [(points[labels == name], found[name]) for points, labels, found in images]
@@ -76,6 +74,13 @@ def choose_for_classes(images, info):
         chosen = choose_settings(of_class, radius=info.radius, distances=distances)
         settings[name] = {"threshold": chosen.threshold, "min_distance": chosen.min_distance}
     return settings
+
+
+def distances_to_try(info):
+    """Return the minimum distances among which validation chooses, pixels, rising."""
+    # from what two hills need to stay apart up to what two objects do
+    tried = [info.sigma * f for f in (0.5, 1, 1.5, 2)] + [info.radius * f for f in (0.75, 1, 1.5)]
+    return sorted({round(d, 2) for d in tried})
 
 
 def score_choice(images, settings, info):

@@ -13,23 +13,25 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pointlib"
 LEVELS = [
+    {"blame"},
     {"files"},
-    {"points", "images", "losses", "model", "rules", "lock"},
+    {"points", "images", "losses", "model", "rules", "lock", "kernels"},
     {"heatmaps", "thresholds", "metrics", "synthetic", "plots", "augment", "config"}
     | {"journal", "steps", "texts", "previews", "line"},
-    {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch"}
-    | {"sweep", "anatomy", "trust"},
+    {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch", "survey"}
+    | {"sweep", "anatomy", "trust", "leaderboard"},
     {"validate", "evaluate", "ghosts", "ledger", "desk", "ceiling", "sources", "inputs"}
-    | {"beside", "insights", "snapshot"},
-    {"train", "annotate", "findings", "trial"},
+    | {"beside", "insights", "snapshot", "sheet", "rehearsal"},
+    {"check", "train", "annotate", "findings", "trial", "judge"},
+    {"compare"},
     {"cli", "console"},
     {"tune"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cli", "annotate"] + [
-    *("sweep", "anatomy", "trust", "line", "inputs", "sources", "findings", "tune")
+    *("sweep", "anatomy", "trust", "line", "inputs", "sources", "findings", "tune", "check")
 ]
-MAX_LINES = 6_800
+MAX_LINES = 8_500
 MAX_SCRIPT_LINES = 1_500
 
 

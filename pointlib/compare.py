@@ -1,0 +1,296 @@
+"""Compare: losses, heatmaps, thresholding functions and networks over one split and one seed.
+
+About trials: which there are, training each once, and going on where it was stopped. Not about
+how one is scored (judge.py), nor about who is best and by how much (leaderboard.py).
+"""
+
+import hashlib
+import inspect
+import itertools
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+
+from pointlib.blame import brief, describe
+from pointlib.config import TrainConfig, find_function
+from pointlib.dataset import ImagePointDataset, dataset_classes, load_splits, read_list
+from pointlib.files import InputError, json_safe, need_place, suggest, write_atomic
+from pointlib.heatmaps import HEATMAPS
+from pointlib.judge import Predictions, judge, try_out
+from pointlib.leaderboard import leaderboard_table, rank_rows, short_name, write_leaderboard
+from pointlib.model import load_model
+from pointlib.thresholds import THRESHOLDS
+from pointlib.train import Run, describe_data, fit, make_fabric, names_of, points_of
+
+SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_split", "seed"} | {
+    *("accelerator", "devices", "threads")
+}
+NETWORK = ("encoder", "model")  # one axis: a model of your own has no encoder by name
+
+
+class Trial(NamedTuple):
+    """One training, whatever its heatmaps are read with."""
+
+    config: TrainConfig
+    what: dict  # {axis: value}
+    folder: Path
+    facts: dict  # minutes it may take at most, or None; millions of weights
+
+    @property
+    def done(self):
+        """Whether it has been trained to its end."""
+        return all((self.folder / n).is_file() for n in ("training.json", "model/pointlib.json"))
+
+    def __str__(self):
+        return ", ".join(short_name(value) for value in self.what.values())
+
+
+def compare(parts, axes, *, config=None, output="comparison", log=print):
+    """Train every combination on the same images and rank them.
+
+    A thresholding function needs no training: each trained model is read with all of them, at the
+    threshold and minimum distance that are best on the validation images. What is finished is not
+    done again: the same call goes on, and one with more values trains only what is new.
+
+    Parameters
+    ----------
+    parts : dict of datasets
+        ``train``, ``val`` and, where there is one, ``test``: trials are scored on it, else on
+        ``val``. See dataset.py.
+    axes : dict
+        {axis: values}. ``threshold`` (see thresholds.py), and any setting of a training: ``loss``,
+        ``heatmap``, ``encoder``, ``model`` (your own, tried beside the encoders),
+        ``learning_rate``, ... Functions are given by name, as in config.json, or themselves.
+    config : TrainConfig, optional
+        What all share; its ``minutes`` hold for each. The match radius is the same for all.
+    output : str or Path
+        Folder for ``trials/``, ``leaderboard.csv`` and ``leaderboard.png``.
+    log : callable
+        Called with lines.
+
+    Returns
+    -------
+    list of dict
+        The rows of the leaderboard, best first; see `leaderboard.rank_rows`. A trial that failed
+        is a row with a sentence in ``failed``, and is tried again the next time.
+    """
+    axes = check_axes({"threshold": ["find_peaks"], **axes})
+    finds = {v: find_function(v, THRESHOLDS, what="threshold") for v in axes.pop("threshold")}
+    for find in finds.values():
+        try_out(find)
+    output = need_place(output)
+    trials = plan_trials(parts, axes, config or TrainConfig(), output)
+    if len(trials) * len(finds) < 2:
+        raise InputError("one combination has no rival; name two values, as --loss mse,focal.")
+    rows = []
+    for k, trial in enumerate(trials, start=1):
+        log(f"[{k}/{len(trials)}] {trial}{_time_left(rows, trials[k - 1 :])}")
+        try:
+            rows += _run_trial(trial, parts, finds, log)
+        except KeyboardInterrupt:
+            log(f"stopped in trial {k} of {len(trials)}. The same command goes on from there.")
+            raise
+    rows = rank_rows(rows)
+    if all(row["failed"] for row in rows):
+        raise InputError(f"every trial failed; the first one: {rows[0]['failed']}")
+    title = _title(parts, trials[0].config)
+    write_leaderboard(output, rows, title=title)
+    log(f"\n{title}\n{leaderboard_table(rows)}\n{output / 'leaderboard.png'}")
+    log(f"the best one's model: {rows[0]['folder'] / 'model'}")
+    return rows
+
+
+def compare_folder(config, axes, *, output="comparison", log=print):
+    """Compare on a dataset folder, split as `train_folder` would split it; see `compare`."""
+    if not config.dataset_path:
+        raise InputError("train.dataset_path is not set: name the folder of images and points.")
+    folder = Path(config.dataset_path)
+    train, val, how = load_splits(
+        folder,
+        val_split=config.val_split,
+        seed=config.seed,
+        classes=config.classes,
+        n_channels=config.num_channels,
+    )
+    log(how)
+    parts = {"train": train, "val": val}
+    if (folder / "test.txt").is_file():
+        like = {"classes": train.classes, "n_channels": train.n_channels}
+        names = read_list(folder / "test.txt")
+        parts["test"] = ImagePointDataset(folder, names=names, **like)
+    return compare(parts, axes, config=config, output=output, log=log)
+
+
+def check_axes(axes):
+    """Return {axis: names}: functions by the names they are imported by, each value once."""
+    known = [key for key in (*TrainConfig.model_fields, "threshold") if key not in SHARED]
+    for axis, values in axes.items():
+        if axis not in known:
+            raise InputError(f"trials cannot differ in {axis!r}. {suggest(axis, known)}")
+        if isinstance(values, str) or not len(values):
+            raise InputError(f"{axis} is {values!r}; expected a list of one or more values.")
+    return {axis: list(dict.fromkeys(map(_name_of, values))) for axis, values in axes.items()}
+
+
+def plan_trials(parts, axes, config, output):
+    """Return every combination as a Trial, each made ready to its first step and thrown away.
+
+    So what is wrong with the last one is found before the first one is trained.
+    """
+    for part, dataset in parts.items():
+        if not len(dataset):
+            raise InputError(f"the {part} part holds no image; expected one or more.")
+    info = describe_data(parts["train"], config)
+    for part, dataset in parts.items():
+        if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
+            raise InputError(f"the {part} part has points of class {unknown[0]!r}; train has none.")
+    if not any(len(points_of(_final(parts), i)[0]) for i in range(len(_final(parts)))):
+        raise InputError("the images to score on hold no point; label some, or take others.")
+    config = config.model_copy(update={"radius": info.radius})  # the same, whatever sigma is
+    encoders = [{"encoder": name, "model": None} for name in axes.get("encoder", ())]
+    networks = encoders + [{"model": name} for name in axes.get("model", ())] or [{}]
+    others = [[{axis: value} for value in axes[axis]] for axis in axes if axis not in NETWORK]
+    return [
+        _make_ready(parts, config, {key: one[key] for one in chosen for key in one}, output)
+        for chosen in itertools.product(*others, networks)
+    ]
+
+
+def _make_ready(parts, config, changes, output):
+    """Return the Trial of a configuration; what is wrong with it is an InputError."""
+    config = config.model_copy()
+    try:
+        for key, value in changes.items():
+            setattr(config, key, value)
+        run = Run(parts["train"], parts["val"], config, None)
+    except ValidationError as error:
+        raise InputError(f"{key} is {value!r}. {error.errors()[0]['msg']}.") from None
+    what = {"loss": config.loss, "heatmap": config.heatmap}
+    what["network"] = config.model or config.encoder
+    own = [_code_of(run.loss_fn, config.loss), _code_of(run.heatmap_fn, config.heatmap)]
+    if config.model:
+        own.append(Path(config.model.rpartition(":")[0]).read_text(encoding="utf-8"))
+    folder = output / "trials" / f"{_slug(*what.values())}-{_digest(run.fingerprint, own)}"
+    what |= {key: value for key, value in changes.items() if key not in (*what, *NETWORK)}
+    weights_m = round(sum(p.numel() for p in run.model.parameters()) / 1e6, 3)
+    return Trial(config, what, folder, {"minutes": run.minutes, "weights_m": weights_m})
+
+
+def _run_trial(trial, parts, finds, log):
+    """Train where it is not done, then score every thresholding function; a row each."""
+    try:
+        facts = _train(trial, parts, log)
+    except Exception as error:  # your own loss may raise anything; the other trials go on
+        words = _sentence(error)
+        log(f"    failed: {words}")
+        return [_row(trial, name, failed=words) for name in finds]
+    predicted, rows = {}, []
+    for name, find in finds.items():
+        try:
+            scores = _scores(trial, parts, (name, find), predicted)
+            rows.append(_row(trial, name, **facts, **scores))
+            log(f"    {name}: F1 {rank_rows(rows[-1:])[0]['f1']:.3f}")
+        except Exception as error:  # your own thresholding function, likewise
+            rows.append(_row(trial, name, failed=_sentence(error)))
+            log(f"    {name} failed: {rows[-1]['failed']}")
+    return rows
+
+
+def _train(trial, parts, log):
+    """Return what there is to say of a training, after it."""
+    path = trial.folder / "training.json"
+    if trial.done:
+        return json.loads(path.read_text(encoding="utf-8"))
+    model = fit(
+        parts["train"],
+        parts["val"],
+        config=trial.config,
+        output=trial.folder / "model",
+        log=lambda line: log(f"    {line}"),
+    )
+    history = model.info.training["history"]
+    seconds = sum(row["seconds"] + row["val_seconds"] for row in history)
+    facts = {"minutes": round(seconds / 60, 2), "epochs": len(history)}
+    facts |= {"steps": sum(row["steps"] for row in history), "weights_m": trial.facts["weights_m"]}
+    write_atomic(path, json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def _scores(trial, parts, threshold, predicted):
+    """Return what `judge` says of a trial and a thresholding function, once and for all."""
+    (name, find), final = threshold, _final(parts)
+    truth = [[part.tolist() for part in points_of(final, i)] for i in range(len(final))]
+    mark = _digest(_code_of(find, name), names_of(final), truth)
+    path = trial.folder / f"{_slug(name)}-{mark}.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    if not predicted:
+        model = load_model(trial.folder / "model", trust_code=True)
+        model = model.to(make_fabric(trial.config).device)
+        predicted |= {"info": model.info, "val": Predictions(model, parts["val"])}
+        predicted["final"] = Predictions(model, final) if "test" in parts else predicted["val"]
+    heatmap_fn = find_function(trial.config.heatmap, HEATMAPS, what="heatmap")
+    scores = json_safe(judge(**predicted, find=find, heatmap_fn=heatmap_fn))
+    write_atomic(path, json.dumps(scores) + "\n")
+    return scores
+
+
+def _row(trial, threshold, *, failed="", **numbers):
+    what = trial.what | {"threshold": threshold}
+    return {"what": what, "folder": trial.folder, "failed": failed, **numbers}
+
+
+def _time_left(rows, trials):
+    """Return what the line that starts the first of these trials says of time."""
+    if trials[0].done:
+        return ": trained before"
+    minutes = [row["minutes"] for row in rows if not row["failed"]] or [trials[0].facts["minutes"]]
+    n_left = sum(not trial.done for trial in trials)
+    return f": about {np.mean(minutes) * n_left:.0f} min left" if minutes[0] else ""
+
+
+def _title(parts, config):
+    final, part = _final(parts), "test" if "test" in parts else "validation"
+    n_points = sum(len(points_of(final, i)[0]) for i in range(len(final)))
+    return (
+        f"{n_points} points in {len(final)} {part} images, "
+        f"match radius {config.radius:g} px, seed {config.seed}"
+    )
+
+
+def _final(parts):
+    """Return the part that trials are scored on."""
+    return parts.get("test", parts["val"])
+
+
+def _name_of(value):
+    """Return the name that `find_function` finds a function by; other values as they are."""
+    return f"{value.__module__}:{value.__qualname__}" if callable(value) else value
+
+
+def _code_of(function, name):
+    """Return the source of your own function's file: where that changes, its trials are new."""
+    if ":" not in name:
+        return ""
+    for look in (lambda f: Path(inspect.getfile(f)).read_text(encoding="utf-8"), inspect.getsource):
+        with suppress(OSError, TypeError):  # a notebook's cell is in no file
+            return look(function)
+    return ""
+
+
+def _slug(*names):
+    return "-".join(re.sub(r"\W+", "_", short_name(name)) for name in names)
+
+
+def _digest(*parts):
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+
+
+def _sentence(error):
+    """Return what a row says of an error, whoever is to blame for it."""
+    return str(error) if isinstance(error, InputError) else describe(error) or brief(error)

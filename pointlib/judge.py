@@ -1,0 +1,167 @@
+"""Judge: how well a trained network does, its heatmaps read by any thresholding function.
+
+About settings chosen on validation images, and hits counted on others. Not about one model's full
+report (evaluate.py), nor about which of several is best (leaderboard.py).
+"""
+
+import time
+
+import numpy as np
+import torch
+
+from pointlib.ceiling import ONE_PASS, TRIED, ceiling
+from pointlib.heatmaps import gaussian_max
+from pointlib.metrics import check_column, match_points, precision_recall_f1, tp_curve
+from pointlib.points import check_points
+from pointlib.predict import candidates_of, class_settings, predict_logits
+from pointlib.sweep import choose_settings
+from pointlib.thresholds import FLOOR, Candidates, find_peaks
+from pointlib.validate import distances_to_try
+
+KEPT_BYTES = 2**30  # of logits, so that the next thresholding function finds them predicted
+
+
+class Predictions:
+    """A model's logits of a dataset: ``points, labels, logits (C, H, W), seconds`` an image.
+
+    Made when they are first asked for, and kept in memory up to a gigabyte.
+    """
+
+    def __init__(self, model, dataset):
+        self.model, self.dataset, self.kept = model, dataset, {}
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        if index in self.kept:
+            return self.kept[index]
+        if index >= len(self):
+            raise IndexError(index)  # this ends a for loop
+        image, points, labels = self.dataset[index]
+        start = time.perf_counter()
+        logits = predict_logits(self.model, image)
+        item = (points, np.asarray(labels, str), logits, time.perf_counter() - start)
+        if sum(other[2].nbytes for other in self.kept.values()) + logits.nbytes <= KEPT_BYTES:
+            self.kept[index] = item
+        return item
+
+
+def judge(info, val, final, *, find, heatmap_fn):
+    """Choose settings on one part and count what they find in another.
+
+    Parameters
+    ----------
+    info : ModelInfo
+    val, final : Predictions
+        May be the same.
+    find : callable
+        A thresholding function.
+    heatmap_fn : callable
+        That of the training, for the ceiling.
+
+    Returns
+    -------
+    dict
+        ``settings`` of each class; ``counts``, a row an image: true points, found points, hits and
+        the sum of the hits' distances in pixels; ``ceiling_f1``, what a perfect network could
+        reach with the same heatmap, function and distances; ``ms_per_image``, the median.
+    """
+    settings = choose(val, info, find)
+    counts, seconds = count(final, info, find, settings)
+    best = ceiling(
+        [(points, labels, logits.shape[1:]) for points, labels, logits, _ in final],
+        sigma=info.sigma,
+        radius=info.radius,
+        min_distance={name: own["min_distance"] for name, own in settings.items()},
+        heatmap_fn=heatmap_fn,
+        threshold_fn=find,
+    )
+    ms_per_image = 1000 * float(np.median(seconds))
+    numbers = {"ceiling_f1": best.f1, "ms_per_image": ms_per_image}
+    return {"settings": settings, "counts": counts, **numbers}
+
+
+def choose(images, info, find):
+    """Return {class: {"threshold", "min_distance"}} of the best F1.
+
+    For `find_peaks` the training has chosen already. Where a higher threshold only drops points
+    of lower scores, any threshold is tried with each minimum distance that validation tries. Other
+    rules must be asked anew each time: the best of 0.05, 0.10, ... 0.95 at the distance chosen in
+    training, then the best distance at this threshold.
+    """
+    settings = {name: class_settings(info, name) for name in info.classes}
+    for k, name in enumerate(info.classes):
+        of_class = [(points[labels == name], logits[k]) for points, labels, logits, _ in images]
+        if find is find_peaks or not any(len(true) for true, _ in of_class):
+            continue
+        if find in ONE_PASS:
+            best = _best_of_all(of_class, find, info)
+        else:
+            best = _best_by_turns(of_class, find, info, settings[name]["min_distance"])
+        settings[name] = dict(zip(("threshold", "min_distance"), best, strict=True))
+    return settings
+
+
+def count(images, info, find, settings):
+    """Return [true, found, hits, sum of their distances] of each image, and the seconds it took."""
+    counts, seconds = [], []
+    for points, labels, logits, elapsed in images:
+        start = time.perf_counter()
+        found = [read(logits[k], find, **settings[name]) for k, name in enumerate(info.classes)]
+        seconds.append(elapsed + time.perf_counter() - start)
+        row = np.zeros(4)
+        for name, (peaks, _) in zip(info.classes, found, strict=True):
+            true = points[labels == name]
+            distances = match_points(true, peaks, radius=info.radius).distances
+            row += [len(true), len(peaks), len(distances), distances.sum()]
+        counts.append(row.tolist())
+    return counts, seconds
+
+
+def read(logits, find, threshold, min_distance):
+    """Return points and scores of one class's logits (H, W), as `predict_points` reads them."""
+    settings = {"threshold": threshold, "min_distance": min_distance}
+    if find is find_peaks:
+        peaks = candidates_of(logits[None], ["it"], floor=min(FLOOR, threshold))
+        return peaks["it"].select(**settings)
+    points, scores = find(torch.sigmoid(logits).numpy(), **settings)
+    points = check_points(points, name="what the thresholding function found")
+    return points, check_column(scores, len(points), "scores")
+
+
+def try_out(find):
+    """Read a heatmap of one point, so that a function that cannot is known before any training."""
+    read(torch.logit(gaussian_max([[10.0, 9.0]], (32, 40), sigma=2.0), eps=1e-6), find, 0.3, 2.0)
+
+
+def _best_of_all(images, find, info):
+    """Return the threshold and distance of best F1 of one class, (points, logits) an image."""
+    choices = []
+    for distance in distances_to_try(info):
+        found = [(true, *read(logits, find, FLOOR, distance)) for true, logits in images]
+        run = [(true, Candidates(p, s, np.full(len(p), np.inf))) for true, p, s in found]
+        best = choose_settings(run, radius=info.radius, distances=[0.0])
+        choices.append((best.f1, best.threshold, distance))
+    return max(choices, key=lambda choice: choice[0])[1:]
+
+
+def _best_by_turns(images, find, info, distance):
+    """Return a threshold and a distance, each the best beside the other as it then was."""
+    f1 = np.array([_f1_at(images, find, (t, distance), info.radius) for t in TRIED])
+    best = np.flatnonzero(f1 == f1.max())
+    threshold = TRIED[best[len(best) // 2]]  # as far from the edges of what is good as can be
+    distances = [distance, *distances_to_try(info)]
+    return threshold, max(
+        distances, key=lambda d: _f1_at(images, find, (threshold, d), info.radius)
+    )
+
+
+def _f1_at(images, find, settings, radius):
+    """Return the pooled F1 of one class at a threshold and a minimum distance."""
+    tp = n_found = n_true = 0
+    for true, logits in images:
+        points, _ = read(logits, find, *settings)
+        tp += int(tp_curve(true, points, radius=radius)[-1]) if len(points) else 0
+        n_found, n_true = n_found + len(points), n_true + len(true)
+    return precision_recall_f1(tp, n_found - tp, n_true - tp)[2]

@@ -1,0 +1,176 @@
+"""Leaderboard: who is best, and which differences to trust, as a table and a picture.
+
+About numbers that trials have left behind: hits, found and true points of the same images. Not
+about training or scoring, which compare.py does.
+"""
+
+import csv
+import io
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pointlib.files import keep_copy, write_atomic
+from pointlib.metrics import count_errors, precision_recall_f1
+from pointlib.plots import plot_leaderboard
+
+N_DRAWS = 1000  # resamplings of the images
+FEW = 5  # with fewer images a bootstrap says nothing
+NUMBERS = {  # column: (head in the table, format)
+    "f1": ("F1", ".3f"),
+    "precision": ("precision", ".3f"),
+    "recall": ("recall", ".3f"),
+    "count_error": ("count error", ".2f"),
+    "error_px": ("error px", ".2f"),
+    "minutes": ("minutes", ".1f"),
+    "epochs": ("epochs", "d"),
+    "steps": ("steps", "d"),
+    "weights_m": ("M weights", ".2f"),
+    "ms_per_image": ("ms/image", ".0f"),
+}
+EXTRA = ("f1_low", "f1_high", "like_best", "ceiling_f1", "settings", "folder", "failed")
+
+
+def rank_rows(rows):
+    """Add the figures to each row and sort: the highest F1 first, failed ones last.
+
+    Parameters
+    ----------
+    rows : list of dict
+        ``failed`` (a sentence, or empty) and, where it is empty, ``counts``: (n_images, 4) of true
+        points, found points, hits and the sum of the hits' distances in pixels. The same images
+        in each row.
+
+    Returns
+    -------
+    list of dict
+        With ``rank, f1, precision, recall, count_error, error_px``, pooled over images;
+        ``f1_low, f1_high``, the middle 95 % of F1 when images are drawn anew, with replacement;
+        ``like_best``: whether 95 % of the draws leave open which of this row and the best is
+        better. NaN and True with fewer than 5 images.
+
+    Notes
+    -----
+    Every row meets the same draws, so a hard image is hard for all of them, and their differences
+    vary less than their F1 (the paired percentile bootstrap, Efron and Tibshirani 1993).
+    """
+    failed = [row for row in rows if row["failed"]]
+    sound = [row | _figures(np.asarray(row["counts"], float)) for row in rows if not row["failed"]]
+    sound.sort(key=lambda row: -row["f1"])
+    if sound:
+        draws = _draw_f1(np.array([row["counts"] for row in sound], float))
+        low, high = np.nanpercentile(draws, [2.5, 97.5], axis=1)
+        behind = np.nanpercentile(draws[0] - draws, 2.5, axis=1)
+        if np.shape(sound[0]["counts"])[0] < FEW:
+            low, high, behind = (np.full(len(sound), value) for value in (np.nan, np.nan, 0))
+    for k, row in enumerate(sound):
+        row |= {"f1_low": float(low[k]), "f1_high": float(high[k]), "rank": k + 1}
+        row["like_best"] = bool(behind[k] <= 0)
+    return sound + failed
+
+
+def leaderboard_table(rows):
+    """Return ranked rows as text; ``=`` marks an F1 that cannot be told from the best one's."""
+    axes = varying_axes(rows)
+    lines = [["", *axes, *(head for head, _ in NUMBERS.values())]]
+    for row in rows:
+        what = [short_name(row["what"][axis]) for axis in axes]
+        if row["failed"]:
+            lines.append(["-", *what, f"failed: {row['failed']}"])
+            continue
+        cells = [format(row[key], form) for key, (_, form) in NUMBERS.items()]
+        cells[0] += " =" if row["like_best"] else "  "
+        lines.append([str(row["rank"]), *what, *cells])
+    whole = [line for line in lines if len(line) == len(lines[0])]
+    widths = [max(len(line[k]) for line in whole) for k in range(len(lines[0]))]
+    for line in lines:
+        for k, width in zip(range(len(line)), widths, strict=False):
+            left = 0 < k <= len(axes)
+            line[k] = line[k].ljust(width) if left else line[k].rjust(width)
+    return "\n".join(["  ".join(line).rstrip() for line in lines] + [_note(rows)])
+
+
+def write_leaderboard(folder, rows, *, title):
+    """Write `leaderboard.csv` and `leaderboard.png`; older ones that differ are kept as copies."""
+    axes = list(dict.fromkeys(axis for row in rows for axis in row["what"]))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["rank", *axes, *NUMBERS, *EXTRA])
+    for row in rows:
+        words = (
+            f"{name}: threshold {own['threshold']:.3f}, {own['min_distance']:g} px"
+            for name, own in row.get("settings", {}).items()
+        )
+        values = row | row["what"] | {"settings": "; ".join(words), "folder": row["folder"].name}
+        writer.writerow(_cell(values.get(key)) for key in ("rank", *axes, *NUMBERS, *EXTRA))
+    _write(folder / "leaderboard.csv", table.getvalue().encode())
+    figure = Figure(figsize=(8.5, 1.5 + 0.36 * len(rows)), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    plot_leaderboard(_labelled(rows), figure.add_subplot())
+    figure.suptitle(title, fontsize=10)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
+    _write(folder / "leaderboard.png", picture.getvalue())
+
+
+def varying_axes(rows):
+    """Return the axes in which rows differ; the first one where none does."""
+    axes = list(dict.fromkeys(axis for row in rows for axis in row["what"]))
+    return [a for a in axes if len({str(row["what"].get(a)) for row in rows}) > 1] or axes[:1]
+
+
+def short_name(value):
+    """Return a setting as it is shown: a path without its folders."""
+    return str(value).rpartition("/")[2]
+
+
+def _note(rows):
+    """Return what a reader must know to read the marks."""
+    n_images = len(rows[0]["counts"])
+    if n_images < FEW:
+        return f"{n_images} images are too few to tell the rows apart."
+    return (
+        f"=  not to be told from the best: draw these {n_images} images anew, and the middle 95 %\n"
+        "   of the differences in F1 reaches 0. What another seed would change comes on top."
+    )
+
+
+def _labelled(rows):
+    axes = varying_axes(rows)
+    return [row | {"label": " · ".join(short_name(row["what"][a]) for a in axes)} for row in rows]
+
+
+def _figures(counts):
+    """Return the pooled figures of one row's counts (n_images, 4)."""
+    n_true, n_found, tp, distance = counts.sum(axis=0)
+    precision, recall, f1 = precision_recall_f1(tp, n_found - tp, n_true - tp)
+    return {
+        "f1": f1,
+        "precision": precision,
+        "recall": recall,
+        "count_error": count_errors(counts[:, 0], counts[:, 1])["mae"],
+        "error_px": float(distance / tp) if tp else float("nan"),
+    }
+
+
+def _draw_f1(counts):
+    """Return F1 (n_rows, N_DRAWS) of counts (n_rows, n_images, 4) over images drawn anew."""
+    n_images = counts.shape[1]
+    times = np.random.default_rng(0).multinomial(n_images, np.full(n_images, 1 / n_images), N_DRAWS)
+    n_true, n_found, tp = (counts[:, :, k] @ times.T for k in range(3))
+    points = n_true + n_found
+    return 2 * tp / np.where(points > 0, points, np.nan)
+
+
+def _cell(value):
+    """Return a value as the csv has it: six decimals, nothing for NaN."""
+    if not isinstance(value, float):
+        return value
+    return "" if np.isnan(value) else f"{value:.6g}"
+
+
+def _write(path, content):
+    if path.is_file() and path.read_bytes() != content:
+        keep_copy(path)
+    write_atomic(path, content)

@@ -1,0 +1,300 @@
+"""Compare: tiny trainings, stopped, gone on with, failing and extended."""
+
+import csv
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import blobs
+
+from pointlib import compare as module
+from pointlib.cli import main
+from pointlib.compare import check_axes, compare, compare_folder
+from pointlib.config import TrainConfig
+from pointlib.dataset import MemoryDataset
+from pointlib.files import InputError
+from pointlib.losses import mse
+from pointlib.thresholds import find_peaks
+from pointlib.train import Run
+
+TINY = {"num_epochs": 1, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
+CONFIG = TrainConfig(**TINY)
+LOSSES = {"loss": ["weighted_bce", "mse"]}
+
+
+def part_of(seeds):
+    """Return a dataset of blobs."""
+    return MemoryDataset([(*blobs((48, 64), seed=seed), np.full(5, "point")) for seed in seeds])
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Return training, validation and test images."""
+    return {"train": part_of(range(4)), "val": part_of([4]), "test": part_of(range(5, 10))}
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Return a list that gets the loss of each training that is started."""
+    losses, fit = [], module.fit
+    monkeypatch.setattr(
+        module,
+        "fit",
+        lambda *a, config, **kw: losses.append(config.loss) or fit(*a, config=config, **kw),
+    )
+    return losses
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """Return a module for functions that are named `own_parts:NAME`."""
+    monkeypatch.setitem(sys.modules, "own_parts", type(sys)("own_parts"))
+    return sys.modules["own_parts"]
+
+
+def quiet(_line):
+    """Say nothing."""
+
+
+def values(rows, *axes):
+    """Return what rows stand for, best first."""
+    return [tuple(row["what"][axis] for axis in axes) for row in rows]
+
+
+def snapshot(folder):
+    """Return the bytes of all files of a folder."""
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_compare_ranks_a_network_that_learns_above_one_that_cannot(parts, tmp_path):
+    """The leaderboard is sorted by F1 on the test images, as table, csv and picture."""
+    config = CONFIG.model_copy(update={"num_epochs": 4, "crop_size": 48})
+    axes, lines = {"learning_rate": [1e-8, 0.01]}, []
+    rows = compare(parts, axes, config=config, output=tmp_path, log=lines.append)
+    assert values(rows, "learning_rate") == [(0.01,), (1e-8,)]
+    assert rows[0]["f1"] > rows[1]["f1"]
+    assert "25 points in 5 test images, match radius 4 px, seed 0" in lines[-2]
+    assert lines[-1].endswith(str(rows[0]["folder"] / "model"))
+    with open(tmp_path / "leaderboard.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["learning_rate"] for row in table] == ["0.01", "1e-08"]
+    assert float(table[0]["f1"]) == pytest.approx(rows[0]["f1"], abs=1e-5)
+    assert (tmp_path / "leaderboard.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_does_nothing_twice(parts, tmp_path, trained):
+    """Finished trials are not trained again, files stay the same; a new value adds its own only."""
+    for _ in range(2):
+        compare(parts, LOSSES, config=CONFIG, output=tmp_path, log=quiet)
+        assert trained == ["weighted_bce", "mse"]
+    before = snapshot(tmp_path)
+    compare(parts, LOSSES, config=CONFIG, output=tmp_path, log=quiet)
+    assert snapshot(tmp_path) == before
+    more = {"loss": [*LOSSES["loss"], "focal"]}
+    rows = compare(parts, more, config=CONFIG, output=tmp_path, log=quiet)
+    assert trained == ["weighted_bce", "mse", "focal"]
+    assert len(rows) == 3
+    assert (tmp_path / "leaderboard.csv.bak").read_bytes() == before[
+        (tmp_path / "leaderboard.csv").relative_to(tmp_path)
+    ]
+
+
+def test_compare_trains_once_for_all_thresholds(parts, tmp_path, trained, own):
+    """Thresholding functions share a training, a later one too."""
+    axes = {"loss": ["mse"], "threshold": ["find_peaks", "basic_threshold"]}
+    rows = compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+    assert len({row["folder"] for row in rows}) == 1
+    own.mine = lambda heatmap, *, threshold, min_distance: find_peaks(heatmap, threshold=0.3)
+    axes["threshold"].append("own_parts:mine")
+    rows = compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+    assert len(rows) == 3
+    assert trained == ["mse"]
+
+
+def test_compare_takes_other_settings_and_points_for_another_trial(parts, tmp_path, trained):
+    """A finished trial of other epochs or other points counts for nothing here."""
+    axes = {"loss": ["mse"], "threshold": ["find_peaks", "basic_threshold"]}
+    compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+    longer = CONFIG.model_copy(update={"num_epochs": 2})
+    compare(parts, axes, config=longer, output=tmp_path, log=quiet)
+    edited = MemoryDataset(
+        [(image, points + 1, labels) for image, points, labels in parts["train"].items]
+    )
+    compare(parts | {"train": edited}, axes, config=CONFIG, output=tmp_path, log=quiet)
+    assert trained == ["mse"] * 3
+    assert len(list((tmp_path / "trials").iterdir())) == 3
+
+
+def test_compare_scores_anew_on_other_test_images(parts, tmp_path, trained):
+    """Other test images need no training, but other numbers; without any, val is scored."""
+    axes = {"loss": ["mse"], "threshold": ["find_peaks", "basic_threshold"]}
+    rows = [
+        compare(some, axes, config=CONFIG, output=tmp_path, log=quiet)[0]
+        for some in (
+            parts,
+            parts | {"test": part_of([20, 21])},
+            {k: parts[k] for k in ("train", "val")},
+        )
+    ]
+    assert [len(row["counts"]) for row in rows] == [5, 2, 1]
+    assert trained == ["mse"]
+
+
+def test_compare_goes_on_where_it_was_stopped(parts, tmp_path, monkeypatch, trained):
+    """Ctrl+C in an epoch keeps what is done, says how to go on, and the rest follows."""
+    config = CONFIG.model_copy(update={"num_epochs": 2})
+    train_epoch = Run.train_epoch
+
+    def stop(run, epoch):
+        if (run.config.loss, epoch) == ("mse", 1):
+            raise KeyboardInterrupt
+        return train_epoch(run, epoch)
+
+    lines = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "train_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            compare(parts, LOSSES, config=config, output=tmp_path, log=lines.append)
+    assert lines[-1] == "stopped in trial 2 of 2. The same command goes on from there."
+    compare(parts, LOSSES, config=config, output=tmp_path, log=lines.append)
+    assert trained == ["weighted_bce", "mse", "mse"]
+    assert "    resuming after epoch 1" in lines
+
+
+def test_compare_goes_on_past_a_failing_loss(parts, tmp_path, trained, own):
+    """NaN and an exception become rows with a sentence, are tried again, and mended count."""
+    own.nan = lambda logits, target: mse(logits, target) * (torch.nan if len(logits) > 2 else 1)
+    own.broken = lambda logits, target: (
+        mse(logits, target) + 1 / (len(logits) < 3)
+    )  # at first, well
+    axes = {"loss": ["own_parts:nan", "own_parts:broken", "mse"]}
+    rows = compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+    assert values(rows, "loss")[0] == ("mse",)
+    assert "the loss became nan in epoch 1" in rows[1]["failed"]
+    assert rows[2]["failed"].endswith("ZeroDivisionError: division by zero. Mend this code.")
+    own.nan = mse
+    rows = compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+    assert [bool(row["failed"]) for row in rows] == [False, False, True]
+    assert trained == [*axes["loss"], *axes["loss"][:2]]
+
+
+def test_compare_goes_on_past_a_failing_threshold(parts, tmp_path, own):
+    """A thresholding function that raises costs its own rows only; none left is an error."""
+    own.broken = lambda heatmap, **settings: (
+        find_peaks(heatmap, **settings) + (1 / (len(heatmap) < 40),)[1:]
+    )
+    axes = {"loss": ["mse"], "threshold": ["own_parts:broken", "find_peaks"]}
+    rows = compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+    assert values(rows, "threshold") == [("find_peaks",), ("own_parts:broken",)]
+    axes = {**LOSSES, "threshold": ["own_parts:broken"]}
+    with pytest.raises(InputError, match="every trial failed; the first one: .*ZeroDivisionError"):
+        compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+
+
+@pytest.mark.parametrize(("axes", "words"), [
+    ({"loss": ["mse", "mes"]}, "loss 'mes': Did you mean 'mse'"),
+    ({"heatmap": ["gaussian_max", "density"]}, "heatmap is density"),
+    ({"encoder": ["mobilenet_v2", "resnet19"]}, "resnet19"),
+    ({"model": ["none.py:net", "none.py:other"]}, "none.py"),
+    ({"threshold": ["find_peaks", "find_peeks"]}, "threshold 'find_peeks': Did you mean 'find_peaks'"),
+    ({"learning_rate": [0.1, -1]}, "learning_rate is -1"),
+    ({"losses": ["mse"]}, "trials cannot differ in 'losses'. Did you mean 'loss'"),
+    ({"seed": [1, 2]}, "trials cannot differ in 'seed'"),
+    ({"loss": "mse"}, "expected a list of one or more values"),
+    ({"loss": ["mse", "mse"]}, "one combination has no rival"),
+])  # fmt: skip
+def test_compare_finds_what_is_wrong_before_it_trains(parts, tmp_path, trained, axes, words):
+    """A wrong name, a density and a value out of range are found before the first training."""
+    with pytest.raises(InputError, match=words):
+        compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+    assert trained == []
+
+
+def test_compare_tries_own_thresholds_first(parts, tmp_path, trained, own):
+    """A thresholding function that returns no points and scores costs no training."""
+    own.bad = lambda heatmap, *, threshold, min_distance: (np.zeros(3), np.zeros(3))
+    axes = {**LOSSES, "threshold": ["own_parts:bad"]}
+    with pytest.raises(InputError, match="what the thresholding function found"):
+        compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+    assert trained == []
+
+
+def test_compare_refuses_parts_that_cannot_score(parts, tmp_path):
+    """An empty part, one of unknown classes and one without a point are sentences."""
+    image, points, _ = parts["val"][0]
+    for name, part, words in (
+        ("train", [], "the train part holds no image"),
+        ("test", MemoryDataset([(image, points, np.full(5, "dog"))]), "class 'dog'"),
+        ("test", MemoryDataset([(image, points[:0], points[:0, 0].astype(str))]), "hold no point"),
+    ):
+        with pytest.raises(InputError, match=words):
+            compare(parts | {name: part}, LOSSES, config=CONFIG, output=tmp_path, log=quiet)
+
+
+def test_compare_matches_at_one_radius(parts, tmp_path):
+    """Another sigma is another drawing, not an easier match."""
+    axes, lines = {"gaussian_sigma": [1.5, 3.0]}, []
+    compare(parts, axes, config=CONFIG, output=tmp_path, log=lines.append)
+    assert sum("match radius 4 px" in line for line in lines) == 3
+
+
+def test_own_files_are_compared_by_what_is_in_them(parts, tmp_path, trained):
+    """An own model stands beside encoders; an own loss that was edited is trained again."""
+    (tmp_path / "net.py").write_text(
+        "import torch\n\n\ndef net(*, in_channels, n_classes):\n"
+        "    return torch.nn.Conv2d(in_channels, n_classes, 5, padding=2)\n"
+    )
+    path = tmp_path / "own_loss.py"
+    axes = {
+        "encoder": ["mobilenet_v2"],
+        "model": [f"{tmp_path / 'net.py'}:net"],
+        "loss": [f"{path}:f"],
+    }
+    for factor in (1, 2, 2):
+        path.write_text(
+            f"def f(logits, target):\n    return {factor} * (logits - target).abs().mean()\n"
+        )
+        os.utime(path, (factor, factor))  # Python takes a file of the same age for the same
+        rows = compare(parts, axes, config=CONFIG, output=tmp_path / "out", log=quiet)
+    assert len(trained) == 4
+    assert sorted(value.rpartition("/")[2] for (value,) in values(rows, "network")) == [
+        "mobilenet_v2",
+        "net.py:net",
+    ]
+
+
+def test_check_axes_names_functions():
+    """A function itself stands for its name, and a value twice for one."""
+    assert check_axes({"loss": [mse, "focal", mse]}) == {"loss": ["pointlib.losses:mse", "focal"]}
+
+
+def test_command_compares_a_folder(make_folder, tmp_path, capsys):
+    """Lists, repeated options and other settings become axes; test.txt is what is scored."""
+    folder = make_folder(6)
+    for part, numbers in {"train": (0, 1, 2), "val": (3,), "test": (4, 5)}.items():
+        (folder / f"{part}.txt").write_text("".join(f"dots_{i}.png\n" for i in numbers))
+    settings = [f"train.{key}={value}" for key, value in TINY.items()]
+    options = [word for setting in settings for word in ("--set", setting)]
+    options += ["--set", f"train.dataset_path={folder}", "--output", str(tmp_path / "out")]
+    axes = [
+        "--loss",
+        "mse,focal",
+        "--threshold",
+        "find_peaks",
+        "--vary",
+        "learning_rate=0.001,0.01",
+    ]
+    assert main(["compare", *options, *axes]) == 0
+    out = capsys.readouterr().out
+    assert "[4/4] focal, gaussian_max, mobilenet_v2, 0.01" in out
+    assert "10 points in 2 test images" in out
+    assert main(["compare", *options, "--loss", "mse,fokal"]) == 2
+    assert "Did you mean 'focal'" in capsys.readouterr().err
+
+
+def test_compare_folder_needs_a_folder():
+    """Without a dataset there is a sentence."""
+    with pytest.raises(InputError, match="train.dataset_path is not set"):
+        compare_folder(TrainConfig(), LOSSES)

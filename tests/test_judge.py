@@ -1,0 +1,133 @@
+"""Judge: a network that needs no training, read in several ways."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import Brightness
+
+from pointlib.dataset import MemoryDataset
+from pointlib.evaluate import evaluate
+from pointlib.files import InputError
+from pointlib.heatmaps import gaussian_max
+from pointlib.judge import TRIED, Predictions, choose, count, distances_to_try, judge, read
+from pointlib.model import ModelInfo, PointModel
+from pointlib.thresholds import basic_threshold, connected_components, find_peaks
+
+SHAPE = (45, 70)
+
+
+def picture(seed):
+    """Return an image whose brightness is a heatmap of 12 points, some faint, and of 3 ghosts."""
+    rng = np.random.default_rng(seed)
+    places = rng.permutation(np.mgrid[5:66:10, 5:41:10].reshape(2, -1).T)[:15] + rng.random((15, 2))
+    heights = np.concatenate([rng.uniform(0.35, 1, 12), rng.uniform(0.1, 0.3, 3)])
+    maps = [
+        h * gaussian_max([p], SHAPE, sigma=2.0).numpy()
+        for p, h in zip(places, heights, strict=True)
+    ]
+    return (255 * np.max(maps, axis=0)).astype(np.uint8), places[:12], np.full(12, "point")
+
+
+@pytest.fixture
+def model():
+    """Return a model whose heatmap is the image."""
+    options = {"thresholds": {"point": 0.5}, "min_distances": {"point": 2.0}}
+    info = ModelInfo(n_channels=1, mean=(0.0,), std=(1.0,), sigma=2.0, radius=4.0, **options)
+    return PointModel(Brightness(), info)
+
+
+@pytest.fixture
+def data():
+    """Return four pictures as a dataset."""
+    return MemoryDataset([picture(seed) for seed in range(4)])
+
+
+def test_judge_counts_as_evaluate_does(model, data):
+    """With the default function and the model's settings, the hits are those of the report."""
+    images = Predictions(model, data)
+    result = judge(model.info, images, images, find=find_peaks, heatmap_fn=gaussian_max)
+    true, found, hits, far = np.sum(result["counts"], axis=0)
+    pooled = evaluate(model, data)["pooled"]
+    assert (hits, found - hits, true - hits) == (pooled["tp"], pooled["fp"], pooled["fn"])
+    assert far / hits == pytest.approx(pooled["error_px"])
+    assert result["settings"] == {"point": {"threshold": 0.5, "min_distance": 2.0}}
+    assert result["ceiling_f1"] == 1
+    assert result["ms_per_image"] > 0
+
+
+def f1_of(images, info, find, **settings):
+    """Return the pooled F1 at a threshold and a minimum distance."""
+    true, found, hits, _ = np.sum(count(images, info, find, {"point": settings})[0], axis=0)
+    return 2 * hits / (true + found)
+
+
+def test_choose_finds_the_best_settings_there_are(model, data):
+    """Where a threshold only drops points, no threshold and distance gives more F1."""
+    images = Predictions(model, data)
+    f1 = partial(f1_of, images, model.info, basic_threshold)
+    best = choose(images, model.info, basic_threshold)["point"]
+    every = [(t / 40, d) for t in range(2, 40) for d in distances_to_try(model.info)]
+    assert f1(**best) >= max(f1(threshold=t, min_distance=d) for t, d in every)
+    assert 0.25 < best["threshold"] < 0.45
+
+
+def test_choose_tries_other_rules_by_turns(model, data):
+    """No other threshold at the old distance, and no other distance beside it, gives more F1."""
+    images = Predictions(model, data)
+    f1 = partial(f1_of, images, model.info, connected_components)
+    best = choose(images, model.info, connected_components)["point"]
+    assert f1(**best) >= max(f1(threshold=t, min_distance=2.0) for t in TRIED)
+    assert f1(**best) == max(f1(**best | {"min_distance": d}) for d in distances_to_try(model.info))
+
+
+def test_choose_takes_the_middle_of_equally_good_thresholds(model):
+    """Where any threshold will do, it is not the one at the edge."""
+    image = (255 * gaussian_max([[20.0, 20.0]], SHAPE, sigma=2.0).numpy()).astype(np.uint8)
+    data = MemoryDataset([(image, np.array([[20.0, 20.0]]), np.array(["point"]))])
+    chosen = choose(Predictions(model, data), model.info, connected_components)["point"]
+    assert chosen == {"threshold": 0.5, "min_distance": 2.0}
+
+
+def test_choose_has_a_default_without_points(model):
+    """A class without a true point keeps what the training gave it."""
+    data = MemoryDataset([(picture(0)[0], np.zeros((0, 2)), np.zeros(0, str))], classes=["point"])
+    chosen = choose(Predictions(model, data), model.info, basic_threshold)
+    assert chosen == {"point": {"threshold": 0.5, "min_distance": 2.0}}
+
+
+def test_count_pairs_points_within_their_class(model, data):
+    """A found point of another class is a ghost, though it lies on a true one."""
+    model.info.classes = ("cat", "point")
+    images = Predictions(model, data)
+    images.kept = {
+        i: (p, labels, logits.repeat(2, 1, 1), 0.0)
+        for i, (p, labels, logits, _) in enumerate(images)
+    }
+    settings = {name: {"threshold": 0.3, "min_distance": 2.0} for name in model.info.classes}
+    counts, _ = count(images, model.info, find_peaks, settings)
+    true, found, hits, _ = np.sum(counts, axis=0)
+    assert (true, found, hits) == (48, 96, 48)
+
+
+def test_predictions_are_made_once(model, data, monkeypatch):
+    """Two thresholding functions share one prediction an image; without room it is made again."""
+    calls = []
+    monkeypatch.setattr(model, "forward", lambda batch: calls.append(1) or Brightness()(batch))
+    images = Predictions(model, data)
+    for find in (find_peaks, basic_threshold):
+        judge(model.info, images, images, find=find, heatmap_fn=gaussian_max)
+    assert len(calls) == 4
+    monkeypatch.setattr("pointlib.judge.KEPT_BYTES", 0)
+    list(Predictions(model, data))
+    list(Predictions(model, data))
+    assert len(calls) == 12
+
+
+def test_read_checks_what_an_own_function_returns(model, data):
+    """Points of a wrong shape and scores of a wrong number are sentences."""
+    logits = Predictions(model, data)[0][2][0]
+    with pytest.raises(InputError, match="what the thresholding function found"):
+        read(logits, lambda heatmap, **_: (np.zeros(3), np.zeros(3)), 0.5, 1.0)
+    with pytest.raises(InputError, match="scores"):
+        read(logits, lambda heatmap, **_: (np.zeros((3, 2)), np.zeros(2)), 0.5, 1.0)
