@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pointlib.blame import brief, describe
-from pointlib.config import TrainConfig, find_function
+from pointlib.config import TrainConfig, explain, find_function
 from pointlib.dataset import ImagePointDataset, dataset_classes, load_splits, read_list
 from pointlib.files import InputError, json_safe, need_place, suggest, write_atomic
 from pointlib.heatmaps import HEATMAPS
@@ -169,7 +169,7 @@ def _make_ready(parts, config, changes, output):
             setattr(config, key, value)
         run = Run(parts["train"], parts["val"], config, None)
     except ValidationError as error:
-        raise InputError(f"{key} is {value!r}. {error.errors()[0]['msg']}.") from None
+        raise InputError(explain(error, "compare")) from None
     what = {"loss": config.loss, "heatmap": config.heatmap}
     what["network"] = config.model or config.encoder
     own = [_code_of(run.loss_fn, config.loss), _code_of(run.heatmap_fn, config.heatmap)]

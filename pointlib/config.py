@@ -131,7 +131,7 @@ def load_config(path, *, overrides=()):
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise InputError(_explain(error, path or "--set")) from None
+        raise InputError(explain(error, path or "--set")) from None
     for section, keys in PATHS.items():
         _make_absolute(getattr(config, section), keys, folder)
     for key in ("heatmap", "loss", "model", "encoder_weights"):
@@ -228,7 +228,7 @@ def _apply(data, override):
     part[key] = value
 
 
-def _explain(error, source):
+def explain(error, source):
     """Return one sentence for the first thing that is wrong."""
     first, *others = error.errors()
     place = ".".join(str(part) for part in first["loc"][:2])

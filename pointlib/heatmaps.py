@@ -144,8 +144,9 @@ def _tensors(points, sigma):
     dtype = torch.float32 if points.device.type == "mps" else torch.float64
     points = points.to(dtype)
     sigma = torch.as_tensor(sigma, dtype=dtype, device=points.device).expand(len(points))
-    if len(sigma) and not bool((sigma > 0).all()):
-        raise InputError(f"sigma is {float(sigma.min()):g}; expected a number above 0, in pixels.")
+    if not bool(((sigma > 0) & sigma.isfinite()).all()):
+        wrong = float(sigma[~((sigma > 0) & sigma.isfinite())][0])
+        raise InputError(f"sigma is {wrong:g}; expected a number above 0, in pixels.")
     return points, sigma
 
 
