@@ -1,7 +1,7 @@
 """Time the small operations beside named peers, as ratios in one run: `make bench`.
 
 Everything runs on one thread, ours and the peers' calls by turns. A time is the median of a call's
-seconds on the processor, whatever else runs beside it; a folder's is by the clock. A ratio is the peer's time over pointlib's: above 1 pointlib is faster. Absolute times
+seconds on the processor, whatever else runs beside it. A ratio is the peer's time over pointlib's: above 1 pointlib is faster. Absolute times
 depend on the machine, ratios carry over. Spotiflow is called in an environment of its own,
 `.venv-peers`, by spotiflow_clock.py; where that is missing its rows say so.
 """
@@ -50,14 +50,14 @@ kilobytes = re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text()
 print(f"{time.process_time() - start:.2f} s, {int(kilobytes) / 2**20:.2f} GB")"""
 
 
-def clocked(run, clock=time.process_time):
+def clocked(run):
     """Return a function that calls for 20 ms or more and returns the seconds of one call."""
 
     def call():
-        start, n_calls, passed = clock(), 0, 0.0
+        start, n_calls, passed = time.process_time(), 0, 0.0
         while passed < TURN:
             run()
-            n_calls, passed = n_calls + 1, clock() - start
+            n_calls, passed = n_calls + 1, time.process_time() - start
         return passed / n_calls
 
     return call
@@ -83,7 +83,9 @@ def print_rows(title, times, aims):
     for name, peer in times.items():
         aim = next((value for key, value in aims.items() if name.startswith(key)), None)
         words = "" if aim is None else f"  aim {aim:.3g}x{'' if peer / own >= aim else ': missed'}"
-        print(f"    {name:<32}{1000 * peer:10.2f} ms {peer / own:8.3g}x{words}")
+        print(
+            f"    {name:<32}{1000 * peer:10.2f} ms {peer / own:8.{1 if peer > 10 * own else 2}f}x{words}"
+        )
 
 
 def start_spotiflow():
@@ -260,7 +262,9 @@ def network_rows(n_epochs, seconds):
     """Print a step of `fit`, and a folder predicted, beside the bare network."""
     scenes = [draw_cells((256, 256), n=40, seed=i) for i in range(8)]
     data = MemoryDataset([(s.image, s.points, s.labels) for s in scenes])
-    run = Run(data, data, TrainConfig(accelerator="cpu", num_epochs=n_epochs + 1), None)
+    run = Run(
+        data, data, TrainConfig(accelerator="cpu", precision="32", num_epochs=n_epochs + 1), None
+    )
     batches = epoch_batches(run)
     network = copy.deepcopy(run.model.module.network).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -293,10 +297,9 @@ def predict_rows(model, scenes, seconds):
             write_image(Path(folder, "in", f"{i}.png"), image)
         calls = {
             "pointlib": clocked(
-                lambda: predict_folder(model, Path(folder, "in"), Path(folder, "out")),
-                time.perf_counter,
+                lambda: predict_folder(model, Path(folder, "in"), Path(folder, "out"))
             ),
-            "bare network": clocked(bare, time.perf_counter),
+            "bare network": clocked(bare),
         }
         print_rows(
             f"a folder of {len(images)} images of {images[0].shape[:2]}",

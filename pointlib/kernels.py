@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 
-@njit("f4(f8, f8, f8)")
+@njit
 def hill(distance, sigma, reach):
     """Return the Gaussian of height 1, zero beyond `reach` sigmas."""
     if not abs(distance) <= reach * sigma:  # NaN as well
@@ -18,14 +18,26 @@ def hill(distance, sigma, reach):
     return np.float32(math.exp(-0.5 * (distance / sigma) ** 2))
 
 
-@njit("UniTuple(i8, 2)(f8, f8, i8)")
+@njit
 def window(place, reach, size):
     """Return the first pixel within `reach` px of a place, and the first after it; or one more."""
     low, high = math.floor(place - reach), math.ceil(place + reach) + 1
     return int(min(max(low, 0), size)), int(min(max(high, 0), size))
 
 
-@njit("void(f4[:, ::1], f8[:, ::1], f8[::1], f8)", cache=True)
+def compiled(signature):
+    """Compile a function, and keep the result for the next process where a folder can hold it."""
+
+    def compile_it(function):
+        try:
+            return njit(signature, cache=True)(function)
+        except RuntimeError:  # neither this folder nor the user's can be written to
+            return njit(signature)(function)
+
+    return compile_it
+
+
+@compiled("void(f4[:, ::1], f8[:, ::1], f8[::1], f8)")
 def draw_max(canvas, points, sigma, reach):
     """Raise the canvas (H, W) to a Gaussian a point, out to `reach` sigmas, in place.
 

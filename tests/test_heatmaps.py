@@ -1,5 +1,8 @@
 """Points to heatmaps."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -176,3 +179,14 @@ def test_gaussian_max_takes_the_same_point_twice():
     )
     assert float(density(twice, SHAPE, sigma=2.0).sum()) == pytest.approx(2, abs=1e-4)
     assert auto_sigma([np.array(twice)]) == 1.5
+
+
+def test_gaussian_max_draws_where_nothing_can_be_kept():
+    """Without a folder for what was compiled it is compiled anew, and draws."""
+    code = (
+        "from numba.core.caching import CacheImpl; CacheImpl._locator_classes = []\n"
+        "from pointlib.heatmaps import gaussian_max\n"
+        "print(float(gaussian_max([[3, 2]], (5, 8), sigma=2)[2, 3]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1.0\n"
