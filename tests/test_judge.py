@@ -98,12 +98,12 @@ def test_choose_has_a_default_without_points(model):
 
 def test_count_pairs_points_within_their_class(model, data):
     """A found point of another class is a ghost, though it lies on a true one."""
-    model.info.classes = ("cat", "point")
     images = Predictions(model, data)
     images.kept = {
         i: (p, labels, logits.repeat(2, 1, 1), 0.0)
         for i, (p, labels, logits, _) in enumerate(images)
     }
+    model.info.classes = ("cat", "point")
     settings = {name: {"threshold": 0.3, "min_distance": 2.0} for name in model.info.classes}
     counts, _ = count(images, model.info, find_peaks, settings)
     true, found, hits, _ = np.sum(counts, axis=0)
