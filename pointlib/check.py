@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.dataset import FEW, n_colours, read_list, split_names
+from pointlib.dataset import FEW, n_colours, not_in, read_list, sample_indices, split_names
 from pointlib.files import InputError, need_folder
 from pointlib.images import image_folder
 from pointlib.points import nearest_distances, text_path
@@ -34,7 +34,6 @@ UNEVEN = 4  # times: image sizes that differ more are worth a note
 CROWDED = 10  # times the median number of points
 TYPO = 50  # times as common is the word that a misspelt label was meant to be
 RARE = 0.01  # share of the most common class's points
-SAMPLE = 64  # training images that sigma is chosen from, as train.py does
 WINDOW, WINDOWS = 384, 12  # px and number: what the ceiling is measured on
 SIGMAS = (0.5, 1.0, 1.5, 2.0)  # times the sigma chosen
 
@@ -221,12 +220,11 @@ def _lacking(images, lists):
 def _training(images, lists):
     """Return the images that a training would learn from, as `dataset.load_splits` takes them."""
     used = {seen.path.name: seen for seen in images if seen.usable}
-    test, val = set(lists.get("test", ())), set(lists.get("val", ()))
-    rest = [name for name in used if name not in test]
+    rest = not_in(used, lists.get("test"))
     if "train" in lists:
         names = lists["train"]
     elif "val" in lists:
-        names = [name for name in rest if name not in val]
+        names = not_in(rest, lists["val"])
     else:
         names = split_names(rest)[0] if len(rest) >= FEW else rest
     return [used[name] for name in names if name in used]
@@ -247,8 +245,7 @@ def _outlook(images, radius):
         return float("nan"), radius or float("nan"), [], 0
     from pointlib.heatmaps import auto_sigma  # torch takes seconds
 
-    some = np.linspace(0, len(images) - 1, min(len(images), SAMPLE)).astype(int)
-    sample = [images[i] for i in some]
+    sample = [images[i] for i in sample_indices(images)]
     of_class = [s.points[s.labels == c] for s in sample for c in np.unique(s.labels)]
     sigma = auto_sigma(of_class, radius=radius)
     radius = radius or 2 * sigma

@@ -31,6 +31,7 @@ from pointlib.points import (
 )
 
 CACHE_BYTES = 2**30  # of images kept in memory once read
+SAMPLE = 64  # images that sigma and the range of the pixel values are learnt from
 FEW = 5  # fewer labelled images than this are split by crops
 
 
@@ -218,8 +219,18 @@ def split_names(names, *, fraction=0.2, groups=None, seed=0):
     n_val = min(max(1, round(fraction * len(kinds))), len(kinds) - 1)
     chosen = set(np.random.default_rng(seed).permutation(kinds)[:n_val].tolist())
     train = [name for name, group in zip(names, groups, strict=True) if group not in chosen]
-    trained = set(train)
-    return train, [name for name in names if name not in trained]
+    return train, not_in(names, train)
+
+
+def not_in(names, others):
+    """Return the names that are not among others, in their order; None holds no name."""
+    others = set(others or ())
+    return [name for name in names if name not in others]
+
+
+def sample_indices(dataset):
+    """Return the places of 64 items, spread evenly: what a look at the data learns from."""
+    return np.linspace(0, len(dataset) - 1, min(len(dataset), SAMPLE)).astype(int)
 
 
 def split_by_crops(dataset, *, fraction=0.2):
@@ -263,14 +274,14 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
     lists = _read_lists(folder)
     whole = ImagePointDataset(folder, classes=classes, n_channels=n_channels)
     options = {"classes": whole.classes, "n_channels": whole.n_channels}
-    rest = [name for name in whole.names if name not in lists.get("test", ())]
+    rest = not_in(whole.names, lists.get("test"))
     left_out = f"; {whole.n_unlabelled} images without a text file are left out"
     left_out = left_out if whole.n_unlabelled else ""
     if not rest and "train" not in lists:
         raise InputError(f"test.txt of {folder} names every labelled image: none is left to train.")
     if "train" in lists or "val" in lists:
-        train = lists.get("train") or [name for name in rest if name not in lists["val"]]
-        val = lists.get("val") or [name for name in rest if name not in lists["train"]]
+        train = lists.get("train") or not_in(rest, lists["val"])
+        val = lists.get("val") or not_in(rest, lists["train"])
         found = " and ".join(f"{part}.txt" for part in ("train", "val") if part in lists)
         say = "say" if "and" in found else "says"
         how = f"{len(train)} images train and {len(val)} validate, as {found} {say}"

@@ -102,6 +102,15 @@ def keep_copy(path):
     return path.rename(copy_name(path)) if path.exists() else None
 
 
+def write_kept(path, content):
+    """Write text or bytes; where something else stands at `path`, it is kept as a copy."""
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() != data:
+        keep_copy(path)
+    write_atomic(path, data)
+
+
 def copy_name(path):
     """Return the first free name for a copy of `path`: `NAME.bak`, `NAME.bak2`, ..."""
     number = 1

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pointlib.files import keep_copy, write_atomic
+from pointlib.files import write_kept
 from pointlib.metrics import count_errors, precision_recall_f1
 from pointlib.plots import plot_leaderboard
 
@@ -104,14 +104,14 @@ def write_leaderboard(folder, rows, *, title):
         )
         values = row | row["what"] | {"settings": "; ".join(words), "folder": row["folder"].name}
         writer.writerow(_cell(values.get(key)) for key in ("rank", *axes, *NUMBERS, *EXTRA))
-    _write(folder / "leaderboard.csv", table.getvalue().encode())
+    write_kept(folder / "leaderboard.csv", table.getvalue())
     figure = Figure(figsize=(8.5, 1.5 + 0.36 * len(rows)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     plot_leaderboard(_labelled(rows), figure.add_subplot())
     figure.suptitle(title, fontsize=10)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
-    _write(folder / "leaderboard.png", picture.getvalue())
+    write_kept(folder / "leaderboard.png", picture.getvalue())
 
 
 def varying_axes(rows):
@@ -168,9 +168,3 @@ def _cell(value):
     if not isinstance(value, float):
         return value
     return "" if np.isnan(value) else f"{value:.6g}"
-
-
-def _write(path, content):
-    if path.is_file() and path.read_bytes() != content:
-        keep_copy(path)
-    write_atomic(path, content)

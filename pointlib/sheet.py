@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pointlib.files import InputError, json_safe, keep_copy, write_atomic
+from pointlib.files import InputError, json_safe, write_kept
 from pointlib.images import read_image
 from pointlib.plots import BLUE, CLASS_COLORS, CLASS_SHAPES, INK, RED, show_image, show_points
 from pointlib.points import nearest_distances
@@ -72,8 +72,8 @@ def describe(report):
 def write_sheet(report, output):
     """Write `check.json` and `check.png` into a folder; others that stand there become copies."""
     text = json.dumps(json_safe(summary(report)), indent=2) + "\n"
-    _write(Path(output) / "check.json", text.encode())
-    _write(Path(output) / "check.png", draw_sheet(report))
+    write_kept(Path(output) / "check.json", text)
+    write_kept(Path(output) / "check.png", draw_sheet(report))
 
 
 def draw_sheet(report):
@@ -287,13 +287,6 @@ def _titled(ax, title, x, y):
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title(title, fontsize=11, loc="left")
     ax.set(xlabel=x, ylabel=y)
-
-
-def _write(path, data):
-    """Write a file; another one that stands there is kept as a copy."""
-    if path.exists() and path.read_bytes() != data:
-        keep_copy(path)
-    write_atomic(path, data)
 
 
 def _counted(values):

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from pointlib.blame import brief
 from pointlib.config import TrainConfig, find_function
 from pointlib.crops import Shrunk, TrainingCrops, learn_range
-from pointlib.dataset import check_item, dataset_classes, load_splits
+from pointlib.dataset import check_item, dataset_classes, load_splits, sample_indices
 from pointlib.files import InputError, keep_copy, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS, auto_sigma, density
 from pointlib.losses import LOSSES
@@ -37,7 +37,6 @@ LARGE, SEEN = 6.0, 2.5  # px: from this sigma on images are shrunk, until it is 
 SMALLEST = 0.1  # share of its size at which an image is seen at least
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 NOTHING = -30.0  # the logit of "surely no point", put where a crop saw no image
-SAMPLE = 64  # images read to learn the range of the pixel values
 
 
 def fit(train, val, *, config=None, output=None, log=print):
@@ -325,8 +324,7 @@ class Run:
 
 def describe_data(train, config):
     """Return a ModelInfo from the training images: classes, channels, sigma, pixel range."""
-    every = np.linspace(0, len(train) - 1, min(len(train), SAMPLE)).astype(int)
-    every = [check_item(train[int(i)], f"train[{i}]") for i in every]
+    every = [check_item(train[int(i)], f"train[{i}]") for i in sample_indices(train)]
     n_channels = np.atleast_3d(every[0][0]).shape[2]
     classes = tuple(config.classes or dataset_classes(train))
     sigma = config.gaussian_sigma
