@@ -13,7 +13,7 @@ from pointlib.ceiling import ONE_PASS, TRIED, ceiling
 from pointlib.heatmaps import gaussian_max
 from pointlib.metrics import check_column, match_points, precision_recall_f1, tp_curve
 from pointlib.points import check_points
-from pointlib.predict import candidates_of, class_settings, predict_logits
+from pointlib.predict import candidates_of, class_settings, enlarge, predict_logits
 from pointlib.sweep import choose_settings
 from pointlib.thresholds import FLOOR, Candidates, find_peaks
 from pointlib.validate import distances_to_try
@@ -40,7 +40,7 @@ class Predictions:
             raise IndexError(index)  # this ends a for loop
         image, points, labels = self.dataset[index]
         start = time.perf_counter()
-        logits = predict_logits(self.model, image)
+        logits = enlarge(predict_logits(self.model, image), image.shape[:2])
         item = (points, np.asarray(labels, str), logits, time.perf_counter() - start)
         if sum(other[2].nbytes for other in self.kept.values()) + logits.nbytes <= KEPT_BYTES:
             self.kept[index] = item
@@ -123,7 +123,7 @@ def read(logits, find, threshold, min_distance):
     """Return points and scores of one class's logits (H, W), as `predict_points` reads them."""
     settings = {"threshold": threshold, "min_distance": min_distance}
     if find is find_peaks:
-        peaks = candidates_of(logits[None], ["it"], floor=min(FLOOR, threshold))
+        peaks = candidates_of(logits[None], ["it"], logits.shape, floor=min(FLOOR, threshold))
         return peaks["it"].select(**settings)
     points, scores = find(torch.sigmoid(logits).numpy(), **settings)
     points = check_points(points, name="what the thresholding function found")
