@@ -135,16 +135,19 @@ def compare(  # noqa: PLR0913, PLR0917 - an option each
 ):
     """Train every combination on one split and rank them; the same command goes on."""
     from pointlib.compare import compare_folder
-    from pointlib.config import load_config
+    from pointlib.config import load_config, read_value
 
     limit = [f"train.minutes={minutes}", "train.num_epochs=null"] if minutes else []
-    settings = load_config(_default(config), overrides=[*(overrides or ()), *limit])
-    axes = {"loss": loss, "heatmap": heatmap, "encoder": encoder, "model": model}
-    axes["threshold"] = threshold or [settings.infer.thresholding]
+    settings = load_config(_default(config), overrides=[*limit, *(overrides or ())])
+    axes = {"loss": loss, "heatmap": heatmap, "threshold": threshold}
+    axes |= {"encoder": encoder, "model": model}
+    axes = {axis: [*values] for axis, values in axes.items() if values}
     for text in vary or ():
         axis, _, values = text.partition("=")
-        axes[axis] = [values]
-    axes = {axis: ",".join(values).split(",") for axis, values in axes.items() if values}
+        axes.setdefault(axis.strip(), []).append(values)
+    axes.setdefault("threshold", [settings.infer.thresholding])
+    for axis, values in axes.items():
+        axes[axis] = [read_value(value.strip()) for value in ",".join(values).split(",")]
     compare_folder(settings.train, axes, output=output, log=_say)
 
 

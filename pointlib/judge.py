@@ -1,7 +1,7 @@
 """Judge: how well a trained network does, its heatmaps read by any thresholding function.
 
-About settings chosen on validation images, and hits counted on others. Not about one model's full
-report (evaluate.py), nor about which of several is best (leaderboard.py).
+About settings chosen on validation images, and hits counted there and on test images. Not about
+one model's full report (evaluate.py), nor about which of several is best (leaderboard.py).
 """
 
 import time
@@ -14,6 +14,7 @@ from pointlib.heatmaps import gaussian_max
 from pointlib.metrics import check_column, match_points, precision_recall_f1, tp_curve
 from pointlib.points import check_points
 from pointlib.predict import candidates_of, class_settings, predict_logits
+from pointlib.rehearsal import tried
 from pointlib.sweep import choose_settings
 from pointlib.thresholds import FLOOR, Candidates, find_peaks
 from pointlib.validate import distances_to_try
@@ -47,14 +48,14 @@ class Predictions:
         return item
 
 
-def judge(info, val, final, *, find, heatmap_fn):
-    """Choose settings on one part and count what they find in another.
+def judge(info, val, test, *, find, heatmap_fn):
+    """Choose settings on the validation images and count what they find, there and in others.
 
     Parameters
     ----------
     info : ModelInfo
-    val, final : Predictions
-        May be the same.
+    val : Predictions
+    test : Predictions or None
     find : callable
         A thresholding function.
     heatmap_fn : callable
@@ -63,23 +64,24 @@ def judge(info, val, final, *, find, heatmap_fn):
     Returns
     -------
     dict
-        ``settings`` of each class; ``counts``, a row an image: true points, found points, hits and
-        the sum of the hits' distances in pixels; ``ceiling_f1``, what a perfect network could
-        reach with the same heatmap, function and distances; ``ms_per_image``, the median.
+        ``settings`` of each class; ``counts``, a row a validation image: true points, found
+        points, hits and the sum of the hits' distances in pixels; ``test_counts``, those of the
+        test images or None; ``ceiling_f1``, what a perfect network could reach on the validation
+        images with the same heatmap, function and distances; ``ms_per_image``, the median.
     """
     settings = choose(val, info, find)
-    counts, seconds = count(final, info, find, settings)
+    counts, seconds = count(val, info, find, settings)
+    of_test, more = (None, []) if test is None else count(test, info, find, settings)
     best = ceiling(
-        [(points, labels, logits.shape[1:]) for points, labels, logits, _ in final],
+        [(points, labels, logits.shape[1:]) for points, labels, logits, _ in val],
         sigma=info.sigma,
         radius=info.radius,
         min_distance={name: own["min_distance"] for name, own in settings.items()},
         heatmap_fn=heatmap_fn,
         threshold_fn=find,
     )
-    ms_per_image = 1000 * float(np.median(seconds))
-    numbers = {"ceiling_f1": best.f1, "ms_per_image": ms_per_image}
-    return {"settings": settings, "counts": counts, **numbers}
+    numbers = {"ceiling_f1": best.f1, "ms_per_image": 1000 * float(np.median(seconds + more))}
+    return {"settings": settings, "counts": counts, "test_counts": of_test, **numbers}
 
 
 def choose(images, info, find):
@@ -130,9 +132,11 @@ def read(logits, find, threshold, min_distance):
     return points, check_column(scores, len(points), "scores")
 
 
-def try_out(find):
+def try_out(find, name):
     """Read a heatmap of one point, so that a function that cannot is known before any training."""
-    read(torch.logit(gaussian_max([[10.0, 9.0]], (32, 40), sigma=2.0), eps=1e-6), find, 0.3, 2.0)
+    logits = torch.logit(gaussian_max([[10.0, 9.0]], (32, 40), sigma=2.0), eps=1e-6)
+    needed = "threshold_fn(heatmap, *, threshold, min_distance) -> points, scores"
+    tried(lambda: read(logits, find, 0.3, 2.0), f"threshold {name!r}", needed)
 
 
 def _best_of_all(images, find, info):

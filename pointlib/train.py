@@ -29,7 +29,7 @@ from pointlib.files import InputError, keep_copy, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS, auto_sigma, density
 from pointlib.losses import LOSSES
 from pointlib.model import ModelInfo, build_custom, build_model, save_model
-from pointlib.rehearsal import rehearse
+from pointlib.rehearsal import rehearse, tried
 from pointlib.validate import collapse_alarm, describe_row, validate
 
 MINUTES = 10.0  # of a training that is told neither its epochs nor its time
@@ -354,7 +354,8 @@ def auto_scale(sigma):
 def make_model(info, config):
     """Return the network that the configuration names; naming your own code is trusting it."""
     if config.model:
-        return build_custom(info, config.model, trust_code=True)
+        what, needed = f"train.model {config.model!r}", "model_fn(*, in_channels, n_classes)"
+        return tried(lambda: build_custom(info, config.model, trust_code=True), what, needed)
     return build_model(
         info,
         architecture=config.architecture,
