@@ -157,7 +157,7 @@ def random_light(image, seed, *, strength=STRENGTH):
     colourful = len(image) == 3
     batch = image if colourful else image[:, None]  # as so many grey images
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed also notes it for each GPU
         for step in _light_steps(strength["light"], strength["noise"], colourful):
             batch = step(batch)
     return batch.reshape(image.shape)

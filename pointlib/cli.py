@@ -139,15 +139,12 @@ def compare(  # noqa: PLR0913, PLR0917 - an option each
 
     limit = [f"train.minutes={minutes}", "train.num_epochs=null"] if minutes else []
     settings = load_config(_default(config), overrides=[*limit, *(overrides or ())])
-    axes = {"loss": loss, "heatmap": heatmap, "threshold": threshold}
-    axes |= {"encoder": encoder, "model": model}
-    axes = {axis: [*values] for axis, values in axes.items() if values}
-    for text in vary or ():
+    named = {"loss": loss, "heatmap": heatmap, "encoder": encoder, "model": model}
+    named["threshold"], axes = threshold or [settings.infer.thresholding], {}
+    words = [f"{axis}={values}" for axis, given in named.items() for values in given or ()]
+    for text in [*words, *(vary or ())]:
         axis, _, values = text.partition("=")
-        axes.setdefault(axis.strip(), []).append(values)
-    axes.setdefault("threshold", [settings.infer.thresholding])
-    for axis, values in axes.items():
-        axes[axis] = [read_value(value.strip()) for value in ",".join(values).split(",")]
+        axes.setdefault(axis.strip(), []).extend(read_value(v.strip()) for v in values.split(","))
     compare_folder(settings.train, axes, output=output, log=_say)
 
 

@@ -18,22 +18,15 @@ from pydantic import ValidationError
 
 from pointlib.blame import brief, describe
 from pointlib.config import TrainConfig, explain, find_function
-from pointlib.dataset import ImagePointDataset, dataset_classes, load_splits, read_lists
+from pointlib.dataset import ImagePointDataset, dataset_classes, read_lists
 from pointlib.files import InputError, json_safe, need_place, suggest, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.judge import Predictions, judge, try_out
-from pointlib.leaderboard import (
-    has_test,
-    leaderboard_table,
-    rank_rows,
-    settings_words,
-    short_name,
-    write_leaderboard,
-)
+from pointlib.leaderboard import leaderboard_table, rank_rows, short_name, write_leaderboard
 from pointlib.lock import hold
 from pointlib.model import load_model
 from pointlib.thresholds import THRESHOLDS
-from pointlib.train import Run, describe_data, fit, make_fabric, names_of, points_of
+from pointlib.train import Run, describe_data, fit, load_parts, make_fabric, names_of, points_of
 
 SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_split", "seed"} | {
     *("accelerator", "devices", "threads")
@@ -90,7 +83,8 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
         is a row with a sentence in ``failed``, and is tried again the next time.
     """
     axes = check_axes({"threshold": ["find_peaks"], **axes})
-    finds = {v: find_function(v, THRESHOLDS, what="threshold") for v in axes.pop("threshold")}
+    names = map(str, axes.pop("threshold"))
+    finds = {name: find_function(name, THRESHOLDS, what="threshold") for name in names}
     for name, find in finds.items():
         try_out(find, name)
     output = need_place(output)
@@ -104,27 +98,18 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
         title = _title(parts, trials)
         write_leaderboard(output, rows, title=title)
     log(f"\n{title}\n{leaderboard_table(rows)}\n{output / 'leaderboard.png'}")
-    log(f"the best one's model: {rows[0]['folder'] / 'model'}{_how_read(rows[0])}")
+    log(f"the best one's model: {rows[0]['folder'] / 'model'}")
     return rows
 
 
 def compare_folder(config, axes, *, output="comparison", log=print):
     """Compare on a dataset folder, split as `train_folder` would split it; see `compare`."""
-    if not config.dataset_path:
-        raise InputError("train.dataset_path is not set: name the folder of images and points.")
-    folder = Path(config.dataset_path)
-    train, val, how = load_splits(
-        folder,
-        val_split=config.val_split,
-        seed=config.seed,
-        classes=config.classes,
-        n_channels=config.num_channels,
-    )
+    train, val, how = load_parts(config)
     log(how)
     parts = {"train": train, "val": val}
-    if names := read_lists(folder).get("test"):
+    if names := read_lists(Path(config.dataset_path)).get("test"):
         like = {"classes": train.classes, "n_channels": train.n_channels}
-        parts["test"] = ImagePointDataset(folder, names=names, **like)
+        parts["test"] = ImagePointDataset(config.dataset_path, names=names, **like)
     return compare(parts, axes, config=config, output=output, log=log)
 
 
@@ -216,9 +201,7 @@ def _run_trial(trial, parts, finds, log):
         try:
             scores = _scores(trial, parts, (name, find), predicted)
             rows.append(_row(trial, name, **facts, **scores))
-            row = rank_rows(rows[-1:])[0]
-            on_test = f", test F1 {row['test_f1']:.3f}" if has_test([row]) else ""
-            log(f"    {name}: val F1 {row['f1']:.3f}{on_test}")
+            log(f"    {name}: val F1 {rank_rows(rows[-1:])[0]['f1']:.3f}")
         except Exception as error:  # your own thresholding function, likewise
             rows.append(_row(trial, name, failed=_sentence(error)))
             log(f"    {name} failed: {rows[-1]['failed']}")
@@ -282,34 +265,19 @@ def _time_left(rows, trials):
 
 def _title(parts, trials):
     """Return what all rows of the leaderboard have in common."""
-    words = {"val": "validation image", "test": "test image"}
     scored = " and ".join(
         f"{_number(_count_points(parts[part]), 'point')} in {_number(len(parts[part]), word)}"
-        for part, word in words.items()
+        for part, word in (("val", "validation image"), ("test", "test image"))
         if part in parts
     )
-    config, limits = trials[0].config, {_limit(trial.facts) for trial in trials}
-    each = f", {limits.pop()} each" if len(limits) == 1 else ""
-    return f"{scored}, match radius {config.radius:g} px, seed {config.seed}{each}"
-
-
-def _limit(facts):
-    """Return how long a trial may train, in words."""
-    epochs, minutes = facts["epochs"], facts["minutes"]
-    words = [_number(epochs, "epoch")] if epochs else []
-    return " or ".join([*words, f"{minutes:g} min"] if minutes else words)
-
-
-def _how_read(row):
-    """Return how to read a trial's heatmaps, unless its model folder says it already."""
-    name = row["what"]["threshold"]
-    if name == "find_peaks":
-        return ""
-    return f", read with --set infer.thresholding={name} ({settings_words(row)})"
+    limits = {(word, trial.facts[f"{word}s"]) for word in ("epoch", "minute") for trial in trials}
+    each = " or ".join(_number(n, word) for word, n in sorted(pair for pair in limits if pair[1]))
+    radius, seed = trials[0].config.radius, trials[0].config.seed
+    return f"{scored}, match radius {radius:g} px, seed {seed}, {each} each"
 
 
 def _number(n, word):
-    return f"{n} {word}{'' if n == 1 else 's'}"
+    return f"{n:g} {word}{'' if n == 1 else 's'}"
 
 
 def _count_points(dataset):

@@ -11,6 +11,7 @@ from pointlib.files import InputError
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.model import pixel_depth, scale_image, scale_limits
 
+MOST_CROPS = 2_000  # an epoch
 NEAR_POINT = 0.8  # share of the crops that are placed at a point
 KEPT_BYTES = 2**30  # of shrunk images in memory
 WARPED = 0.5  # share of the crops turned by any angle; the others are mirrored and quarter-turned
@@ -19,8 +20,9 @@ WARPED = 0.5  # share of the crops turned by any angle; the others are mirrored 
 class TrainingCrops(torch.utils.data.Dataset):
     """Augmented crops with their target heatmaps; each a function of (seed, epoch, index).
 
-    An epoch holds about as many pixels as the images, and at least 16 crops. Crops prefer points,
-    rare classes as much as common ones, and one in five lies anywhere.
+    An epoch holds about as many pixels as the images, at least 16 crops and at most 2,000, of other
+    images each time, so that validations come in minutes. Crops prefer points, rare classes as much
+    as common ones, and one in five lies anywhere.
 
     Parameters
     ----------
@@ -38,14 +40,13 @@ class TrainingCrops(torch.utils.data.Dataset):
         self.dataset, self.info, self.size, self.heatmap_fn = dataset, info, size, heatmap_fn
         self.options = {"seed": 0, "augment": True, **(options or {})}
         self.epoch = 0
-        some = np.linspace(0, len(dataset) - 1, min(len(dataset), 32)).astype(int)
-        per_image = np.mean([np.prod(dataset[i][0].shape[:2]) for i in some]) / size**2
+        per_image = mean_pixels(dataset) / size**2
         # small images are read whole for each validation: more crops stand between two of them
         per_image /= getattr(dataset, "scale", 1)
         self.repeats = max(1, round(max(16 / len(dataset), per_image)))
 
     def __len__(self):
-        return len(self.dataset) * self.repeats
+        return min(len(self.dataset) * self.repeats, MOST_CROPS)
 
     def __getitem__(self, index):
         """Return image (C_in, S, S) in [0, 1], target (C, S, S) and valid (1, S, S) bool."""
@@ -131,6 +132,12 @@ class Shrunk:
         small = augment.shrink(pixels, self.scale).numpy().transpose(1, 2, 0)
         matrix = augment.resize(image.shape[:2], small.shape[:2])
         return small, augment.warp_points(points, matrix), labels
+
+
+def mean_pixels(dataset):
+    """Return how many pixels an image has, the mean of 32 spread evenly."""
+    some = np.linspace(0, len(dataset) - 1, min(len(dataset), 32)).astype(int)
+    return float(np.mean([np.prod(dataset[int(i)][0].shape[:2]) for i in some]))
 
 
 def _piece(image, matrix, size):

@@ -14,7 +14,7 @@ from pointlib.files import InputError, json_safe, keep_copy, write_atomic
 from pointlib.images import image_folder, image_shape, list_images, read_image
 from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
 from pointlib.points import class_names, label_state, read_points, text_path
-from pointlib.predict import candidates_of, class_settings, predict_heatmap, predict_logits
+from pointlib.predict import class_settings, predict_candidates, predict_heatmap
 from pointlib.report import write_report
 from pointlib.thresholds import join_classes
 
@@ -52,7 +52,7 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
     results, everything = [], []
     for i, name in enumerate(names):
         image, points, labels = check_item(dataset[i], name)
-        found = candidates_of(predict_logits(model, image), info.classes)
+        found = predict_candidates(model, image)
         chosen, ranked = {}, {}
         for label, peaks in found.items():
             settings = class_settings(info, label)

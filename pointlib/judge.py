@@ -11,9 +11,8 @@ import torch
 
 from pointlib.ceiling import ONE_PASS, TRIED, ceiling
 from pointlib.heatmaps import gaussian_max
-from pointlib.metrics import check_column, match_points, precision_recall_f1, tp_curve
-from pointlib.points import check_points
-from pointlib.predict import candidates_of, class_settings, predict_logits
+from pointlib.metrics import match_points, precision_recall_f1, tp_curve
+from pointlib.predict import class_settings, predict_logits, read_logits
 from pointlib.rehearsal import tried
 from pointlib.sweep import choose_settings
 from pointlib.thresholds import FLOOR, Candidates, find_peaks
@@ -23,13 +22,14 @@ KEPT_BYTES = 2**30  # of logits, so that the next thresholding function finds th
 
 
 class Predictions:
-    """A model's logits of a dataset: ``points, labels, logits (C, H, W), seconds`` an image.
+    """A model's logits of a dataset: ``points, labels, drawn, seconds`` an image.
 
+    ``drawn`` has (logits (1, h, w), shape of the image) a class, as `read_logits` takes them.
     Made when they are first asked for, and kept in memory up to a gigabyte.
     """
 
     def __init__(self, model, dataset):
-        self.model, self.dataset, self.kept = model, dataset, {}
+        self.model, self.dataset, self.kept, self.n_bytes = model, dataset, {}, 0
 
     def __len__(self):
         return len(self.dataset)
@@ -41,9 +41,11 @@ class Predictions:
             raise IndexError(index)  # this ends a for loop
         image, points, labels = self.dataset[index]
         start = time.perf_counter()
-        logits = predict_logits(self.model, image)
-        item = (points, np.asarray(labels, str), logits, time.perf_counter() - start)
-        if sum(other[2].nbytes for other in self.kept.values()) + logits.nbytes <= KEPT_BYTES:
+        logits, elapsed = predict_logits(self.model, image), time.perf_counter() - start
+        drawn = [(logits[k : k + 1], image.shape[:2]) for k in range(len(logits))]
+        self.n_bytes += logits.nbytes
+        item = (points, np.asarray(labels, str), drawn, elapsed)
+        if self.n_bytes <= KEPT_BYTES:
             self.kept[index] = item
         return item
 
@@ -73,7 +75,7 @@ def judge(info, val, test, *, find, heatmap_fn):
     counts, seconds = count(val, info, find, settings)
     of_test, more = (None, []) if test is None else count(test, info, find, settings)
     best = ceiling(
-        [(points, labels, logits.shape[1:]) for points, labels, logits, _ in val],
+        [(points, labels, drawn[0][1]) for points, labels, drawn, _ in val],
         sigma=info.sigma,
         radius=info.radius,
         min_distance={name: own["min_distance"] for name, own in settings.items()},
@@ -94,7 +96,7 @@ def choose(images, info, find):
     """
     settings = {name: class_settings(info, name) for name in info.classes}
     for k, name in enumerate(info.classes):
-        of_class = [(points[labels == name], logits[k]) for points, labels, logits, _ in images]
+        of_class = [(points[labels == name], drawn[k]) for points, labels, drawn, _ in images]
         if find is find_peaks or not any(len(true) for true, _ in of_class):
             continue
         if find in ONE_PASS:
@@ -108,9 +110,9 @@ def choose(images, info, find):
 def count(images, info, find, settings):
     """Return [true, found, hits, sum of their distances] of each image, and the seconds it took."""
     counts, seconds = [], []
-    for points, labels, logits, elapsed in images:
+    for points, labels, drawn, elapsed in images:
         start = time.perf_counter()
-        found = [read(logits[k], find, **settings[name]) for k, name in enumerate(info.classes)]
+        found = [read_logits(*drawn[k], find, settings[c]) for k, c in enumerate(info.classes)]
         seconds.append(elapsed + time.perf_counter() - start)
         row = np.zeros(4)
         for name, (peaks, _) in zip(info.classes, found, strict=True):
@@ -121,29 +123,22 @@ def count(images, info, find, settings):
     return counts, seconds
 
 
-def read(logits, find, threshold, min_distance):
-    """Return points and scores of one class's logits (H, W), as `predict_points` reads them."""
-    settings = {"threshold": threshold, "min_distance": min_distance}
-    if find is find_peaks:
-        peaks = candidates_of(logits[None], ["it"], floor=min(FLOOR, threshold))
-        return peaks["it"].select(**settings)
-    points, scores = find(torch.sigmoid(logits).numpy(), **settings)
-    points = check_points(points, name="what the thresholding function found")
-    return points, check_column(scores, len(points), "scores")
-
-
 def try_out(find, name):
     """Read a heatmap of one point, so that a function that cannot is known before any training."""
     logits = torch.logit(gaussian_max([[10.0, 9.0]], (32, 40), sigma=2.0), eps=1e-6)
+    settings = {"threshold": 0.3, "min_distance": 2.0}
     needed = "threshold_fn(heatmap, *, threshold, min_distance) -> points, scores"
-    tried(lambda: read(logits, find, 0.3, 2.0), f"threshold {name!r}", needed)
+    tried(
+        lambda: read_logits(logits[None], (32, 40), find, settings), f"threshold {name!r}", needed
+    )
 
 
 def _best_of_all(images, find, info):
-    """Return the threshold and distance of best F1 of one class, (points, logits) an image."""
+    """Return the threshold and distance of best F1 of one class, (points, drawn) an image."""
     choices = []
     for distance in distances_to_try(info):
-        found = [(true, *read(logits, find, FLOOR, distance)) for true, logits in images]
+        settings = {"threshold": FLOOR, "min_distance": distance}
+        found = [(true, *read_logits(*drawn, find, settings)) for true, drawn in images]
         run = [(true, Candidates(p, s, np.full(len(p), np.inf))) for true, p, s in found]
         best = choose_settings(run, radius=info.radius, distances=[0.0])
         choices.append((best.f1, best.threshold, distance))
@@ -155,17 +150,17 @@ def _best_by_turns(images, find, info, distance):
     f1 = np.array([_f1_at(images, find, (t, distance), info.radius) for t in TRIED])
     best = np.flatnonzero(f1 == f1.max())
     threshold = TRIED[best[len(best) // 2]]  # as far from the edges of what is good as can be
-    distances = [distance, *distances_to_try(info)]
-    return threshold, max(
-        distances, key=lambda d: _f1_at(images, find, (threshold, d), info.radius)
-    )
+    f1_of = {d: _f1_at(images, find, (threshold, d), info.radius) for d in distances_to_try(info)}
+    f1_of = {distance: f1.max()} | f1_of
+    return threshold, max(f1_of, key=f1_of.get)
 
 
 def _f1_at(images, find, settings, radius):
     """Return the pooled F1 of one class at a threshold and a minimum distance."""
     tp = n_found = n_true = 0
-    for true, logits in images:
-        points, _ = read(logits, find, *settings)
+    settings = dict(zip(("threshold", "min_distance"), settings, strict=True))
+    for true, drawn in images:
+        points, _ = read_logits(*drawn, find, settings)
         tp += int(tp_curve(true, points, radius=radius)[-1]) if len(points) else 0
         n_found, n_true = n_found + len(points), n_true + len(true)
     return precision_recall_f1(tp, n_found - tp, n_true - tp)[2]

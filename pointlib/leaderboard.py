@@ -76,21 +76,20 @@ def rank_rows(rows):
 def leaderboard_table(rows):
     """Return ranked rows as text; ``=`` marks an F1 that cannot be told from the best one's."""
     axes = varying_axes(rows)
-    numbers = {key: look for key, look in NUMBERS.items() if key != "test_f1" or has_test(rows)}
+    numbers = {k: v for k, v in NUMBERS.items() if k != "test_f1" or rows[0]["test_counts"]}
     lines = [["", *axes, *(head for head, _ in numbers.values())]]
     for row, what in zip(rows, _names(rows, axes), strict=True):
         if row["failed"]:
             lines.append(["-", *what, f"failed: {row['failed']}"])
             continue
-        cells = [format(row[key], form) for key, (_, form) in numbers.items()]
-        cells = ["-" if cell == "nan" else cell for cell in cells]
+        cells = [format(row[k], form).replace("nan", "-") for k, (_, form) in numbers.items()]
         cells[0] += " =" if row["like_best"] else "  "
         lines.append([str(row["rank"]), *what, *cells])
-    whole = [line for line in lines if len(line) == len(lines[0])]
-    widths = [max(len(line[k]) for line in whole) for k in range(len(lines[0]))]
-    for line in lines:
-        for k, width in zip(range(len(line)), widths, strict=False):
-            left = 0 < k <= len(axes)
+    for k in range(len(lines[0])):
+        left = 0 < k <= len(axes)
+        column = [line for line in lines if left or len(line) == len(lines[0])]
+        width = max(len(line[k]) for line in column)
+        for line in column:
             line[k] = line[k].ljust(width) if left else line[k].rjust(width)
     return "\n".join(["  ".join(line).rstrip() for line in lines] + [_note(rows)])
 
@@ -102,7 +101,7 @@ def write_leaderboard(folder, rows, *, title):
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["rank", *axes, *NUMBERS, *EXTRA])
     for row in rows:
-        values = row | row["what"] | {"settings": settings_words(row), "folder": row["folder"].name}
+        values = row | row["what"] | {"settings": _read_at(row), "folder": row["folder"].name}
         writer.writerow(_cell(values.get(key)) for key in ("rank", *axes, *NUMBERS, *EXTRA))
     write_kept(folder / "leaderboard.csv", table.getvalue())
     labels = [" · ".join(names) for names in _names(rows, varying_axes(rows))]
@@ -117,19 +116,6 @@ def write_leaderboard(folder, rows, *, title):
     write_kept(folder / "leaderboard.png", picture.getvalue())
 
 
-def settings_words(row):
-    """Return the threshold and the minimum distance of each class in words."""
-    return "; ".join(
-        f"{name}: threshold {own['threshold']:.3f}, {own['min_distance']:g} px"
-        for name, own in row.get("settings", {}).items()
-    )
-
-
-def has_test(rows):
-    """Tell whether ranked rows, the best of which is sound, were scored on test images too."""
-    return bool(rows[0]["test_counts"])
-
-
 def varying_axes(rows):
     """Return the axes in which rows differ; the first one where none does."""
     axes = list(dict.fromkeys(axis for row in rows for axis in row["what"]))
@@ -142,6 +128,14 @@ def short_name(value):
     return name if len(name) <= 40 else f"{name[:22]}...{name[-15:]}"
 
 
+def _read_at(row):
+    """Return the threshold and the minimum distance of each class in words."""
+    return "; ".join(
+        f"{name}: threshold {own['threshold']:.3f}, {own['min_distance']:g} px"
+        for name, own in row.get("settings", {}).items()
+    )
+
+
 def _note(rows):
     """Return what a reader must know to read the marks."""
     n_images = len(rows[0]["counts"])
@@ -151,8 +145,9 @@ def _note(rows):
     )
     if n_images < FEW:
         marks = f"{n_images} validation images are too few to tell the rows apart.\n"
+    marks += f"1  is read with {rows[0]['what']['threshold']}; {_read_at(rows[0])}.\n"
     chosen = "Epochs, thresholds, distances and ranks are chosen by validation F1"
-    if has_test(rows):
+    if rows[0]["test_counts"]:
         return f"{marks}{chosen}; test F1 chose nothing: it is what to expect of new images."
     return f"{marks}{chosen}: expect less of new images. A test.txt would tell how much."
 

@@ -282,18 +282,15 @@ def plot_leaderboard(rows, ax=None):
     ax = _tidy(_axes(ax, (8, 1.2 + 0.36 * len(rows))))
     sound = [row for row in rows if not row["failed"]]
     tested = not np.isnan([row["test_f1"] for row in sound]).all()
-    looks = {
-        True: ("o-", INK, INK, "not to be told from the best"),
-        False: ("o-", GREY, "white", "behind it"),
-        "test": ("D", "black", YELLOW, "on test, which chose nothing"),
-        "ceiling": ("|", RED, RED, "ceiling"),
-    }
-    for kind, (mark, color, fill, label) in looks.items():
-        if kind != "test" or tested:
-            ax.plot([], [], mark, color=color, markerfacecolor=fill, markersize=7, label=label)
+    looks = {True: ("o-", INK, INK), False: ("o-", GREY, "white"), None: ("|", RED, RED)}
+    looks |= {"test": ("D", "black", YELLOW)} if tested else {}
+    words = {True: "not to be told from the best", False: "behind it", None: "ceiling"}
+    words |= {"test": "on test, which chose nothing"}
+    for kind, (mark, color, fill) in looks.items():
+        ax.plot([], [], mark, color=color, markerfacecolor=fill, markersize=7, label=words[kind])
     ax.axvspan(sound[0]["f1_low"], sound[0]["f1_high"], color=BLUE, alpha=0.12, linewidth=0)
     for y, row in enumerate(sound):
-        _, color, fill, _ = looks[row["like_best"]]
+        _, color, fill = looks[row["like_best"]]
         ax.plot([row["f1_low"], row["f1_high"]], [y, y], color=color, linewidth=2, gid="interval")
         ax.plot(row["f1"], y, "o", color=color, markerfacecolor=fill, markersize=7, gid="F1")
         ax.plot(row["ceiling_f1"], y, "|", color=RED, markersize=11, markeredgewidth=2)

@@ -45,7 +45,9 @@ def predict_logits(model, image):
     Returns
     -------
     tensor of shape (C, H, W), float32
-        On the CPU. Larger than 1024 px, tile by tile with a margin, so that memory stays small.
+        On the CPU, at the size at which the model sees the image (its `scale`); `enlarge` brings
+        them to the image's own. Larger than 1024 px, tile by tile with a margin, so that memory
+        stays small.
     """
     check_image(image)
     if model.info.depth and pixel_depth(image) != model.info.depth:
@@ -69,29 +71,39 @@ def predict_logits(model, image):
             f"the model draws {len(logits)} heatmaps for {len(model.info.classes)} classes: its "
             "pointlib.json is of another model. Copy the folder again."
         )
-    if logits.shape[1:] != scaled.shape[1:]:
-        logits = functional.interpolate(logits[None], scaled.shape[1:], mode="bicubic")[0]
     return logits
 
 
+def enlarge(logits, shape):
+    """Return logits (C, h, w) at the size of their image, (C, *shape)."""
+    if logits.shape[1:] == tuple(shape):
+        return logits
+    return functional.interpolate(logits[None], tuple(shape), mode="bicubic")[0]
+
+
 def predict_heatmap(model, image):
-    """Return the heatmaps (C, H, W), float32 in [0, 1], of an image; see `predict_logits`."""
-    return torch.sigmoid(predict_logits(model, image)).numpy()
+    """Return the heatmaps (C, H, W), float32 in [0, 1], of an image of that size."""
+    return torch.sigmoid(enlarge(predict_logits(model, image), image.shape[:2])).numpy()
 
 
-def candidates_of(logits, classes, *, floor=FLOOR):
-    """Return {class: Candidates} of logits (C, H, W), refined on the exact logarithm."""
+def candidates_of(logits, classes, shape, *, floor=FLOOR, reach=np.inf):
+    """Return {class: Candidates} of logits (C, h, w) of an image of `shape`.
+
+    Peaks are found where the network drew them and refined on the exact logarithm: enlarging
+    first would blur them and take longer. See `thresholds.find_candidates`.
+    """
     heights = torch.sigmoid(logits).numpy()
     logarithms = functional.logsigmoid(logits).numpy()
+    options = {"floor": floor, "reach": reach, "shape": tuple(shape)}
     return {
-        name: find_candidates(heights[i], floor=floor, log_heatmap=logarithms[i])
+        name: find_candidates(heights[i], log_heatmap=logarithms[i], **options)
         for i, name in enumerate(classes)
     }
 
 
 def predict_candidates(model, image):
     """Return {class: Candidates}: every peak above 0.05, before any threshold is chosen."""
-    return candidates_of(predict_logits(model, image), model.info.classes)
+    return candidates_of(predict_logits(model, image), model.info.classes, image.shape[:2])
 
 
 def predict_points(model, image, *, threshold=None, min_distance=None, threshold_fn=find_peaks):
@@ -117,14 +129,19 @@ def predict_points(model, image, *, threshold=None, min_distance=None, threshold
     found = {}
     for i, name in enumerate(model.info.classes):
         settings = class_settings(model.info, name, threshold, min_distance)
-        if threshold_fn is find_peaks:
-            peaks = candidates_of(
-                logits[i : i + 1], [name], floor=min(FLOOR, settings["threshold"])
-            )
-            found[name] = peaks[name].select(**settings)
-        else:
-            found[name] = _find(torch.sigmoid(logits[i]).numpy(), threshold_fn, settings)
+        found[name] = read_logits(logits[i : i + 1], image.shape[:2], threshold_fn, settings)
     return join_classes(found)
+
+
+def read_logits(logits, shape, threshold_fn, settings):
+    """Return points and scores that a thresholding function finds in one class's logits.
+
+    `logits` (1, h, w) are of an image of `shape`; `settings` holds threshold and min_distance.
+    """
+    if threshold_fn is find_peaks:
+        reach = {"floor": settings["threshold"], "reach": settings["min_distance"]}
+        return candidates_of(logits, ["it"], shape, **reach)["it"].select(**settings)
+    return _find(torch.sigmoid(enlarge(logits, shape)[0]).numpy(), threshold_fn, settings)
 
 
 def class_settings(info, name, threshold=None, min_distance=None):

@@ -73,22 +73,26 @@ class ModelSource:
 
     def look(self, _, item):
         """Return (H, W), the Candidates and the PNG of each channel."""
-        from pointlib.predict import candidates_of
+        from pointlib.predict import candidates_of, enlarge
 
-        logits = self._logits(item)
-        found = candidates_of(logits, self.classes)
-        pngs = [grey_png(heights) for heights in logits.sigmoid().numpy()]
-        return logits.shape[1:], list(found.values()), pngs
+        logits, shape = self._logits(item)
+        found = candidates_of(logits, self.classes, shape)
+        pngs = [grey_png(heights) for heights in enlarge(logits, shape).sigmoid().numpy()]
+        return shape, list(found.values()), pngs
 
     def heatmap(self, _, item):
         """Predict an image again."""
-        return self._logits(item).sigmoid().numpy()
+        from pointlib.predict import enlarge
+
+        return enlarge(*self._logits(item)).sigmoid().numpy()
 
     def _logits(self, item):
+        """Return an image's logits, and (H, W) of the image."""
         from pointlib.predict import predict_logits
 
         with self._lock:
-            return predict_logits(self.model, item.load())
+            image = item.load()
+            return predict_logits(self.model, image), image.shape[:2]
 
 
 class _Given:

@@ -63,7 +63,7 @@ def find_peaks(heatmap, *, threshold=0.3, min_distance=2.0):
     )
 
 
-def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None, reach=np.inf):
+def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None, reach=np.inf, shape=None):
     """Find every local maximum of at least `floor`, with its score and isolation.
 
     A maximum is higher than all around it; equal neighbours are one plateau, which gives one
@@ -80,6 +80,9 @@ def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None, reach=np.inf):
     reach : float
         The largest minimum distance that will be asked for, pixels: an isolation beyond it is
         given as inf, which is quicker where points are many.
+    shape : (int, int), optional
+        Height and width of the image, where the heatmap was drawn at another size: places and
+        distances are those in the image.
 
     Returns
     -------
@@ -90,6 +93,8 @@ def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None, reach=np.inf):
     scores = heatmap[rows, columns].astype(float)
     source = heatmap if log_heatmap is None else np.asarray(log_heatmap)
     points = _refine(source, rows, columns, take_log=log_heatmap is None)
+    if shape is not None:
+        points = (points + 0.5) * np.divide(shape, heatmap.shape)[::-1] - 0.5
     order = _rank(points, scores)
     points, scores = points[order], scores[order]
     return Candidates(points, scores, _isolation(points, reach))

@@ -30,11 +30,12 @@ from pointlib.heatmaps import HEATMAPS, auto_sigma, density
 from pointlib.losses import LOSSES
 from pointlib.model import ModelInfo, build_custom, build_model, save_model
 from pointlib.rehearsal import rehearse, tried
-from pointlib.validate import collapse_alarm, describe_row, validate
+from pointlib.validate import collapse_alarm, describe_row, spread, validate
 
 MINUTES = 10.0  # of a training that is told neither its epochs nor its time
 LARGE, SEEN = 6.0, 2.5  # px: from this sigma on images are shrunk, until it is that
 SMALLEST = 0.1  # share of its size at which an image is seen at least
+VALIDATED = 12e6  # px, as seen: validated after each epoch; ten times as many at the end
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 NOTHING = -30.0  # the logit of "surely no point", put where a crop saw no image
 
@@ -94,19 +95,24 @@ def fit(train, val, *, config=None, output=None, log=print):
 
 def train_folder(config, *, log=print):
     """Train on a dataset folder as config.json's `train` section says; returns the model."""
+    train, val, how = load_parts(config)
+    log(how)
+    if config.encoder_weights is None and config.model is None and len(train) < 50:
+        log('hint: with few images, pre-trained weights help: "encoder_weights": "imagenet"')
+    return fit(train, val, config=config, output=config.output, log=log)
+
+
+def load_parts(config):
+    """Return the parts to train and to validate on, and how they were split: `load_splits`."""
     if not config.dataset_path:
         raise InputError("train.dataset_path is not set: name the folder of images and points.")
-    train, val, how = load_splits(
+    return load_splits(
         config.dataset_path,
         val_split=config.val_split,
         seed=config.seed,
         classes=config.classes,
         n_channels=config.num_channels,
     )
-    log(how)
-    if config.encoder_weights is None and config.model is None and len(train) < 50:
-        log('hint: with few images, pre-trained weights help: "encoder_weights": "imagenet"')
-    return fit(train, val, config=config, output=config.output, log=log)
 
 
 class Run:
@@ -138,6 +144,8 @@ class Run:
             options={"seed": config.seed, "augment": config.augment},
         )
         self.loader = self.fabric.setup_dataloaders(self.make_loader())
+        seen = VALIDATED / self.info.scale**2
+        self.watched, self.judged = spread(val, seen), spread(val, 10 * seen)
         self.output = None if output is None else check_output(output)
         self.epoch, self.history, self.owned = 0, [], False
         both = config.num_epochs, config.minutes
@@ -228,11 +236,10 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * rise * fall
 
-    def validate(self):
-        """Predict the validation images whole; returns what the epoch's row says of them."""
-        row, self.settings = validate(
-            self.model.module, self.val, loss_fn=self.loss_fn, heatmap_fn=self.heatmap_fn
-        )
+    def validate(self, part=None):
+        """Predict validation images whole; returns what the epoch's row says of them."""
+        options = {"loss_fn": self.loss_fn, "heatmap_fn": self.heatmap_fn}
+        row, self.settings = validate(self._bare, part or self.watched, **options)
         return row
 
     def keep(self, row):
@@ -243,7 +250,7 @@ class Run:
         if score > self.best["score"]:
             weights = {k: v.detach().cpu().clone() for k, v in self._bare.state_dict().items()}
             self.best = {"score": score, "epoch": row["epoch"], "weights": weights}
-            self.best["settings"] = self.settings
+            self.best |= {"settings": self.settings, "row": row}
             self._save_best()
         self.epoch = row["epoch"]
         if self.output and self.fabric.is_global_zero:
@@ -289,6 +296,9 @@ class Run:
         """Return the best model and clear the checkpoint."""
         model = self._bare
         model.load_state_dict(self.best["weights"])
+        if len(self.judged) > len(self.watched):
+            row = self.validate(self.judged)
+            self.best |= {"settings": self.settings, "row": row}
         self._save_best()
         if self.output and self.fabric.is_global_zero:
             self.checkpoint.unlink(missing_ok=True)
@@ -304,9 +314,8 @@ class Run:
         settings = self.best["settings"]
         self.info.thresholds = {name: s["threshold"] for name, s in settings.items()}
         self.info.min_distances = {name: s["min_distance"] for name, s in settings.items()}
-        row = self.history[self.best["epoch"] - 1]
         keys = ("f1", "precision", "recall", "mae")
-        self.info.metrics = {"validation": {key: row[key] for key in keys}}
+        self.info.metrics = {"validation": {key: self.best["row"][key] for key in keys}}
         self.info.training = {
             "config": self.config.model_dump(exclude={"dataset_path", "output"}),
             "best_epoch": self.best["epoch"],

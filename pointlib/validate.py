@@ -8,7 +8,10 @@ import time
 
 import numpy as np
 import torch
+from torch.utils.data import Subset
 
+from pointlib.augment import resize, warp_points
+from pointlib.crops import mean_pixels
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.losses import weighted_bce
 from pointlib.metrics import count_errors, precision_recall_f1, tp_curve
@@ -39,24 +42,32 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
     images, losses, highest, means = [], [], [], []
     for i in range(len(dataset)):
         image, points, labels = dataset[i]
-        logits = predict_logits(model, image)
-        target = draw_classes(
-            points,
+        logits, shape = predict_logits(model, image), image.shape[:2]
+        target = draw_classes(  # at the size at which the network sees the image
+            warp_points(points, resize(shape, logits.shape[1:])),
             labels,
-            image.shape[:2],
+            logits.shape[1:],
             classes=info.classes,
-            sigma=info.sigma,
+            sigma=info.sigma * info.scale,
             heatmap_fn=heatmap_fn,
         )
         losses.append(float(loss_fn(logits[None], target[None])))
         heights = torch.sigmoid(logits)
         highest.append(float(heights.max()))
         means.append(float(heights.mean()))
-        images.append((points, np.asarray(labels), candidates_of(logits, info.classes)))
+        images.append((points, np.asarray(labels), candidates_of(logits, info.classes, shape)))
     settings = choose_for_classes(images, info)
     row = {"val_loss": float(np.mean(losses)), **score_choice(images, settings, info)}
     row |= {"highest": max(highest), "mean_height": float(np.mean(means))}
     return row | {"val_seconds": time.monotonic() - start}, settings
+
+
+def spread(dataset, n_pixels):
+    """Return a part of a dataset, its images spread evenly: about `n_pixels`, 8 images at least."""
+    n = min(len(dataset), max(8, round(n_pixels / mean_pixels(dataset))))
+    if n == len(dataset):
+        return dataset
+    return Subset(dataset, np.linspace(0, len(dataset) - 1, n).astype(int).tolist())
 
 
 def choose_for_classes(images, info):

@@ -218,10 +218,10 @@ def test_compare_tries_own_thresholds_first(parts, tmp_path, trained, own):
     """A thresholding function that returns no points and scores costs no training."""
     own.bad = lambda heatmap, *, threshold, min_distance: (np.zeros(3), np.zeros(3))
     axes = {**LOSSES, "threshold": ["own_parts:bad"]}
-    with pytest.raises(InputError, match="what the thresholding function found"):
+    with pytest.raises(InputError, match="expected threshold_fn"):
         compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
     own.bad = lambda heatmap: heatmap
-    with pytest.raises(InputError, match="threshold 'own_parts:bad' fails: .* It must take|Mend"):
+    with pytest.raises(InputError, match="expected threshold_fn.*unexpected keyword"):
         compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
     assert trained == []
 
@@ -344,6 +344,11 @@ def test_command_compares_a_folder(make_folder, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "[4/4] focal, gaussian_max, mobilenet_v2, 0.01" in out
     assert "10 points in 2 test images" in out
+    assert "find_peaks; point: threshold" in out
+    assert "each" in out
+    axes = ["--vary", "batch_size=4", "--vary", "batch_size=8, 4", "--threshold", "5"]
+    assert main(["compare", *options, *axes]) == 2
+    assert "threshold '5': Known" in capsys.readouterr().err
     assert main(["compare", *options, "--loss", "mse,fokal"]) == 2
     assert "Did you mean 'focal'" in capsys.readouterr().err
 

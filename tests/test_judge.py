@@ -17,7 +17,6 @@ from pointlib.judge import (
     count,
     distances_to_try,
     judge,
-    read,
     try_out,
 )
 from pointlib.model import ModelInfo, PointModel
@@ -52,8 +51,10 @@ def data():
     return MemoryDataset([picture(seed) for seed in range(4)])
 
 
-def test_judge_counts_as_evaluate_does(model, data):
+@pytest.mark.parametrize("scale", [1.0, 0.6])
+def test_judge_counts_as_evaluate_does(model, data, scale):
     """With the default function and the model's settings, the hits are those of the report."""
+    model.info.scale = scale
     images = Predictions(model, data)
     result = judge(model.info, images, None, find=find_peaks, heatmap_fn=gaussian_max)
     true, found, hits, far = np.sum(result["counts"], axis=0)
@@ -122,10 +123,7 @@ def test_choose_has_a_default_without_points(model):
 def test_count_pairs_points_within_their_class(model, data):
     """A found point of another class is a ghost, though it lies on a true one."""
     images = Predictions(model, data)
-    images.kept = {
-        i: (p, labels, logits.repeat(2, 1, 1), 0.0)
-        for i, (p, labels, logits, _) in enumerate(images)
-    }
+    images.kept = {i: (p, labels, 2 * drawn, 0.0) for i, (p, labels, drawn, _) in enumerate(images)}
     model.info.classes = ("cat", "point")
     settings = {name: {"threshold": 0.3, "min_distance": 2.0} for name in model.info.classes}
     counts, _ = count(images, model.info, find_peaks, settings)
@@ -147,18 +145,12 @@ def test_predictions_are_made_once(model, data, monkeypatch):
     assert len(calls) == 12
 
 
-def test_read_checks_what_an_own_function_returns(model, data):
-    """Points of a wrong shape and scores of a wrong number are sentences."""
-    logits = Predictions(model, data)[0][2][0]
-    with pytest.raises(InputError, match="what the thresholding function found"):
-        read(logits, lambda heatmap, **_: (np.zeros(3), np.zeros(3)), 0.5, 1.0)
-    with pytest.raises(InputError, match="scores"):
-        read(logits, lambda heatmap, **_: (np.zeros((3, 2)), np.zeros(2)), 0.5, 1.0)
-
-
 def test_try_out_blames_a_function_that_cannot_read():
-    """One that takes other things, or raises, is a sentence that says what it must take."""
-    with pytest.raises(InputError, match=r"'mine' .*lambda.* It must take|'mine' .* Mend this"):
+    """One that takes or returns other things, or raises, is a sentence that says what it must."""
+    for points, scores in ((3, 3), ((3, 2), 2)):
+        with pytest.raises(InputError, match=r"returned .*; expected .*points.* scores"):
+            try_out(lambda *_, n=points, m=scores, **__: (np.zeros(n), np.zeros(m)), "mine")
+    with pytest.raises(InputError, match="expected threshold_fn.*unexpected keyword"):
         try_out(lambda heatmap: heatmap, "mine")
     with pytest.raises(InputError, match="'mine' fails: .*test_judge.py.*ZeroDivision.* Mend this"):
         try_out(lambda heatmap, **_: 1 / 0, "mine")

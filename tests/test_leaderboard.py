@@ -25,7 +25,7 @@ def row_of(counts, failed="", test=(), **what):
     settings = {"point": {"threshold": 0.25, "min_distance": 2.0}}
     numbers |= {"counts": counts, "settings": settings, "ceiling_f1": 0.99}
     numbers["test_counts"] = test or None
-    what = {"loss": "mse", "heatmap": "gaussian_max"} | what
+    what = {"loss": "mse", "heatmap": "gaussian_max", "threshold": "find_peaks"} | what
     return {"what": what, "failed": failed, "folder": Path("a/b"), **({} if failed else numbers)}
 
 

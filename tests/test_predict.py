@@ -160,17 +160,18 @@ def test_predict_folder_refuses_texts_that_would_overwrite_each_other(model, fol
         predict.predict_folder(model, folder, tmp_path / "out", options={"text": True})
 
 
-def test_predict_points_at_half_the_size_are_in_pixels_of_the_image(model):
-    """A model that sees images at half their size gives points of the whole image, unshifted."""
-    model.info.scale = 0.5
+@pytest.mark.parametrize("scale", [0.5, 0.31, 0.2])
+def test_predict_points_seen_smaller_are_in_pixels_of_the_image(model, scale):
+    """A model that sees images smaller gives points of the whole image, unshifted."""
+    model.info.scale = scale
     errors = []
     for phase in np.arange(0, 1, 0.1):
-        true = np.array([[20 + phase, 17.5], [71.2, 44 + phase]])
-        image = (255 * gaussian_max(true, (67, 95), sigma=5.0).numpy()).round().astype(np.uint8)
-        points, _, _ = predict.predict_points(model, image)
+        true = np.array([[60 + phase, 57.5], [201.2, 144 + phase]])
+        heatmap = gaussian_max(true, (267, 305), sigma=2.5 / scale).numpy()
+        points, _, _ = predict.predict_points(model, (255 * heatmap).round().astype(np.uint8))
         errors.append(points[np.argsort(points[:, 0])] - true)
-    assert np.abs(errors).max() < 0.4
-    assert np.abs(np.mean(errors, axis=(0, 1))).max() < 0.08
+    assert np.abs(errors).max() < 0.06
+    assert np.abs(np.mean(errors, axis=(0, 1))).max() < 0.02
 
 
 def test_predict_folder_keeps_texts_that_were_edited(model, folder, tmp_path):

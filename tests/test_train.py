@@ -395,3 +395,32 @@ def test_fit_trains_in_half_precision_where_it_is_told(parts):
     assert {v.dtype for v in half.network.parameters()} == {torch.float32}
     history = half.info.training["history"]
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+
+
+def test_large_sets_have_short_epochs():
+    """An epoch shows 2,000 crops at most, of other images each time."""
+    item = (np.zeros((64, 96), np.uint8), np.zeros((0, 2)), np.zeros(0, str))
+    crops = TrainingCrops(MemoryDataset([item] * 900), ModelInfo(n_channels=1), size=32)
+    assert len(crops) == 2_000
+    first = crops._order()
+    crops.epoch = 1
+    assert not np.array_equal(first, crops._order())
+
+
+def test_many_validation_images_are_looked_at_in_part(parts, monkeypatch):
+    """After an epoch some of many validation images count; at the end more of them choose."""
+    train, val = parts
+    many = MemoryDataset([val[0]] * 30)
+    pixels = np.prod(val[0][0].shape[:2])
+    monkeypatch.setattr("pointlib.train.VALIDATED", 2.4 * pixels)
+    seen = []
+    whole = Run.validate
+
+    def note(run, part=None):
+        seen.append(len(part or run.watched))
+        return whole(run, part)
+
+    monkeypatch.setattr(Run, "validate", note)
+    model = fit(train, many, config=TrainConfig(**TINY), log=quiet)
+    assert seen == [8] * TINY["num_epochs"] + [24]
+    assert set(model.info.metrics["validation"]) == {"f1", "precision", "recall", "mae"}
