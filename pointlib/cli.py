@@ -135,16 +135,16 @@ def compare(  # noqa: PLR0913, PLR0917 - an option each
 ):
     """Train every combination on one split and rank them; the same command goes on."""
     from pointlib.compare import compare_folder
-    from pointlib.config import load_config
+    from pointlib.config import load_config, read_value
 
     limit = [f"train.minutes={minutes}", "train.num_epochs=null"] if minutes else []
-    settings = load_config(_default(config), overrides=[*(overrides or ()), *limit])
-    axes = {"loss": loss, "heatmap": heatmap, "encoder": encoder, "model": model}
-    axes["threshold"] = threshold or [settings.infer.thresholding]
-    for text in vary or ():
+    settings = load_config(_default(config), overrides=[*limit, *(overrides or ())])
+    named = {"loss": loss, "heatmap": heatmap, "encoder": encoder, "model": model}
+    named["threshold"], axes = threshold or [settings.infer.thresholding], {}
+    words = [f"{axis}={values}" for axis, given in named.items() for values in given or ()]
+    for text in [*words, *(vary or ())]:
         axis, _, values = text.partition("=")
-        axes[axis] = [values]
-    axes = {axis: ",".join(values).split(",") for axis, values in axes.items() if values}
+        axes.setdefault(axis.strip(), []).extend(read_value(v.strip()) for v in values.split(","))
     compare_folder(settings.train, axes, output=output, log=_say)
 
 

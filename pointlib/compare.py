@@ -18,14 +18,15 @@ from pydantic import ValidationError
 
 from pointlib.blame import brief, describe
 from pointlib.config import TrainConfig, explain, find_function
-from pointlib.dataset import ImagePointDataset, dataset_classes, load_splits, read_list
+from pointlib.dataset import ImagePointDataset, dataset_classes, read_lists
 from pointlib.files import InputError, json_safe, need_place, suggest, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.judge import Predictions, judge, try_out
 from pointlib.leaderboard import leaderboard_table, rank_rows, short_name, write_leaderboard
+from pointlib.lock import hold
 from pointlib.model import load_model
 from pointlib.thresholds import THRESHOLDS
-from pointlib.train import Run, describe_data, fit, make_fabric, names_of, points_of
+from pointlib.train import Run, describe_data, fit, load_parts, make_fabric, names_of, points_of
 
 SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_split", "seed"} | {
     *("accelerator", "devices", "threads")
@@ -39,7 +40,7 @@ class Trial(NamedTuple):
     config: TrainConfig
     what: dict  # {axis: value}
     folder: Path
-    facts: dict  # minutes it may take at most, or None; millions of weights
+    facts: dict  # minutes and epochs it may take at most, or None; millions of weights
 
     @property
     def done(self):
@@ -60,16 +61,18 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
     Parameters
     ----------
     parts : dict of datasets
-        ``train``, ``val`` and, where there is one, ``test``: trials are scored on it, else on
-        ``val``. See dataset.py.
+        ``train``, ``val`` and, where there is one, ``test``. Trials are ranked by their F1 on
+        ``val``; their F1 on ``test`` stands beside it and chooses nothing. See dataset.py.
     axes : dict
         {axis: values}. ``threshold`` (see thresholds.py), and any setting of a training: ``loss``,
         ``heatmap``, ``encoder``, ``model`` (your own, tried beside the encoders),
         ``learning_rate``, ... Functions are given by name, as in config.json, or themselves.
     config : TrainConfig, optional
-        What all share; its ``minutes`` hold for each. The match radius is the same for all.
+        What all share; its ``minutes`` hold for each, and one that was stopped goes on with those
+        it has left. The match radius is the same for all.
     output : str or Path
-        Folder for ``trials/``, ``leaderboard.csv`` and ``leaderboard.png``.
+        Folder for ``trials/``, ``leaderboard.csv`` and ``leaderboard.png``. One run at a time: a
+        second one is an InputError.
     log : callable
         Called with lines.
 
@@ -80,26 +83,20 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
         is a row with a sentence in ``failed``, and is tried again the next time.
     """
     axes = check_axes({"threshold": ["find_peaks"], **axes})
-    finds = {v: find_function(v, THRESHOLDS, what="threshold") for v in axes.pop("threshold")}
-    for find in finds.values():
-        try_out(find)
+    names = map(str, axes.pop("threshold"))
+    finds = {name: find_function(name, THRESHOLDS, what="threshold") for name in names}
+    for name, find in finds.items():
+        try_out(find, name)
     output = need_place(output)
     trials = plan_trials(parts, axes, config or TrainConfig(), output)
     if len(trials) * len(finds) < 2:
         raise InputError("one combination has no rival; name two values, as --loss mse,focal.")
-    rows = []
-    for k, trial in enumerate(trials, start=1):
-        log(f"[{k}/{len(trials)}] {trial}{_time_left(rows, trials[k - 1 :])}")
-        try:
-            rows += _run_trial(trial, parts, finds, log)
-        except KeyboardInterrupt:
-            log(f"stopped in trial {k} of {len(trials)}. The same command goes on from there.")
-            raise
-    rows = rank_rows(rows)
-    if all(row["failed"] for row in rows):
-        raise InputError(f"every trial failed; the first one: {rows[0]['failed']}")
-    title = _title(parts, trials[0].config)
-    write_leaderboard(output, rows, title=title)
+    with hold(need_place(output / "trials") / "lock", doing=f"compares into {output}") as lock:
+        rows = rank_rows(_run_trials(trials, parts, finds, lock=lock, log=log))
+        if all(row["failed"] for row in rows):
+            raise InputError(f"every trial failed; the first one: {rows[0]['failed']}")
+        title = _title(parts, trials)
+        write_leaderboard(output, rows, title=title)
     log(f"\n{title}\n{leaderboard_table(rows)}\n{output / 'leaderboard.png'}")
     log(f"the best one's model: {rows[0]['folder'] / 'model'}")
     return rows
@@ -107,22 +104,12 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
 
 def compare_folder(config, axes, *, output="comparison", log=print):
     """Compare on a dataset folder, split as `train_folder` would split it; see `compare`."""
-    if not config.dataset_path:
-        raise InputError("train.dataset_path is not set: name the folder of images and points.")
-    folder = Path(config.dataset_path)
-    train, val, how = load_splits(
-        folder,
-        val_split=config.val_split,
-        seed=config.seed,
-        classes=config.classes,
-        n_channels=config.num_channels,
-    )
+    train, val, how = load_parts(config)
     log(how)
     parts = {"train": train, "val": val}
-    if (folder / "test.txt").is_file():
+    if names := read_lists(Path(config.dataset_path)).get("test"):
         like = {"classes": train.classes, "n_channels": train.n_channels}
-        names = read_list(folder / "test.txt")
-        parts["test"] = ImagePointDataset(folder, names=names, **like)
+        parts["test"] = ImagePointDataset(config.dataset_path, names=names, **like)
     return compare(parts, axes, config=config, output=output, log=log)
 
 
@@ -132,9 +119,10 @@ def check_axes(axes):
     for axis, values in axes.items():
         if axis not in known:
             raise InputError(f"trials cannot differ in {axis!r}. {suggest(axis, known)}")
-        if isinstance(values, str) or not len(values):
+        if not isinstance(values, (list, tuple)) or not values:
             raise InputError(f"{axis} is {values!r}; expected a list of one or more values.")
-    return {axis: list(dict.fromkeys(map(_name_of, values))) for axis, values in axes.items()}
+    named = {axis: list(map(_name_of, values)) for axis, values in axes.items()}
+    return {axis: list({repr(v): v for v in values}.values()) for axis, values in named.items()}
 
 
 def plan_trials(parts, axes, config, output):
@@ -142,23 +130,24 @@ def plan_trials(parts, axes, config, output):
 
     So what is wrong with the last one is found before the first one is trained.
     """
-    for part, dataset in parts.items():
-        if not len(dataset):
+    for part in dict.fromkeys(("train", "val", *parts)):
+        if not len(parts.get(part, ())):
             raise InputError(f"the {part} part holds no image; expected one or more.")
     info = describe_data(parts["train"], config)
     for part, dataset in parts.items():
         if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
             raise InputError(f"the {part} part has points of class {unknown[0]!r}; train has none.")
-    if not any(len(points_of(_final(parts), i)[0]) for i in range(len(_final(parts)))):
-        raise InputError("the images to score on hold no point; label some, or take others.")
+        if not _count_points(dataset):
+            raise InputError(f"the {part} part holds no point; label some, or take other images.")
     config = config.model_copy(update={"radius": info.radius})  # the same, whatever sigma is
     encoders = [{"encoder": name, "model": None} for name in axes.get("encoder", ())]
     networks = encoders + [{"model": name} for name in axes.get("model", ())] or [{}]
     others = [[{axis: value} for value in axes[axis]] for axis in axes if axis not in NETWORK]
-    return [
+    trials = [
         _make_ready(parts, config, {key: one[key] for one in chosen for key in one}, output)
         for chosen in itertools.product(*others, networks)
     ]
+    return list({trial.folder: trial for trial in trials}.values())  # 0.1 and 0.10 are one
 
 
 def _make_ready(parts, config, changes, output):
@@ -176,9 +165,27 @@ def _make_ready(parts, config, changes, output):
     if config.model:
         own.append(Path(config.model.rpartition(":")[0]).read_text(encoding="utf-8"))
     folder = output / "trials" / f"{_slug(*what.values())}-{_digest(run.fingerprint, own)}"
-    what |= {key: value for key, value in changes.items() if key not in (*what, *NETWORK)}
+    what |= {key: getattr(config, key) for key in changes if key not in (*what, *NETWORK)}
     weights_m = round(sum(p.numel() for p in run.model.parameters()) / 1e6, 3)
-    return Trial(config, what, folder, {"minutes": run.minutes, "weights_m": weights_m})
+    facts = {"minutes": run.minutes, "epochs": run.n_epochs, "weights_m": weights_m}
+    return Trial(config, what, folder, facts)
+
+
+def _run_trials(trials, parts, finds, *, lock, log):
+    """Return the rows of all trials; what is done by then is told where they are stopped."""
+    rows = []
+    for k, trial in enumerate(trials, start=1):
+        if words := lock.trouble():
+            raise InputError(f"{words} Run this again when it has ended: nothing done is lost.")
+        log(f"[{k}/{len(trials)}] {trial}{_time_left(rows, trials[k - 1 :])}")
+        try:
+            rows += _run_trial(trial, parts, finds, log)
+        except KeyboardInterrupt:
+            if not all(row["failed"] for row in rows):
+                log(f"\n{leaderboard_table(rank_rows(rows))}")
+            log(f"stopped in trial {k} of {len(trials)}. The same command goes on from there.")
+            raise
+    return rows
 
 
 def _run_trial(trial, parts, finds, log):
@@ -194,7 +201,7 @@ def _run_trial(trial, parts, finds, log):
         try:
             scores = _scores(trial, parts, (name, find), predicted)
             rows.append(_row(trial, name, **facts, **scores))
-            log(f"    {name}: F1 {rank_rows(rows[-1:])[0]['f1']:.3f}")
+            log(f"    {name}: val F1 {rank_rows(rows[-1:])[0]['f1']:.3f}")
         except Exception as error:  # your own thresholding function, likewise
             rows.append(_row(trial, name, failed=_sentence(error)))
             log(f"    {name} failed: {rows[-1]['failed']}")
@@ -223,9 +230,9 @@ def _train(trial, parts, log):
 
 def _scores(trial, parts, threshold, predicted):
     """Return what `judge` says of a trial and a thresholding function, once and for all."""
-    (name, find), final = threshold, _final(parts)
-    truth = [[part.tolist() for part in points_of(final, i)] for i in range(len(final))]
-    mark = _digest(_code_of(find, name), names_of(final), truth)
+    (name, find), test = threshold, parts.get("test", ())  # val is in the name of the folder
+    truth = [[part.tolist() for part in points_of(test, i)] for i in range(len(test))]
+    mark = _digest(_code_of(find, name), {"test": (names_of(test), truth)})
     path = trial.folder / f"{_slug(name)}-{mark}.json"
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
@@ -233,7 +240,7 @@ def _scores(trial, parts, threshold, predicted):
         model = load_model(trial.folder / "model", trust_code=True)
         model = model.to(make_fabric(trial.config).device)
         predicted |= {"info": model.info, "val": Predictions(model, parts["val"])}
-        predicted["final"] = Predictions(model, final) if "test" in parts else predicted["val"]
+        predicted["test"] = Predictions(model, test) if "test" in parts else None
     heatmap_fn = find_function(trial.config.heatmap, HEATMAPS, what="heatmap")
     scores = json_safe(judge(**predicted, find=find, heatmap_fn=heatmap_fn))
     write_atomic(path, json.dumps(scores) + "\n")
@@ -250,27 +257,41 @@ def _time_left(rows, trials):
     if trials[0].done:
         return ": trained before"
     minutes = [row["minutes"] for row in rows if not row["failed"]] or [trials[0].facts["minutes"]]
-    n_left = sum(not trial.done for trial in trials)
-    return f": about {np.mean(minutes) * n_left:.0f} min left" if minutes[0] else ""
+    if not minutes[0]:
+        return ""
+    left = np.mean(minutes) * sum(not trial.done for trial in trials)
+    return f": about {left:.0f} min left" if left >= 1 else ": less than a minute left"
 
 
-def _title(parts, config):
-    final, part = _final(parts), "test" if "test" in parts else "validation"
-    n_points = sum(len(points_of(final, i)[0]) for i in range(len(final)))
-    return (
-        f"{n_points} points in {len(final)} {part} images, "
-        f"match radius {config.radius:g} px, seed {config.seed}"
+def _title(parts, trials):
+    """Return what all rows of the leaderboard have in common."""
+    scored = " and ".join(
+        f"{_number(_count_points(parts[part]), 'point')} in {_number(len(parts[part]), word)}"
+        for part, word in (("val", "validation image"), ("test", "test image"))
+        if part in parts
     )
+    limits = {(word, trial.facts[f"{word}s"]) for word in ("epoch", "minute") for trial in trials}
+    each = " or ".join(_number(n, word) for word, n in sorted(pair for pair in limits if pair[1]))
+    radius, seed = trials[0].config.radius, trials[0].config.seed
+    return f"{scored}, match radius {radius:g} px, seed {seed}, {each} each"
 
 
-def _final(parts):
-    """Return the part that trials are scored on."""
-    return parts.get("test", parts["val"])
+def _number(n, word):
+    return f"{n:g} {word}{'' if n == 1 else 's'}"
+
+
+def _count_points(dataset):
+    return sum(len(points_of(dataset, i)[0]) for i in range(len(dataset)))
 
 
 def _name_of(value):
     """Return the name that `find_function` finds a function by; other values as they are."""
-    return f"{value.__module__}:{value.__qualname__}" if callable(value) else value
+    if not callable(value):
+        return value
+    name = getattr(value, "__qualname__", "<none>")
+    if "<" in name:  # a lambda, a partial, a function within a function
+        raise InputError(f"{value!r} cannot be found by a name; define it with def in a module.")
+    return f"{value.__module__}:{name}"
 
 
 def _code_of(function, name):

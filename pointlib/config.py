@@ -216,16 +216,20 @@ def _apply(data, override):
     section, dot, key = left.strip().partition(".")
     if not (equals and dot and key):
         raise InputError(f"--set {override!r}; expected section.key=value, as train.num_epochs=5.")
-    try:
-        value = json.loads(right)
-    except json.JSONDecodeError:
-        value = right
     part = data.setdefault(section, {})
     if not isinstance(part, dict):
         raise InputError(
             f"section {section!r} is a {type(part).__name__}; expected keys and values."
         )
-    part[key] = value
+    part[key] = read_value(right)
+
+
+def read_value(text):
+    """Return a value of the command line: as JSON where it is that, else as text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def explain(error, source):

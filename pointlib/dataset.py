@@ -271,7 +271,7 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
         One sentence that says how they were split.
     """
     folder = need_folder(folder, "dataset folder")
-    lists = _read_lists(folder)
+    lists = read_lists(folder)
     whole = ImagePointDataset(folder, classes=classes, n_channels=n_channels)
     options = {"classes": whole.classes, "n_channels": whole.n_channels}
     rest = not_in(whole.names, lists.get("test"))
@@ -300,8 +300,8 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
     return *sets, how + left_out
 
 
-def _read_lists(folder):
-    """Return {part: names} of the lists in a folder; no image may stand in two of them."""
+def read_lists(folder):
+    """Return {part: names} of train.txt, val.txt, test.txt; no image may stand in two of them."""
     paths = {part: folder / f"{part}.txt" for part in ("train", "val", "test")}
     inside = image_folder(folder)
     stems = {path.stem for path in list_images(inside)} if inside == folder else ()

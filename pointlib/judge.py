@@ -1,7 +1,7 @@
 """Judge: how well a trained network does, its heatmaps read by any thresholding function.
 
-About settings chosen on validation images, and hits counted on others. Not about one model's full
-report (evaluate.py), nor about which of several is best (leaderboard.py).
+About settings chosen on validation images, and hits counted there and on test images. Not about
+one model's full report (evaluate.py), nor about which of several is best (leaderboard.py).
 """
 
 import time
@@ -11,9 +11,9 @@ import torch
 
 from pointlib.ceiling import ONE_PASS, TRIED, ceiling
 from pointlib.heatmaps import gaussian_max
-from pointlib.metrics import check_column, match_points, precision_recall_f1, tp_curve
-from pointlib.points import check_points
-from pointlib.predict import candidates_of, class_settings, enlarge, predict_logits
+from pointlib.metrics import match_points, precision_recall_f1, tp_curve
+from pointlib.predict import class_settings, predict_logits, read_logits
+from pointlib.rehearsal import tried
 from pointlib.sweep import choose_settings
 from pointlib.thresholds import FLOOR, Candidates, find_peaks
 from pointlib.validate import distances_to_try
@@ -22,13 +22,14 @@ KEPT_BYTES = 2**30  # of logits, so that the next thresholding function finds th
 
 
 class Predictions:
-    """A model's logits of a dataset: ``points, labels, logits (C, H, W), seconds`` an image.
+    """A model's logits of a dataset: ``points, labels, drawn, seconds`` an image.
 
+    ``drawn`` has (logits (1, h, w), shape of the image) a class, as `read_logits` takes them.
     Made when they are first asked for, and kept in memory up to a gigabyte.
     """
 
     def __init__(self, model, dataset):
-        self.model, self.dataset, self.kept = model, dataset, {}
+        self.model, self.dataset, self.kept, self.n_bytes = model, dataset, {}, 0
 
     def __len__(self):
         return len(self.dataset)
@@ -40,21 +41,23 @@ class Predictions:
             raise IndexError(index)  # this ends a for loop
         image, points, labels = self.dataset[index]
         start = time.perf_counter()
-        logits = enlarge(predict_logits(self.model, image), image.shape[:2])
-        item = (points, np.asarray(labels, str), logits, time.perf_counter() - start)
-        if sum(other[2].nbytes for other in self.kept.values()) + logits.nbytes <= KEPT_BYTES:
+        logits, elapsed = predict_logits(self.model, image), time.perf_counter() - start
+        drawn = [(logits[k : k + 1], image.shape[:2]) for k in range(len(logits))]
+        self.n_bytes += logits.nbytes
+        item = (points, np.asarray(labels, str), drawn, elapsed)
+        if self.n_bytes <= KEPT_BYTES:
             self.kept[index] = item
         return item
 
 
-def judge(info, val, final, *, find, heatmap_fn):
-    """Choose settings on one part and count what they find in another.
+def judge(info, val, test, *, find, heatmap_fn):
+    """Choose settings on the validation images and count what they find, there and in others.
 
     Parameters
     ----------
     info : ModelInfo
-    val, final : Predictions
-        May be the same.
+    val : Predictions
+    test : Predictions or None
     find : callable
         A thresholding function.
     heatmap_fn : callable
@@ -63,23 +66,24 @@ def judge(info, val, final, *, find, heatmap_fn):
     Returns
     -------
     dict
-        ``settings`` of each class; ``counts``, a row an image: true points, found points, hits and
-        the sum of the hits' distances in pixels; ``ceiling_f1``, what a perfect network could
-        reach with the same heatmap, function and distances; ``ms_per_image``, the median.
+        ``settings`` of each class; ``counts``, a row a validation image: true points, found
+        points, hits and the sum of the hits' distances in pixels; ``test_counts``, those of the
+        test images or None; ``ceiling_f1``, what a perfect network could reach on the validation
+        images with the same heatmap, function and distances; ``ms_per_image``, the median.
     """
     settings = choose(val, info, find)
-    counts, seconds = count(final, info, find, settings)
+    counts, seconds = count(val, info, find, settings)
+    of_test, more = (None, []) if test is None else count(test, info, find, settings)
     best = ceiling(
-        [(points, labels, logits.shape[1:]) for points, labels, logits, _ in final],
+        [(points, labels, drawn[0][1]) for points, labels, drawn, _ in val],
         sigma=info.sigma,
         radius=info.radius,
         min_distance={name: own["min_distance"] for name, own in settings.items()},
         heatmap_fn=heatmap_fn,
         threshold_fn=find,
     )
-    ms_per_image = 1000 * float(np.median(seconds))
-    numbers = {"ceiling_f1": best.f1, "ms_per_image": ms_per_image}
-    return {"settings": settings, "counts": counts, **numbers}
+    numbers = {"ceiling_f1": best.f1, "ms_per_image": 1000 * float(np.median(seconds + more))}
+    return {"settings": settings, "counts": counts, "test_counts": of_test, **numbers}
 
 
 def choose(images, info, find):
@@ -92,7 +96,7 @@ def choose(images, info, find):
     """
     settings = {name: class_settings(info, name) for name in info.classes}
     for k, name in enumerate(info.classes):
-        of_class = [(points[labels == name], logits[k]) for points, labels, logits, _ in images]
+        of_class = [(points[labels == name], drawn[k]) for points, labels, drawn, _ in images]
         if find is find_peaks or not any(len(true) for true, _ in of_class):
             continue
         if find in ONE_PASS:
@@ -106,9 +110,9 @@ def choose(images, info, find):
 def count(images, info, find, settings):
     """Return [true, found, hits, sum of their distances] of each image, and the seconds it took."""
     counts, seconds = [], []
-    for points, labels, logits, elapsed in images:
+    for points, labels, drawn, elapsed in images:
         start = time.perf_counter()
-        found = [read(logits[k], find, **settings[name]) for k, name in enumerate(info.classes)]
+        found = [read_logits(*drawn[k], find, settings[c]) for k, c in enumerate(info.classes)]
         seconds.append(elapsed + time.perf_counter() - start)
         row = np.zeros(4)
         for name, (peaks, _) in zip(info.classes, found, strict=True):
@@ -119,27 +123,22 @@ def count(images, info, find, settings):
     return counts, seconds
 
 
-def read(logits, find, threshold, min_distance):
-    """Return points and scores of one class's logits (H, W), as `predict_points` reads them."""
-    settings = {"threshold": threshold, "min_distance": min_distance}
-    if find is find_peaks:
-        peaks = candidates_of(logits[None], ["it"], logits.shape, floor=min(FLOOR, threshold))
-        return peaks["it"].select(**settings)
-    points, scores = find(torch.sigmoid(logits).numpy(), **settings)
-    points = check_points(points, name="what the thresholding function found")
-    return points, check_column(scores, len(points), "scores")
-
-
-def try_out(find):
+def try_out(find, name):
     """Read a heatmap of one point, so that a function that cannot is known before any training."""
-    read(torch.logit(gaussian_max([[10.0, 9.0]], (32, 40), sigma=2.0), eps=1e-6), find, 0.3, 2.0)
+    logits = torch.logit(gaussian_max([[10.0, 9.0]], (32, 40), sigma=2.0), eps=1e-6)
+    settings = {"threshold": 0.3, "min_distance": 2.0}
+    needed = "threshold_fn(heatmap, *, threshold, min_distance) -> points, scores"
+    tried(
+        lambda: read_logits(logits[None], (32, 40), find, settings), f"threshold {name!r}", needed
+    )
 
 
 def _best_of_all(images, find, info):
-    """Return the threshold and distance of best F1 of one class, (points, logits) an image."""
+    """Return the threshold and distance of best F1 of one class, (points, drawn) an image."""
     choices = []
     for distance in distances_to_try(info):
-        found = [(true, *read(logits, find, FLOOR, distance)) for true, logits in images]
+        settings = {"threshold": FLOOR, "min_distance": distance}
+        found = [(true, *read_logits(*drawn, find, settings)) for true, drawn in images]
         run = [(true, Candidates(p, s, np.full(len(p), np.inf))) for true, p, s in found]
         best = choose_settings(run, radius=info.radius, distances=[0.0])
         choices.append((best.f1, best.threshold, distance))
@@ -151,17 +150,17 @@ def _best_by_turns(images, find, info, distance):
     f1 = np.array([_f1_at(images, find, (t, distance), info.radius) for t in TRIED])
     best = np.flatnonzero(f1 == f1.max())
     threshold = TRIED[best[len(best) // 2]]  # as far from the edges of what is good as can be
-    distances = [distance, *distances_to_try(info)]
-    return threshold, max(
-        distances, key=lambda d: _f1_at(images, find, (threshold, d), info.radius)
-    )
+    f1_of = {d: _f1_at(images, find, (threshold, d), info.radius) for d in distances_to_try(info)}
+    f1_of = {distance: f1.max()} | f1_of
+    return threshold, max(f1_of, key=f1_of.get)
 
 
 def _f1_at(images, find, settings, radius):
     """Return the pooled F1 of one class at a threshold and a minimum distance."""
     tp = n_found = n_true = 0
-    for true, logits in images:
-        points, _ = read(logits, find, *settings)
+    settings = dict(zip(("threshold", "min_distance"), settings, strict=True))
+    for true, drawn in images:
+        points, _ = read_logits(*drawn, find, settings)
         tp += int(tp_curve(true, points, radius=radius)[-1]) if len(points) else 0
         n_found, n_true = n_found + len(points), n_true + len(true)
     return precision_recall_f1(tp, n_found - tp, n_true - tp)[2]

@@ -6,6 +6,7 @@ about training or scoring, which compare.py does.
 
 import csv
 import io
+from collections import Counter
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,7 +19,8 @@ from pointlib.plots import plot_leaderboard
 N_DRAWS = 1000  # resamplings of the images
 FEW = 5  # with fewer images a bootstrap says nothing
 NUMBERS = {  # column: (head in the table, format)
-    "f1": ("F1", ".3f"),
+    "f1": ("val F1", ".3f"),
+    "test_f1": ("test F1", ".3f"),
     "precision": ("precision", ".3f"),
     "recall": ("recall", ".3f"),
     "count_error": ("count error", ".2f"),
@@ -33,22 +35,23 @@ EXTRA = ("f1_low", "f1_high", "like_best", "ceiling_f1", "settings", "folder", "
 
 
 def rank_rows(rows):
-    """Add the figures to each row and sort: the highest F1 first, failed ones last.
+    """Add the figures to each row and sort: the highest validation F1 first, failed ones last.
 
     Parameters
     ----------
     rows : list of dict
         ``failed`` (a sentence, or empty) and, where it is empty, ``counts``: (n_images, 4) of true
-        points, found points, hits and the sum of the hits' distances in pixels. The same images
-        in each row.
+        points, found points, hits and the sum of the hits' distances in pixels, in validation
+        images, the same in each row; ``test_counts``, those of test images, or None.
 
     Returns
     -------
     list of dict
-        With ``rank, f1, precision, recall, count_error, error_px``, pooled over images;
-        ``f1_low, f1_high``, the middle 95 % of F1 when images are drawn anew, with replacement;
+        With ``rank, f1, precision, recall, count_error, error_px``, pooled over validation images;
+        ``f1_low, f1_high``, the middle 95 % of F1 when these are drawn anew, with replacement;
         ``like_best``: whether 95 % of the draws leave open which of this row and the best is
-        better. NaN and True with fewer than 5 images.
+        better; NaN and True with fewer than 5 images; ``test_f1``, which chooses nothing, NaN
+        without test images.
 
     Notes
     -----
@@ -56,7 +59,7 @@ def rank_rows(rows):
     vary less than their F1 (the paired percentile bootstrap, Efron and Tibshirani 1993).
     """
     failed = [row for row in rows if row["failed"]]
-    sound = [row | _figures(np.asarray(row["counts"], float)) for row in rows if not row["failed"]]
+    sound = [row | _figures(row) for row in rows if not row["failed"]]
     sound.sort(key=lambda row: -row["f1"])
     if sound:
         draws = _draw_f1(np.array([row["counts"] for row in sound], float))
@@ -73,20 +76,20 @@ def rank_rows(rows):
 def leaderboard_table(rows):
     """Return ranked rows as text; ``=`` marks an F1 that cannot be told from the best one's."""
     axes = varying_axes(rows)
-    lines = [["", *axes, *(head for head, _ in NUMBERS.values())]]
-    for row in rows:
-        what = [short_name(row["what"][axis]) for axis in axes]
+    numbers = {k: v for k, v in NUMBERS.items() if k != "test_f1" or rows[0]["test_counts"]}
+    lines = [["", *axes, *(head for head, _ in numbers.values())]]
+    for row, what in zip(rows, _names(rows, axes), strict=True):
         if row["failed"]:
             lines.append(["-", *what, f"failed: {row['failed']}"])
             continue
-        cells = [format(row[key], form) for key, (_, form) in NUMBERS.items()]
+        cells = [format(row[k], form).replace("nan", "-") for k, (_, form) in numbers.items()]
         cells[0] += " =" if row["like_best"] else "  "
         lines.append([str(row["rank"]), *what, *cells])
-    whole = [line for line in lines if len(line) == len(lines[0])]
-    widths = [max(len(line[k]) for line in whole) for k in range(len(lines[0]))]
-    for line in lines:
-        for k, width in zip(range(len(line)), widths, strict=False):
-            left = 0 < k <= len(axes)
+    for k in range(len(lines[0])):
+        left = 0 < k <= len(axes)
+        column = [line for line in lines if left or len(line) == len(lines[0])]
+        width = max(len(line[k]) for line in column)
+        for line in column:
             line[k] = line[k].ljust(width) if left else line[k].rjust(width)
     return "\n".join(["  ".join(line).rstrip() for line in lines] + [_note(rows)])
 
@@ -98,16 +101,15 @@ def write_leaderboard(folder, rows, *, title):
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["rank", *axes, *NUMBERS, *EXTRA])
     for row in rows:
-        words = (
-            f"{name}: threshold {own['threshold']:.3f}, {own['min_distance']:g} px"
-            for name, own in row.get("settings", {}).items()
-        )
-        values = row | row["what"] | {"settings": "; ".join(words), "folder": row["folder"].name}
+        values = row | row["what"] | {"settings": _read_at(row), "folder": row["folder"].name}
         writer.writerow(_cell(values.get(key)) for key in ("rank", *axes, *NUMBERS, *EXTRA))
     write_kept(folder / "leaderboard.csv", table.getvalue())
-    figure = Figure(figsize=(8.5, 1.5 + 0.36 * len(rows)), layout="constrained", facecolor="white")
+    labels = [" · ".join(names) for names in _names(rows, varying_axes(rows))]
+    size = 6.5 + 0.08 * max(map(len, labels)), 1.6 + 0.36 * len(rows)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    plot_leaderboard(_labelled(rows), figure.add_subplot())
+    labelled = [row | {"label": label} for row, label in zip(rows, labels, strict=True)]
+    plot_leaderboard(labelled, figure.add_subplot())
     figure.suptitle(title, fontsize=10)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
@@ -121,37 +123,64 @@ def varying_axes(rows):
 
 
 def short_name(value):
-    """Return a setting as it is shown: a path without its folders."""
-    return str(value).rpartition("/")[2]
+    """Return a setting as it is shown: without folders, and without the middle of a long name."""
+    name = str(value).rpartition("/")[2]
+    return name if len(name) <= 40 else f"{name[:22]}...{name[-15:]}"
+
+
+def _read_at(row):
+    """Return the threshold and the minimum distance of each class in words."""
+    return "; ".join(
+        f"{name}: threshold {own['threshold']:.3f}, {own['min_distance']:g} px"
+        for name, own in row.get("settings", {}).items()
+    )
 
 
 def _note(rows):
     """Return what a reader must know to read the marks."""
     n_images = len(rows[0]["counts"])
-    if n_images < FEW:
-        return f"{n_images} images are too few to tell the rows apart."
-    return (
-        f"=  not to be told from the best: draw these {n_images} images anew, and the middle 95 %\n"
-        "   of the differences in F1 reaches 0. What another seed would change comes on top."
+    marks = (
+        f"=  not to be told from the best: draw these {n_images} validation images anew, and the\n"
+        "   middle 95 % of the differences in F1 reaches 0. Another seed would differ on top.\n"
     )
+    if n_images < FEW:
+        marks = f"{n_images} validation images are too few to tell the rows apart.\n"
+    marks += f"1  is read with {rows[0]['what']['threshold']}; {_read_at(rows[0])}.\n"
+    chosen = "Epochs, thresholds, distances and ranks are chosen by validation F1"
+    if rows[0]["test_counts"]:
+        return f"{marks}{chosen}; test F1 chose nothing: it is what to expect of new images."
+    return f"{marks}{chosen}: expect less of new images. A test.txt would tell how much."
 
 
-def _labelled(rows):
-    axes = varying_axes(rows)
-    return [row | {"label": " · ".join(short_name(row["what"][a]) for a in axes)} for row in rows]
+def _names(rows, axes):
+    """Return each row's values of some axes as they are shown; longer, where two look alike."""
+    columns = []
+    for axis in axes:
+        values = [str(row["what"][axis]) for row in rows]
+        seen = Counter(map(short_name, set(values)))
+        columns.append([v[-40:] if seen[short_name(v)] > 1 else short_name(v) for v in values])
+    return list(zip(*columns, strict=True))
 
 
-def _figures(counts):
-    """Return the pooled figures of one row's counts (n_images, 4)."""
-    n_true, n_found, tp, distance = counts.sum(axis=0)
-    precision, recall, f1 = precision_recall_f1(tp, n_found - tp, n_true - tp)
+def _figures(row):
+    """Return the pooled figures of one row."""
+    counts = np.array(row["counts"], float)
+    precision, recall, f1 = _pooled(counts)
+    tp, distance = counts[:, 2:].sum(axis=0)
     return {
         "f1": f1,
+        "test_f1": _pooled(np.reshape(row["test_counts"] or [], (-1, 4)))[2],
         "precision": precision,
         "recall": recall,
         "count_error": count_errors(counts[:, 0], counts[:, 1])["mae"],
         "error_px": float(distance / tp) if tp else float("nan"),
     }
+
+
+def _pooled(counts):
+    """Return precision, recall and F1 of counts (n_images, 4)."""
+    n_true, n_found, tp, _ = counts.sum(axis=0)
+    return precision_recall_f1(tp, n_found - tp, n_true - tp)
 
 
 def _draw_f1(counts):

@@ -11,8 +11,12 @@ import getpass
 import json
 import os
 import socket
+import threading
 import time
 from datetime import UTC, datetime
+from uuid import uuid4
+
+from pointlib.files import InputError
 
 BEAT = 2.0
 STALE = 20.0
@@ -24,19 +28,21 @@ _held = set()  # sessions of this process: the number of an ended one may have b
 class Lock:
     """The lock file `path`, taken where it is free; OSError where it cannot be written.
 
+    `doing` is what a holder does, as the one who comes second is told.
+
     Attributes
     ----------
     reason : str
         "", or a sentence on who else holds it.
     """
 
-    def __init__(self, path, session):
+    def __init__(self, path, session, *, doing="is annotating this folder"):
         self._path, self._session, self._pid, self._beat = path, session, os.getpid(), 0.0
         who = {"host": socket.gethostname(), "pid": self._pid, "session": session, "user": _user()}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._mine = json.dumps(who | {"time": now}).encode()
         holder = self._take()
-        self.reason = f"{_name(holder)} is annotating this folder." if holder else ""
+        self.reason = f"{_name(holder)} {doing}." if holder else ""
         if not holder:
             _held.add(session)
 
@@ -95,6 +101,30 @@ class Lock:
         finally:
             beside.unlink(missing_ok=True)
         return b"" if holder == self._mine else holder
+
+
+@contextlib.contextmanager
+def hold(path, *, doing):
+    """Hold the lock `path` while a block runs, which is given the Lock; a thread shows it alive.
+
+    InputError where somebody else holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, is_over = Lock(path, uuid4().hex[:8], doing=doing), threading.Event()
+    if lock.reason:
+        raise InputError(f"{lock.reason} Wait for its end, or name another output.")
+
+    def beat():
+        while not is_over.wait(BEAT):
+            with contextlib.suppress(OSError):
+                lock.beat()
+
+    threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield lock
+    finally:
+        is_over.set()
+        lock.release()
 
 
 def _user():

@@ -277,27 +277,38 @@ def plot_leaderboard(rows, ax=None):
     """Plot the F1 of ranked trials: a dot, its 95 % interval, and a tick where the ceiling is.
 
     `rows` is what `leaderboard.rank_rows` gives, each with its "label". Rows that cannot be told
-    from the best are filled, the others hollow.
+    from the best are filled, the others hollow; a diamond is the F1 on test images.
     """
     ax = _tidy(_axes(ax, (8, 1.2 + 0.36 * len(rows))))
     sound = [row for row in rows if not row["failed"]]
+    tested = not np.isnan([row["test_f1"] for row in sound]).all()
     looks = {True: ("o-", INK, INK), False: ("o-", GREY, "white"), None: ("|", RED, RED)}
+    looks |= {"test": ("D", "black", YELLOW)} if tested else {}
     words = {True: "not to be told from the best", False: "behind it", None: "ceiling"}
+    words |= {"test": "on test, which chose nothing"}
     for kind, (mark, color, fill) in looks.items():
-        ax.plot([], [], mark, color=color, markerfacecolor=fill, markersize=8, label=words[kind])
+        ax.plot([], [], mark, color=color, markerfacecolor=fill, markersize=7, label=words[kind])
     ax.axvspan(sound[0]["f1_low"], sound[0]["f1_high"], color=BLUE, alpha=0.12, linewidth=0)
     for y, row in enumerate(sound):
         _, color, fill = looks[row["like_best"]]
         ax.plot([row["f1_low"], row["f1_high"]], [y, y], color=color, linewidth=2, gid="interval")
         ax.plot(row["f1"], y, "o", color=color, markerfacecolor=fill, markersize=7, gid="F1")
         ax.plot(row["ceiling_f1"], y, "|", color=RED, markersize=11, markeredgewidth=2)
-    for y, row in enumerate(rows):
-        note = "failed" if row["failed"] else f"{row['f1']:.3f}"
-        ax.text(1.01, y, note, va="center", transform=ax.get_yaxis_transform())
-    ax.set_yticks(range(len(rows)), [row["label"] for row in rows])
+        ax.plot(row["test_f1"], y, "D", color="black", markerfacecolor=YELLOW, markersize=4)
+    columns = [["val", *("failed" if row["failed"] else f"{row['f1']:.3f}" for row in rows)]]
+    columns += [["test", *(f"{row['test_f1']:.3f}" for row in sound)]] if tested else []
+    look = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
+    for k, column in enumerate(columns):
+        for y, words in enumerate(column, start=-1):
+            ax.annotate(words, (1, y), xytext=(8 + 44 * k, 0), **look)
+    ax.set_yticks(range(len(rows)), [row["label"] for row in rows], parse_math=False)
     ax.tick_params(axis="y", length=0)
-    ax.set(xlabel="F1 (lines: 95 % of it with the images drawn anew)", ylim=(len(rows) - 0.4, -0.6))
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize=9)
+    ax.set(
+        xlabel="F1 on validation images (lines: 95 % of it with them drawn anew)",
+        ylim=(len(rows) - 0.4, -0.6),
+    )
+    look = {"ncols": 4, "frameon": False, "fontsize": 9, "columnspacing": 1.2}
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), **look)
     return ax
 
 

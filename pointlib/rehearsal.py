@@ -29,7 +29,7 @@ def rehearse(model, config, *, loss_fn, heatmap_fn):
     logits = _run(model, batch, config)
     what = f"train.loss {config.loss!r}"
     needed = "loss_fn(logits, target)" if ":" in config.loss else ""
-    loss = _tried(lambda: loss_fn(logits, target.expand_as(logits)), what, needed)
+    loss = tried(lambda: loss_fn(logits, target.expand_as(logits)), what, needed)
     is_one = isinstance(loss, torch.Tensor) and loss.ndim == 0
     if not is_one or (logits.requires_grad and not loss.requires_grad):
         raise InputError(
@@ -44,7 +44,7 @@ def _draw(config, info, heatmap_fn):
     options = {"classes": info.classes, "sigma": info.sigma, "heatmap_fn": heatmap_fn}
     points, labels = [[10.0, 10.0]], [info.classes[0]]
     needed = "heatmap_fn(points, shape, *, sigma) -> (H, W)" if ":" in config.heatmap else ""
-    target = _tried(lambda: draw_classes(points, labels, shape, **options), what, needed)
+    target = tried(lambda: draw_classes(points, labels, shape, **options), what, needed)
     if target.shape[1:] != shape:
         raise InputError(
             f"{what} returns {_look(target[0])} for a shape of {shape}; expected (H, W)."
@@ -65,7 +65,7 @@ def _run(model, batch, config):
         f"a batch of {tuple(batch.shape)}. Try another train.batch_size (2 or more), "
         "train.crop_size or train.architecture"
     )
-    logits = _tried(lambda: model.train()(batch), what, needed)
+    logits = tried(lambda: model.train()(batch), what, needed)
     model.load_state_dict(before)
     wanted = (len(batch), len(model.info.classes), *batch.shape[2:])
     if not isinstance(logits, torch.Tensor) or logits.shape != wanted:
@@ -76,10 +76,10 @@ def _run(model, batch, config):
     return logits
 
 
-def _tried(call, what, needed):
+def tried(call, what, needed):
     """Return what a call returns; InputError where it fails, unless nothing of the user's is in it.
 
-    `needed` is what the user's own function must take, "" where it is one of ours.
+    `what` names it; `needed` is what the user's own function must take, "" where it is ours.
     """
     if not needed:
         return call()

@@ -29,7 +29,7 @@ from pointlib.files import InputError, keep_copy, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS, auto_sigma, density
 from pointlib.losses import LOSSES
 from pointlib.model import ModelInfo, build_custom, build_model, save_model
-from pointlib.rehearsal import rehearse
+from pointlib.rehearsal import rehearse, tried
 from pointlib.validate import collapse_alarm, describe_row, spread, validate
 
 MINUTES = 10.0  # of a training that is told neither its epochs nor its time
@@ -95,19 +95,24 @@ def fit(train, val, *, config=None, output=None, log=print):
 
 def train_folder(config, *, log=print):
     """Train on a dataset folder as config.json's `train` section says; returns the model."""
+    train, val, how = load_parts(config)
+    log(how)
+    if config.encoder_weights is None and config.model is None and len(train) < 50:
+        log('hint: with few images, pre-trained weights help: "encoder_weights": "imagenet"')
+    return fit(train, val, config=config, output=config.output, log=log)
+
+
+def load_parts(config):
+    """Return the parts to train and to validate on, and how they were split: `load_splits`."""
     if not config.dataset_path:
         raise InputError("train.dataset_path is not set: name the folder of images and points.")
-    train, val, how = load_splits(
+    return load_splits(
         config.dataset_path,
         val_split=config.val_split,
         seed=config.seed,
         classes=config.classes,
         n_channels=config.num_channels,
     )
-    log(how)
-    if config.encoder_weights is None and config.model is None and len(train) < 50:
-        log('hint: with few images, pre-trained weights help: "encoder_weights": "imagenet"')
-    return fit(train, val, config=config, output=config.output, log=log)
 
 
 class Run:
@@ -358,7 +363,8 @@ def auto_scale(sigma):
 def make_model(info, config):
     """Return the network that the configuration names; naming your own code is trusting it."""
     if config.model:
-        return build_custom(info, config.model, trust_code=True)
+        what, needed = f"train.model {config.model!r}", "model_fn(*, in_channels, n_classes)"
+        return tried(lambda: build_custom(info, config.model, trust_code=True), what, needed)
     return build_model(
         info,
         architecture=config.architecture,

@@ -3,6 +3,7 @@
 import csv
 import os
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -69,13 +70,14 @@ def snapshot(folder):
 
 
 def test_compare_ranks_a_network_that_learns_above_one_that_cannot(parts, tmp_path):
-    """The leaderboard is sorted by F1 on the test images, as table, csv and picture."""
+    """The leaderboard is sorted by F1 on the validation images, as table, csv and picture."""
     config = CONFIG.model_copy(update={"num_epochs": 4, "crop_size": 48})
     axes, lines = {"learning_rate": [1e-8, 0.01]}, []
     rows = compare(parts, axes, config=config, output=tmp_path, log=lines.append)
     assert values(rows, "learning_rate") == [(0.01,), (1e-8,)]
     assert rows[0]["f1"] > rows[1]["f1"]
-    assert "25 points in 5 test images, match radius 4 px, seed 0" in lines[-2]
+    title = "5 points in 1 validation image and 25 points in 5 test images, match radius 4 px, "
+    assert f"{title}seed 0, 4 epochs each" in lines[-2]
     assert lines[-1].endswith(str(rows[0]["folder"] / "model"))
     with open(tmp_path / "leaderboard.csv", newline="") as file:
         table = list(csv.DictReader(file))
@@ -128,17 +130,16 @@ def test_compare_takes_other_settings_and_points_for_another_trial(parts, tmp_pa
 
 
 def test_compare_scores_anew_on_other_test_images(parts, tmp_path, trained):
-    """Other test images need no training, but other numbers; without any, val is scored."""
+    """Other test images need no training, but other numbers, and choose nothing."""
     axes = {"loss": ["mse"], "threshold": ["find_peaks", "basic_threshold"]}
+    untested = {k: parts[k] for k in ("train", "val")}
     rows = [
-        compare(some, axes, config=CONFIG, output=tmp_path, log=quiet)[0]
-        for some in (
-            parts,
-            parts | {"test": part_of([20, 21])},
-            {k: parts[k] for k in ("train", "val")},
-        )
+        compare(some, axes, config=CONFIG, output=tmp_path, log=quiet)
+        for some in (parts, parts | {"test": part_of([20, 21])}, untested)
     ]
-    assert [len(row["counts"]) for row in rows] == [5, 2, 1]
+    assert [len(best["test_counts"] or ()) for best, _ in rows] == [5, 2, 0]
+    assert rows[0][0]["counts"] == rows[1][0]["counts"] == rows[2][0]["counts"]
+    assert values(rows[0], "threshold") == values(rows[1], "threshold")
     assert trained == ["mse"]
 
 
@@ -158,6 +159,7 @@ def test_compare_goes_on_where_it_was_stopped(parts, tmp_path, monkeypatch, trai
         with pytest.raises(KeyboardInterrupt):
             compare(parts, LOSSES, config=config, output=tmp_path, log=lines.append)
     assert lines[-1] == "stopped in trial 2 of 2. The same command goes on from there."
+    assert "1  weighted_bce" in lines[-2]
     compare(parts, LOSSES, config=config, output=tmp_path, log=lines.append)
     assert trained == ["weighted_bce", "mse", "mse"]
     assert "    resuming after epoch 1" in lines
@@ -216,7 +218,10 @@ def test_compare_tries_own_thresholds_first(parts, tmp_path, trained, own):
     """A thresholding function that returns no points and scores costs no training."""
     own.bad = lambda heatmap, *, threshold, min_distance: (np.zeros(3), np.zeros(3))
     axes = {**LOSSES, "threshold": ["own_parts:bad"]}
-    with pytest.raises(InputError, match="what the thresholding function found"):
+    with pytest.raises(InputError, match="expected threshold_fn"):
+        compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
+    own.bad = lambda heatmap: heatmap
+    with pytest.raises(InputError, match="expected threshold_fn.*unexpected keyword"):
         compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
     assert trained == []
 
@@ -226,8 +231,14 @@ def test_compare_refuses_parts_that_cannot_score(parts, tmp_path):
     image, points, _ = parts["val"][0]
     for name, part, words in (
         ("train", [], "the train part holds no image"),
+        ("val", [], "the val part holds no image"),
+        ("val", MemoryDataset([(image, points[:0], np.zeros(0, str))]), "val part holds no point"),
         ("test", MemoryDataset([(image, points, np.full(5, "dog"))]), "class 'dog'"),
-        ("test", MemoryDataset([(image, points[:0], points[:0, 0].astype(str))]), "hold no point"),
+        (
+            "test",
+            MemoryDataset([(image, points[:0], points[:0, 0].astype(str))]),
+            "test part holds no point",
+        ),
     ):
         with pytest.raises(InputError, match=words):
             compare(parts | {name: part}, LOSSES, config=CONFIG, output=tmp_path, log=quiet)
@@ -238,6 +249,42 @@ def test_compare_matches_at_one_radius(parts, tmp_path):
     axes, lines = {"gaussian_sigma": [1.5, 3.0]}, []
     compare(parts, axes, config=CONFIG, output=tmp_path, log=lines.append)
     assert sum("match radius 4 px" in line for line in lines) == 3
+
+
+def test_compare_refuses_a_second_run_into_one_output(parts, tmp_path, trained):
+    """It is told who is there; after the first one's end, and after an error, it may."""
+    refused = []
+
+    def come_second(line):
+        if line.startswith("[2/2]"):
+            with pytest.raises(InputError, match=r"\(process \d+\) compares into .*another output"):
+                compare(parts, LOSSES, config=CONFIG, output=tmp_path, log=quiet)
+            refused.append(line)
+
+    compare(parts, LOSSES, config=CONFIG, output=tmp_path, log=come_second)
+    assert len(refused) == 1
+    compare(parts, LOSSES, config=CONFIG, output=tmp_path, log=quiet)
+    assert trained == LOSSES["loss"]
+
+
+def test_compare_ends_where_another_took_its_lock(parts, tmp_path, trained):
+    """A run that was suspended until another took over does not go on beside it."""
+    lock = tmp_path / "trials" / "lock"
+
+    def lose(line):
+        if line.startswith("[1/2]"):
+            lock.write_text("{}")
+
+    with pytest.raises(InputError, match="took this folder over"):
+        compare(parts, LOSSES, config=CONFIG, output=tmp_path, log=lose)
+    assert trained == LOSSES["loss"][:1]
+    assert lock.read_text() == "{}"
+
+
+def test_compare_takes_two_spellings_of_a_number_for_one(parts, tmp_path):
+    """0.1 and "0.10" are one trial, which has no rival."""
+    with pytest.raises(InputError, match="one combination has no rival"):
+        compare(parts, {"learning_rate": [0.1, "0.10"]}, config=CONFIG, output=tmp_path, log=quiet)
 
 
 def test_own_files_are_compared_by_what_is_in_them(parts, tmp_path, trained):
@@ -270,6 +317,13 @@ def test_check_axes_names_functions():
     assert check_axes({"loss": [mse, "focal", mse]}) == {"loss": ["pointlib.losses:mse", "focal"]}
 
 
+@pytest.mark.parametrize("function", [lambda a, b: a, partial(mse)])
+def test_check_axes_refuses_what_no_name_finds(function):
+    """A lambda and a partial would not be found again, nor told from another one."""
+    with pytest.raises(InputError, match="cannot be found by a name; define it with def"):
+        check_axes({"loss": [function]})
+
+
 def test_command_compares_a_folder(make_folder, tmp_path, capsys):
     """Lists, repeated options and other settings become axes; test.txt is what is scored."""
     folder = make_folder(6)
@@ -290,6 +344,11 @@ def test_command_compares_a_folder(make_folder, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "[4/4] focal, gaussian_max, mobilenet_v2, 0.01" in out
     assert "10 points in 2 test images" in out
+    assert "find_peaks; point: threshold" in out
+    assert "each" in out
+    axes = ["--vary", "batch_size=4", "--vary", "batch_size=8, 4", "--threshold", "5"]
+    assert main(["compare", *options, *axes]) == 2
+    assert "threshold '5': Known" in capsys.readouterr().err
     assert main(["compare", *options, "--loss", "mse,fokal"]) == 2
     assert "Did you mean 'focal'" in capsys.readouterr().err
 

@@ -10,7 +10,15 @@ from pointlib.dataset import MemoryDataset
 from pointlib.evaluate import evaluate
 from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
-from pointlib.judge import TRIED, Predictions, choose, count, distances_to_try, judge, read
+from pointlib.judge import (
+    TRIED,
+    Predictions,
+    choose,
+    count,
+    distances_to_try,
+    judge,
+    try_out,
+)
 from pointlib.model import ModelInfo, PointModel
 from pointlib.thresholds import basic_threshold, connected_components, find_peaks
 
@@ -43,17 +51,33 @@ def data():
     return MemoryDataset([picture(seed) for seed in range(4)])
 
 
-def test_judge_counts_as_evaluate_does(model, data):
+@pytest.mark.parametrize("scale", [1.0, 0.6])
+def test_judge_counts_as_evaluate_does(model, data, scale):
     """With the default function and the model's settings, the hits are those of the report."""
+    model.info.scale = scale
     images = Predictions(model, data)
-    result = judge(model.info, images, images, find=find_peaks, heatmap_fn=gaussian_max)
+    result = judge(model.info, images, None, find=find_peaks, heatmap_fn=gaussian_max)
     true, found, hits, far = np.sum(result["counts"], axis=0)
     pooled = evaluate(model, data)["pooled"]
     assert (hits, found - hits, true - hits) == (pooled["tp"], pooled["fp"], pooled["fn"])
     assert far / hits == pytest.approx(pooled["error_px"])
     assert result["settings"] == {"point": {"threshold": 0.5, "min_distance": 2.0}}
     assert result["ceiling_f1"] == 1
+    assert result["test_counts"] is None
     assert result["ms_per_image"] > 0
+
+
+def test_judge_lets_test_images_choose_nothing(model, data):
+    """Whatever is tested on, settings and counts are those of validation; the test is counted."""
+    val = Predictions(model, data)
+    options = {"find": basic_threshold, "heatmap_fn": gaussian_max}
+    results = []
+    for seeds in ([10], [11, 12]):
+        test = Predictions(model, MemoryDataset([picture(seed) for seed in seeds]))
+        results.append(judge(model.info, val, test, **options))
+    for key in ("settings", "counts", "ceiling_f1"):
+        assert results[0][key] == results[1][key]
+    assert [len(result["test_counts"]) for result in results] == [1, 2]
 
 
 def f1_of(images, info, find, **settings):
@@ -99,10 +123,7 @@ def test_choose_has_a_default_without_points(model):
 def test_count_pairs_points_within_their_class(model, data):
     """A found point of another class is a ghost, though it lies on a true one."""
     images = Predictions(model, data)
-    images.kept = {
-        i: (p, labels, logits.repeat(2, 1, 1), 0.0)
-        for i, (p, labels, logits, _) in enumerate(images)
-    }
+    images.kept = {i: (p, labels, 2 * drawn, 0.0) for i, (p, labels, drawn, _) in enumerate(images)}
     model.info.classes = ("cat", "point")
     settings = {name: {"threshold": 0.3, "min_distance": 2.0} for name in model.info.classes}
     counts, _ = count(images, model.info, find_peaks, settings)
@@ -116,7 +137,7 @@ def test_predictions_are_made_once(model, data, monkeypatch):
     monkeypatch.setattr(model, "forward", lambda batch: calls.append(1) or Brightness()(batch))
     images = Predictions(model, data)
     for find in (find_peaks, basic_threshold):
-        judge(model.info, images, images, find=find, heatmap_fn=gaussian_max)
+        judge(model.info, images, None, find=find, heatmap_fn=gaussian_max)
     assert len(calls) == 4
     monkeypatch.setattr("pointlib.judge.KEPT_BYTES", 0)
     list(Predictions(model, data))
@@ -124,10 +145,13 @@ def test_predictions_are_made_once(model, data, monkeypatch):
     assert len(calls) == 12
 
 
-def test_read_checks_what_an_own_function_returns(model, data):
-    """Points of a wrong shape and scores of a wrong number are sentences."""
-    logits = Predictions(model, data)[0][2][0]
-    with pytest.raises(InputError, match="what the thresholding function found"):
-        read(logits, lambda heatmap, **_: (np.zeros(3), np.zeros(3)), 0.5, 1.0)
-    with pytest.raises(InputError, match="scores"):
-        read(logits, lambda heatmap, **_: (np.zeros((3, 2)), np.zeros(2)), 0.5, 1.0)
+def test_try_out_blames_a_function_that_cannot_read():
+    """One that takes or returns other things, or raises, is a sentence that says what it must."""
+    for points, scores in ((3, 3), ((3, 2), 2)):
+        with pytest.raises(InputError, match=r"returned .*; expected .*points.* scores"):
+            try_out(lambda *_, n=points, m=scores, **__: (np.zeros(n), np.zeros(m)), "mine")
+    with pytest.raises(InputError, match="expected threshold_fn.*unexpected keyword"):
+        try_out(lambda heatmap: heatmap, "mine")
+    with pytest.raises(InputError, match="'mine' fails: .*test_judge.py.*ZeroDivision.* Mend this"):
+        try_out(lambda heatmap, **_: 1 / 0, "mine")
+    try_out(find_peaks, "find_peaks")

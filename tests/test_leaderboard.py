@@ -18,13 +18,14 @@ from pointlib.metrics import precision_recall_f1
 from pointlib.plots import plot_leaderboard
 
 
-def row_of(counts, failed="", **what):
+def row_of(counts, failed="", test=(), **what):
     """Return a row as compare.py makes them; `counts` (n_images, 3) of true, found, hits."""
     numbers = {"minutes": 1.0, "epochs": 2, "steps": 8, "weights_m": 0.5, "ms_per_image": 3.0}
-    counts = [[*image, 0.5 * image[2]] for image in counts]
+    counts, test = ([[*image, 0.5 * image[2]] for image in some] for some in (counts, test))
     settings = {"point": {"threshold": 0.25, "min_distance": 2.0}}
     numbers |= {"counts": counts, "settings": settings, "ceiling_f1": 0.99}
-    what = {"loss": "mse", "heatmap": "gaussian_max"} | what
+    numbers["test_counts"] = test or None
+    what = {"loss": "mse", "heatmap": "gaussian_max", "threshold": "find_peaks"} | what
     return {"what": what, "failed": failed, "folder": Path("a/b"), **({} if failed else numbers)}
 
 
@@ -54,6 +55,22 @@ def test_rank_rows_puts_the_highest_f1_first_and_failures_last(rows):
     assert ranked[2]["count_error"] == 0
 
 
+def test_rank_rows_lets_the_test_choose_nothing():
+    """The order is that of validation, though the test says the contrary; it is shown beside."""
+    good, poor = [(20, 20, 18)] * 6, [(20, 20, 10)] * 6
+    ranked = rank_rows([row_of(poor, test=good, loss="a"), row_of(good, test=poor, loss="b")])
+    assert [row["what"]["loss"] for row in ranked] == ["b", "a"]
+    assert [row["test_f1"] for row in ranked] == [0.5, 0.9]
+    assert [row["like_best"] for row in ranked] == [True, False]
+    text = leaderboard_table(ranked)
+    assert text.split()[:5] == ["loss", "val", "F1", "test", "F1"]
+    assert "test F1 chose nothing" in text
+    (alone,) = rank_rows([row_of(good)])
+    assert np.isnan(alone["test_f1"])
+    assert "test F1" not in leaderboard_table([alone])
+    assert "A test.txt would tell" in leaderboard_table([alone])
+
+
 def test_rank_rows_marks_what_cannot_be_told_from_the_best(rows):
     """The same hits in another order are as good as the best; half of them are not."""
     best, same, poor, _ = rank_rows(rows)
@@ -77,7 +94,7 @@ def test_rank_rows_says_nothing_on_few_images():
     ranked = rank_rows([row_of([(9, 9, hits)] * 4) for hits in (8, 1)])
     assert np.isnan([ranked[0]["f1_low"], ranked[1]["f1_high"]]).all()
     assert ranked[1]["like_best"]
-    assert "4 images are too few" in leaderboard_table(ranked)
+    assert "4 validation images are too few" in leaderboard_table(ranked)
 
 
 def test_rank_rows_survives_images_without_points():
@@ -102,6 +119,17 @@ def test_varying_axes_names_one_where_none_varies(rows):
     assert varying_axes(rows) == ["loss"]
     assert short_name("/home/me/mine.py:own") == "mine.py:own"
     assert short_name(0.5) == "0.5"
+    assert len(short_name(f"{'a' * 90}.py:{'b' * 90}")) == 40
+
+
+def test_leaderboard_tells_files_of_one_name_apart(rows):
+    """Two values that would look alike are shown with their folders."""
+    rows[1]["what"]["loss"], rows[2]["what"]["loss"] = "v1/loss.py:f", "v2/loss.py:f"
+    text = leaderboard_table(rank_rows(rows))
+    assert "v1/loss.py:f" in text
+    assert "v2/loss.py:f" in text
+    assert "x/mine.py" not in text
+    assert "mine.py:own" in text
 
 
 def test_write_leaderboard_writes_the_same_bytes_twice(rows, tmp_path):
@@ -128,3 +156,14 @@ def test_plot_leaderboard_has_a_dot_and_an_interval_a_row(rows):
     assert [dot.get_ydata()[0] for dot in dots] == [0, 1, 2]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     assert [text.get_text() for text in ax.texts][-1] == "failed"
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert not any("test" in label for label in labels)
+
+
+def test_plot_leaderboard_shows_the_test_beside():
+    """A diamond and a number of its own, at the F1 on test."""
+    rows = rank_rows([row_of([(20, 20, 18)] * 6, test=[(20, 20, 9)] * 6)])
+    ax = plot_leaderboard([rows[0] | {"label": "mse"}], Figure().add_subplot())
+    diamonds = [line.get_xdata() for line in ax.lines if line.get_marker() == "D"]
+    assert [list(xdata) for xdata in diamonds] == [[], [0.45]]
+    assert [text.get_text() for text in ax.texts] == ["val", "0.900", "test", "0.450"]
