@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pointlib.ceiling import ceiling
 from pointlib.dataset import FEW, n_colours, not_in, read_list, sample_indices, split_names
 from pointlib.files import InputError, need_folder
+from pointlib.gaussians import auto_sigma
 from pointlib.images import image_folder
 from pointlib.points import nearest_distances, text_path
 from pointlib.survey import (
@@ -243,8 +245,6 @@ def _outlook(images, radius):
     """Return sigma, radius, ceilings and how many windows they are measured on."""
     if not any(len(seen.points) for seen in images):
         return float("nan"), radius or float("nan"), [], 0
-    from pointlib.heatmaps import auto_sigma  # torch takes seconds
-
     sample = [images[i] for i in sample_indices(images)]
     of_class = [s.points[s.labels == c] for s in sample for c in np.unique(s.labels)]
     sigma = auto_sigma(of_class, radius=radius)
@@ -269,8 +269,6 @@ def _windows(images):
 
 def _ceilings(windows, sigma, radius):
     """Return (sigma, minimum distance, Ceiling) for sigmas and distances about those chosen."""
-    from pointlib.ceiling import ceiling  # needs torch
-
     sigmas = [round(float(sigma * times), 2) for times in SIGMAS]
     distances = dict.fromkeys((0.0, sigma, radius))
     return [

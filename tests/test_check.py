@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -397,3 +399,15 @@ def test_check_inside_the_dataset_writes_nothing(folder, monkeypatch, capsys):
     assert main(["check", "."]) == 0
     assert snapshot(folder) == before
     assert "nothing written" in capsys.readouterr().out
+
+
+def test_check_waits_for_neither_torch_nor_numba(folder, tmp_path):
+    """Seconds and half a gigabyte are not spent on what a check does not need."""
+    code = (
+        "import sys; from pointlib.cli import main\n"
+        "main(['check', *sys.argv[1:]]); print({'torch', 'numba'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, folder, "--output", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+    assert (tmp_path / "out" / "check.png").is_file()
