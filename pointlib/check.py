@@ -60,8 +60,8 @@ class Report(NamedTuple):
     @property
     def classes(self):
         """{class: number of points}, of the images that can be used, sorted."""
-        used = (name or "point" for seen in self.images if seen.usable for name in seen.labels)
-        return dict(sorted(Counter(map(str, used)).items()))
+        used = (seen.labels.tolist() for seen in self.images if seen.usable)
+        return dict(sorted(Counter(name or "point" for names in used for name in names).items()))
 
 
 def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
@@ -209,10 +209,10 @@ def _copies(images, lists):
 
 def _lacking(images, lists):
     """Yield lists without a point of some class that has ten or more."""
-    used = {seen.path.name: seen.labels for seen in images if seen.usable}
-    counts = Counter(str(label) for labels in used.values() for label in labels)
+    used = {seen.path.name: seen.labels.tolist() for seen in images if seen.usable}
+    counts = Counter(label for labels in used.values() for label in labels)
     for part, names in lists.items():
-        have = {str(label) for name in names for label in used.get(name, ())}
+        have = {label for name in names for label in used.get(name, ())}
         missing = sorted(name for name, n in counts.items() if n >= 10 and name not in have)
         if any(missing):
             what = f"no point of class {', '.join(missing)}"
