@@ -102,6 +102,18 @@ def test_cut_off_image_is_found_where_few_are_decoded(folder, monkeypatch):
     assert sum(seen.decoded for seen in check_folder(folder, every_pixel=True).images) == 5
 
 
+def test_survey_keeps_the_order_whatever_the_lots(folder, monkeypatch):
+    """Each image is seen once, in order, and told of once, however many a thread takes at once."""
+    paths, told = survey_module.list_files(folder)[0], []
+    for lots in (1, 2, 4, 1000):
+        monkeypatch.setattr(survey_module, "LOTS", lots)
+        seen = survey_module.survey(paths, on_image=lambda *which: told.append(which))
+        assert [one.path for one in seen] == paths
+        assert told[-6:] == [(path.name, k, 6) for k, path in enumerate(paths, start=1)]
+    assert len(told) == 4 * 6
+    assert survey_module.survey([]) == []
+
+
 @pytest.mark.parametrize(("text", "expected"), WRONG.items())
 def test_wrong_text_is_a_problem_with_its_line(folder, text, expected):
     """The reader's own sentence is kept; kind and line are told."""
