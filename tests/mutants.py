@@ -273,6 +273,13 @@ MUTANTS = [
         unit("points"),
     ),
     Mutant(
+        "the fast reader takes points with and without a label",
+        "points.py",
+        'len({label == "" for *_, label in found}) > 1',
+        'len({label == "" for *_, label in found}) > 2',
+        unit("points"),
+    ),
+    Mutant(
         "no half pixel in boxes",
         "points.py",
         '/ 2 - 0.5, name="boxes"',
