@@ -31,7 +31,7 @@ LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cli", "annotate"] + [
     *("sweep", "anatomy", "trust", "line", "inputs", "sources", "findings", "tune", "check")
 ]
-MAX_LINES = 8_500
+MAX_LINES = 9_800
 MAX_SCRIPT_LINES = 1_500
 
 

@@ -67,13 +67,13 @@ def convert(source, target, *, from_, to="txt", link=False):
         raise InputError(f"{target} exists and is not overwritten. Give a new name or remove it.")
     need_place(target, "target")
     pictures = Pictures(source)
-    records = _checked(reader.read(source, pictures, reader.to_points), pictures)
+    records = _checked(reader.read(source, pictures, reader), pictures)
     classes = class_names([record.labels for record in records])
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
         folder = Path(temporary) / "dataset"
         _bring_images(pictures.paths, folder / "images", link)
-        writer.write(folder, records, writer.from_points)
+        writer.write(folder, records, writer)
         _bring_lists(pictures, folder)
         folder.rename(target)
     n_points = [len(record.points) for record in records]

@@ -24,6 +24,7 @@ class Record(NamedTuple):
     shape: tuple | None  # (H, W) where the format's files say it, else None
     points: np.ndarray  # (N, 2), kit coordinates
     labels: np.ndarray  # (N,) str, "" for no class
+    scores: np.ndarray | None = None  # (N,) in [0, 1]; None where somebody clicked, or nobody says
 
 
 @dataclass(frozen=True)
@@ -34,26 +35,34 @@ class Format:
 
     Attributes
     ----------
-    read : read(source, pictures, to_points) -> iterator of Record
-        `source` is the file or folder named by the user, `pictures` a Pictures, and
-        `to_points(values, shape)` this format's method below. Images that nobody looked at are
-        not yielded.
-    write : write(folder, records, from_points)
+    read : read(source, pictures, form) -> iterator of Record
+        `source` is the file or folder named by the user, `pictures` a Pictures, and `form` this
+        Format, for its `to_points`. Images that nobody looked at are not yielded.
+    write : write(folder, records, form)
         Every record has its shape; the images are in `folder`/images.
+    looks : looks(source) -> bool
+        Whether a file or folder is most likely this format's. Quick; never raises.
     axes : "xy" or "yx"
     unit : "pixels", "fraction" or "percent", the last two of width and height
     convention : "centre" (0 is the middle of the first pixel) or "corner" (0 is the image's edge)
-    carries : what survives in its files: "labels", "empty" (looked, nothing there)
+    decimals : of its numbers as `write` writes them, in its unit; None for all that a float has
+    carries : what survives in its files: "labels", "empty" (looked, nothing there), "scores"
+    checked : the program that reads and wrote such files in the tests; "" for none: unverified
+    box : side in pixels of the boxes that a format of boxes writes round the points
     """
 
     name: str
     about: str
     read: Callable
     write: Callable
+    looks: Callable = lambda _source: False
     axes: str = "xy"
     unit: str = "pixels"
     convention: str = "centre"
+    decimals: int | None = None
     carries: frozenset = frozenset({"labels", "empty"})
+    checked: str = ""
+    box: float = 16.0
 
     def __post_init__(self):
         """Refuse words that are not in the lists above."""

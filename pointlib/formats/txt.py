@@ -8,7 +8,7 @@ from pointlib.formats.base import Format, Record
 from pointlib.points import label_state, read_points, text_path, write_points
 
 
-def read(_source, pictures, _to_points):
+def read(_source, pictures, _form):
     """Yield a Record of each image that has a text file."""
     for image in pictures.paths:
         if label_state(image) != "unlabelled":
@@ -16,7 +16,7 @@ def read(_source, pictures, _to_points):
             yield Record(image, None, *read_points(text_path(image), shape))
 
 
-def write(folder, records, _from_points):
+def write(folder, records, _form):
     """Write a text file beside each record's image."""
     for record in records:
         path = text_path(folder / "images" / record.image.name)
