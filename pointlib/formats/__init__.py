@@ -4,18 +4,28 @@ Not about what a format looks like inside (one file each, beside this one), nor 
 dataset for training (dataset.py).
 """
 
+import importlib
 import os
+import pkgutil
 import shutil
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from pointlib.files import InputError, need_place, suggest, write_atomic
-from pointlib.formats import origin, points_csv, txt
 from pointlib.formats.base import Format, Pictures
 from pointlib.points import check_points, class_names, read_text
 
-FORMATS = {module.FORMAT.name: module.FORMAT for module in (txt, origin, points_csv)}
+
+def _found():
+    """Return {name: Format} of every module beside this one that has a FORMAT."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    formats = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+    return {form.name: form for form in formats}
+
+
+FORMATS = _found()
 LISTS = ("train.txt", "val.txt", "test.txt")
 
 
