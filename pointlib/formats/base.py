@@ -6,15 +6,16 @@ them, listed in `formats/__init__.py`. Not about any one tool's files.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError, need_file, suggest
-from pointlib.images import image_shape, list_images
+from pointlib.files import InputError, suggest
+from pointlib.formats.pictures import Pictures
 from pointlib.points import check_points
+
+__all__ = ["Format", "Pictures", "Record"]  # what a format's own file needs
 
 
 class Record(NamedTuple):
@@ -90,37 +91,3 @@ class Format:
         if self.unit == "pixels":
             return np.ones(2)
         return np.array([shape[1], shape[0]]) / (100 if self.unit == "percent" else 1)
-
-
-class Pictures:
-    """The images that belong to a source, found by the names that its files give them.
-
-    They lie in `images/` inside the source folder (beside a source file), or where there is none
-    directly in that folder.
-    """
-
-    def __init__(self, source):
-        """Look for the images of `source`, a file or a folder; a folder `images` is its own."""
-        source = Path(source)
-        home = source if source.is_dir() else need_file(source).parent
-        self.home = home.parent if home.name == "images" else home
-        inside = self.home / "images"
-        self.folder = inside if inside.is_dir() else home
-        self.paths = list_images(self.folder)
-        self.shape = cache(image_shape)
-        self._known = {path.name: path for path in self.paths}
-        self._known = {path.stem: path for path in self.paths} | self._known
-        self._named = {}
-
-    def find(self, name, where):
-        """Return the path of the image that a file calls `name`; `where` is for the error.
-
-        Folders in the name do not count, but two names must not come to mean one image.
-        """
-        path = self._known.get(PureWindowsPath(name).name)  # knows both kinds of slash
-        if path is None:
-            hint = suggest(name, [path.name for path in self.paths][:1000])
-            raise InputError(f"{where}: image {name!r} is not in {self.folder}. {hint[:300]}")
-        if (other := self._named.setdefault(path, name)) != name:
-            raise InputError(f"{where}: {other!r} and {name!r} both mean {path.name}. Rename one.")
-        return path
