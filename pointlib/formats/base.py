@@ -49,6 +49,8 @@ class Format:
     decimals : of its numbers as `write` writes them, in its unit; None for all that a float has
     carries : what survives in its files: "labels", "empty" (looked, nothing there), "scores"
     checked : the program that reads and wrote such files in the tests; "" for none: unverified
+    forbids : characters that no class may have in its name, nor then a space at an end
+    merges : whether points on one place (after rounding) become one in its files
     box : side in pixels of the boxes that a format of boxes writes round the points
     """
 
@@ -63,6 +65,8 @@ class Format:
     decimals: int | None = None
     carries: frozenset = frozenset({"labels", "empty"})
     checked: str = ""
+    forbids: str = ""
+    merges: bool = False
     box: float = 16.0
 
     def __post_init__(self):

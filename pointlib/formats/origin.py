@@ -48,5 +48,6 @@ FORMAT = Format(
     read,
     write,
     unit="fraction",
+    decimals=10,
     carries=frozenset(),
 )

@@ -92,6 +92,10 @@ class Pictures:
             self._shapes[path] = (1, 1) if path in self._absent else image_shape(path)
         return self._shapes[path]
 
+    def is_missing(self, path):
+        """Return whether `find` gave this path for an image that is not there."""
+        return path in self._absent
+
     def is_named(self, path):
         """Return whether the source's files have named this image."""
         return path in self._named
@@ -103,7 +107,7 @@ class Pictures:
         self._known = {key: path for key, path in self._known.items() if path not in dropped}
 
     def why_missing(self):
-        """Return a sentence on the images that are not there, and what may be meant by the first."""
+        """Return a sentence on the images that are not there, and what the first may be."""
         (name, where), *others = self.missing.items()
         more = f", nor are {len(others)} others" if others else ""
         known = [path.name for path in self.paths][:1000]

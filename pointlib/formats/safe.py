@@ -19,16 +19,22 @@ from pointlib.points import read_text
 
 MOST_BYTES = 500_000_000  # of a file that is read whole
 PIECE = 65_536  # bytes of XML parsed at once
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def read_bounded(path, *, most=MOST_BYTES):
     """Return the bytes of a file, or raise InputError where it is larger than `most`."""
+    return need_small(path, most=most).read_bytes()
+
+
+def need_small(path, *, most=MOST_BYTES):
+    """Return `path` where it is a file of at most `most` bytes, or raise InputError."""
     path = need_file(path)
     if (size := path.stat().st_size) > most:
         raise InputError(
             f"{path} holds {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are read. Split it."
         )
-    return path.read_bytes()
+    return path
 
 
 def load_json(path):
@@ -100,18 +106,49 @@ class _Elements:
         return done
 
 
-def read_rows(path, columns, *, delimiters=","):
+def peek(path, size=PIECE):
+    """Return the first bytes of a file as text, for a format's `looks`; "" where it is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(size).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
+
+
+def read_rows(path, columns, *, delimiters=",", synonyms=None):
     """Yield ("file, line n", {column: text}) of a table whose first line names its columns.
 
-    Names count without case and spaces. The one of `delimiters` that is found most often in the
-    first line parts the columns.
+    Names count without case and spaces; of two alike, the first. The one of `delimiters` that is
+    found most often in the first line parts the columns. `synonyms` {name: column} are other names
+    of columns that the table does not have by their own.
     """
-    text = read_text(path)
-    first = text.partition("\n")[0]
-    delimiter = max(delimiters, key=first.count)
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True, delimiter=delimiter)
+    cells = read_cells(path, delimiters=delimiters)
+    names = [name.lower() for name in next(cells, ("", []))[1]]
+    names = [_own_name(name, names, synonyms or {}) for name in names]
+    if missing := [name for name in columns if name not in names]:
+        raise InputError(
+            f"{path} has no column {', '.join(missing)} among {', '.join(names)[:300] or 'none'}. "
+            f"Its first line must name {', '.join(columns)}, with "
+            f"{' or '.join(DELIMITERS[sign] for sign in delimiters)} between."
+        )
+    for where, fields in cells:
+        if len(fields) != len(names):
+            raise InputError(
+                f"{where} has not {len(names)} fields: {', '.join(names)}. A comma in a name or a "
+                "number may be the reason."
+            )
+        yield where, dict(zip(reversed(names), reversed(fields), strict=True))
+
+
+def read_cells(path, *, delimiters=","):
+    """Yield ("file, line n", [text, ...]) of each line of a table that is not blank."""
+    text = read_text(need_small(path))
+    delimiter = max(delimiters, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text), skipinitialspace=True, delimiter=delimiter)
     try:
-        yield from _named(reader, path, columns)
+        for fields in reader:
+            if fields:
+                yield f"{path}, line {reader.line_num}", [field.strip() for field in fields]
     except csv.Error as error:
         raise InputError(
             f"{path}, line {reader.line_num}: {error}. A quotation mark may be open."
@@ -125,7 +162,9 @@ def read_numbers(values, where, names):
             raise TypeError("true and false are no numbers")
         numbers = [float(value) for value in values]
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{where}: {error}; expected numbers {', '.join(names)}.") from error
+        comma = any(isinstance(value, str) and "," in value for value in values)
+        hint = " Write them with a decimal point." if comma else ""
+        raise InputError(f"{where}: {error}; expected numbers {', '.join(names)}.{hint}") from error
     if not all(map(math.isfinite, numbers)):
         raise InputError(f"{where}: {numbers}; expected finite numbers {', '.join(names)}.")
     return numbers
@@ -161,16 +200,6 @@ def _no_constant(word):
     raise ValueError(f"it holds {word}, which JSON does not have")
 
 
-def _named(reader, path, columns):
-    names = [name.strip().lower() for name in reader.fieldnames or []]
-    if missing := [name for name in columns if name not in names]:
-        raise InputError(
-            f"{path} has no column {', '.join(missing)} among {', '.join(names) or 'none'}. Its "
-            f"first line must name {', '.join(columns)}, with commas between."
-        )
-    reader.fieldnames = names
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if None in row or None in row.values():
-            raise InputError(f"{where} has not {len(names)} fields: {', '.join(names)}.")
-        yield where, {name: field.strip() for name, field in row.items()}
+def _own_name(name, names, synonyms):
+    own = synonyms.get(name, name)
+    return name if own in names else own
