@@ -83,7 +83,8 @@ class Format:
         """Return the format's numbers (N, 2), of an image of `shape` (H, W), as kit points."""
         values = check_points(values, name="values")
         values = values if self.axes == "xy" else values[:, ::-1]
-        return values * self._scale(shape) - (0.5 if self.convention == "corner" else 0)
+        with np.errstate(over="ignore"):  # what is not finite is refused by whoever takes it
+            return values * self._scale(shape) - (0.5 if self.convention == "corner" else 0)
 
     def from_points(self, points, shape):
         """Return kit points (N, 2) as the format's numbers; the inverse of `to_points`."""
