@@ -107,7 +107,8 @@ def convert(source, target, *, from_=None, to="txt", **options):
         on_image=options.on_image,
     )
     if pictures.guessed:
-        pictures.drop([path for path in pictures.paths if not pictures.is_named(path)])
+        own = {record.image for record in records}
+        pictures.drop([p for p in pictures.paths if p not in own and not pictures.is_named(p)])
     records, renamed = rename_classes(records, options.classes)
     lists, listed = _find_lists(pictures, records, options.skip)
     notes += [f"Images: {pictures.folder}.", *more, *renamed, *listed]

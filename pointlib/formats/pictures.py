@@ -126,18 +126,19 @@ class Pictures:
         """Return the image that the last parts of a name, folders and all, lead to, or None."""
         if ".." in parts:
             return None
+        inside = self.folder.resolve()
         for start in range(len(parts) - 1):
             path = self.folder.joinpath(*parts[start:])
             if parts[start].endswith(("/", "\\")) or path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
-            if path.is_file() and path.parent.resolve().is_relative_to(self.folder.resolve()):
+            if path.is_file() and path.parent.resolve().is_relative_to(inside):
                 self._add(path)
                 return path
         return None
 
     def _add(self, path):
         """Take in an image of a subfolder that a name has led to."""
-        if path not in self.paths:
+        if self._known.get(path.name) != path:
             other = self._known.setdefault(path.stem, path)
             _refuse_twins(other, path)
             self._known[path.name] = path

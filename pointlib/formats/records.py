@@ -112,7 +112,7 @@ def find_losses(records, writer):
             f"Lost: the finest digits; {writer.name} holds {digits}: points move by up to "
             f"{moved:.2g} px."
         )
-    if n_merged and writer.merges:
+    if n_merged:
         lost.append(f"Lost: {n_merged} points that fall on another one's place.")
     return lost
 
@@ -194,5 +194,5 @@ def _round(records, form):
             values = form.from_points(record.points, record.shape).round(form.decimals)
             back = form.to_points(values, record.shape)
             moved = max(moved, float(np.abs(back - record.points).max()))
-            n_merged += len(values) - len(np.unique(values, axis=0))
+            n_merged += len(values) - len(np.unique(values, axis=0)) if form.merges else 0
     return moved, n_merged
