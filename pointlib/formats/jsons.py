@@ -80,7 +80,7 @@ def one_each(source, pictures, suffixes, looks):
 def read_size(data, names):
     """Return (H, W) where an object from JSON states `names`, height first, else None."""
     sizes = [data.get(name) for name in names]
-    whole = all(type(size) in (int, float) and 0 < size < 1e9 for size in sizes)
+    whole = all(type(size) in (int, float) and 1 <= size < 1e9 for size in sizes)
     return tuple(int(size) for size in sizes) if whole else None
 
 
