@@ -29,7 +29,7 @@ _KEYS = ("imagePath", "imageData", "shape_type", "lineColor")  # a file has one 
 
 def read(source, pictures, form):
     """Yield a Record of each JSON file."""
-    names = {path.name for path in pictures.paths}
+    names, stems = ({getattr(path, key) for path in pictures.paths} for key in ("name", "stem"))
     for path in one_each(source, pictures, (".json",), looks):
         data = load_json(path)
         rows = []
@@ -37,9 +37,10 @@ def read(source, pictures, form):
             where = f"{path}, shapes[{index}]"
             label = need(shape, "label", (str, type(None)), where)
             rows.append((*_centre(shape, where), label, None))
-        name = data.get("imagePath")
-        name = PureWindowsPath(name).name if isinstance(name, str) else path.stem  # either slash
-        image = pictures.find(name if name in names else path.stem, path)
+        name = need(data, "imagePath", str, path) if data.get("imagePath") else path.stem
+        if PureWindowsPath(name).name not in names and path.stem in stems:  # knows both slashes
+            name = path.stem
+        image = pictures.find(name, path)
         size = read_size(data, ("imageHeight", "imageWidth"))
         values, labels, _ = points_table(rows)
         yield Record(image, size, form.to_points(values, size or pictures.shape(image)), labels)

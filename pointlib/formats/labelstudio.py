@@ -43,7 +43,6 @@ from pointlib.points import class_names
 
 _IMAGE = re.compile(rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})($|[?&#])", re.IGNORECASE)
 _DOT = 0.5  # percent of the width, of the dots written
-_MOST = 1e6  # percent: beyond is no place near an image, and could not be multiplied
 
 
 def read(source, pictures, form):
@@ -64,10 +63,6 @@ def read(source, pictures, form):
             shape = stated or pictures.shape(image)
             rows = [(*_centre(r, shape), r["label"], r["score"]) for r in regions]
             values, labels, scores = points_table(rows)
-            if np.abs(values).max(initial=0) > _MOST:
-                raise InputError(
-                    f"{task['where']}: {np.abs(values).max()} percent; expected 0 to 100."
-                )
             yield Record(image, stated, form.to_points(values, shape), labels, scores)
 
 
