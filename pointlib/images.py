@@ -37,6 +37,7 @@ class Header(NamedTuple):
     shape: tuple  # (H, W), upright
     dtype: np.dtype
     n_channels: int  # with alpha
+    turn: int = 1  # EXIF orientation, which is applied already; 1 is as stored
 
 
 def image_folder(folder):
@@ -176,7 +177,7 @@ def open_image(path):
             if height * width > MAX_PIXELS:
                 raise InputError(f"{path} is {width} x {height}; at most {MAX_PIXELS:,} pixels.")
             shape = (width, height) if 5 <= turn <= 8 else (height, width)
-            yield Header(shape, _plain(np.dtype(kind[0])), kind[1]), read
+            yield Header(shape, _plain(np.dtype(kind[0])), kind[1], turn), read
     except InputError:
         raise
     except Exception as error:  # a broken file makes decoders raise nearly anything

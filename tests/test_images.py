@@ -332,7 +332,7 @@ def test_header_tells_what_the_pixels_will_be(tmp_path, suffix, channels, dtype)
     else:
         write_image(path, image)
     with open_image(path) as (header, read):
-        assert header == ((20, 30), dtype, math.prod(channels))
+        assert header == ((20, 30), dtype, math.prod(channels), 1)
         np.testing.assert_array_equal(read(), image)
 
 

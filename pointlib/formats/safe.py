@@ -37,11 +37,11 @@ def need_small(path, *, most=MOST_BYTES):
     return path
 
 
-def load_json(path):
-    """Return what a JSON file holds; NaN and infinity, which JSON does not have, are refused."""
+def load_json(path, *, nan=False):
+    """Return what a JSON file holds; NaN and infinity, which are none, only with `nan`."""
     data = read_bounded(path)
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant)
+        return json.loads(data.decode("utf-8-sig"), parse_constant=float if nan else _no_constant)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text, as JSON is. Export it again.") from error
     except json.JSONDecodeError as error:

@@ -1,0 +1,252 @@
+"""`labelstudio`, the tasks of Label Studio: its export "JSON", its "JSON-MIN", and its import.
+
+Percent of the width and height that the file states, from the image's edge (corner): the pages on
+the tags say "percentage of the image size (0-100)"; that a whole pixel's middle lies half a pixel
+on is how browsers count, unverified for what is drawn. `image_rotation` must be 0.
+
+A keypoint is its x, y (`width` is the size of its dot); a rectangle, which turns about its first
+corner, and an ellipse are their middles, a polygon the centroid of its area. Brushes and other
+shapes are refused. Results without a place (choices, texts, ratings, relations) are passed over. A
+region's class is its label, in the same result or in one of the same `id`.
+
+A task with an annotation was looked at, even where its `result` is empty; annotations that were
+cancelled (skipped) do not count, nor do drafts. Of several annotations, by several people, the one
+that is marked as ground truth is taken; otherwise they are refused. Predictions are what a model
+said, not what somebody saw: they are read, with their scores, only where no task in the file has
+an annotation.
+
+Written are tasks.json, whose images Label Studio serves as local files from the folder, and
+labeling_config.xml, the labelling interface that fits it. Points with scores become predictions.
+"""
+
+import json
+import math
+import re
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from pointlib.files import InputError, write_atomic
+from pointlib.formats.base import Format, Record
+from pointlib.formats.jsons import (
+    area_centre,
+    heads,
+    one_json,
+    read_score,
+    read_size,
+    read_table,
+)
+from pointlib.formats.safe import load_json, need, points_table, read_numbers
+from pointlib.images import IMAGE_SUFFIXES, list_images
+from pointlib.points import class_names
+
+_IMAGE = re.compile(rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})($|[?&#])", re.IGNORECASE)
+_DOT = 0.5  # percent of the width, of the dots written
+
+
+def read(source, pictures, form):
+    """Yield a Record of each task that has an annotation, or, where none has, a prediction."""
+    path = one_json(source, pictures, looks)
+    tasks = load_json(path)
+    tasks = tasks if isinstance(tasks, list) else [tasks]
+    tasks = [_task(task, f"{path}, task [{index}]") for index, task in enumerate(tasks)]
+    kind = "annotations" if any(task["annotations"] for task in tasks) else "predictions"
+    for task in tasks:
+        if (said := _one(task[kind], task["where"])) is not None:
+            image = pictures.find(_image_name(task), task["where"])
+            regions = list(_regions(said, task["where"], scored=kind == "predictions"))
+            sizes = {region["size"] for region in regions} - {None}
+            if len(sizes) > 1:
+                raise InputError(f"{task['where']}: original sizes {sorted(sizes)}; expected one.")
+            stated = next(iter(sizes), None)
+            shape = stated or pictures.shape(image)
+            rows = [(*_centre(r, shape), r["label"], r["score"]) for r in regions]
+            values, labels, scores = points_table(rows)
+            yield Record(image, stated, form.to_points(values, shape), labels, scores)
+
+
+def write(folder, records, form):
+    """Write tasks.json, a task for each image, and labeling_config.xml."""
+    known = {record.image.name: record for record in records}
+    kind = "annotations" if all(r.scores is None for r in records) else "predictions"
+    tasks = []
+    for image in list_images(folder / "images"):
+        served = f"/data/local-files/?d=images/{quote(image.name)}"
+        tasks.append({"data": {"image": served}})
+        if record := known.get(image.name):
+            tasks[-1][kind] = [{"result": list(_results(record, form))}]
+    lines = ",\n".join(map(json.dumps, tasks))
+    write_atomic(folder / "tasks.json", f"[\n{lines}\n]\n")
+    names = class_names([record.labels for record in records])
+    labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in names)
+    control = f'<KeyPointLabels name="label" toName="image">\n{labels}  </KeyPointLabels>'
+    if not any(any(record.labels) for record in records):
+        control = '<KeyPoint name="point" toName="image"/>'
+    shown = f'<View>\n  <Image name="image" value="$image"/>\n  {control}\n</View>\n'
+    write_atomic(folder / "labeling_config.xml", shown)
+
+
+def looks(source):
+    """Return whether a JSON file, or one in a folder, holds tasks, whole or minimal."""
+    return any(
+        all(f'"{key}"' in head for key in keys) and head[0] in "[{"
+        for head in heads(source, ".json")
+        for keys in (("data", "result"), ("annotation_id", "lead_time"))
+    )
+
+
+def _task(task, where):
+    """Return {"where", "data", "annotations" that count, "predictions"} of either export."""
+    if not isinstance(task, dict):
+        raise InputError(f"{where} is a {type(task).__name__}; expected a task. Export as JSON.")
+    if "data" not in task:
+        return _minimal(task, where)
+    name = "completions" if "completions" in task else "annotations"  # before version 1.0
+    said = {
+        key: need({key: task.get(key) or []}, key, list, where) for key in (name, "predictions")
+    }
+    if not all(isinstance(each, dict) for each in (*said[name], *said["predictions"])):
+        raise InputError(f"{where}: {name} and predictions must hold objects. Export it again.")
+    found = [each for each in said[name] if not (each.get("was_cancelled") or each.get("skipped"))]
+    parts = {"annotations": found, "predictions": said["predictions"]}
+    data = need(task, "data", dict, where)
+    return {"where": where, "data": data, "upload": task.get("file_upload"), **parts}
+
+
+def _minimal(task, where):
+    """Return a task of "JSON-MIN", where each control's name holds its regions' values."""
+    values = [value for each in task.values() if isinstance(each, list) for value in each]
+    values = [value for value in values if isinstance(value, dict) and _has_place(value)]
+    named = [value for value in values if any(key.endswith("labels") for key in value)]
+    if named and len(values) not in (len(named), 2 * len(named)):  # a control of shapes repeats all
+        raise InputError(f"{where} has regions with and without a class. Export as JSON.")
+    results = [{**value, "value": value} for value in named or values]
+    looked = results or task.get("annotation_id") is not None
+    task = {"where": where, "data": task, "upload": None, "predictions": []}
+    _image_name(task)
+    return {**task, "annotations": [{"result": results}] if looked else []}
+
+
+def _has_place(value):
+    return any(key in value for key in ("x", "points", "rle", "vertices", "sequence"))
+
+
+def _one(said, where):
+    """Return the one annotation or prediction that counts, None where there is none."""
+    starred = [each for each in said if each.get("ground_truth")]
+    if len(said) > 1 and len(starred) != 1:
+        raise InputError(
+            f"{where} has {len(said)} annotations or predictions; expected one. Mark one as ground "
+            "truth, or delete the others."
+        )
+    return starred[0] if len(said) > 1 else next(iter(said), None)
+
+
+def _image_name(task):
+    """Return the name of a task's image: the text in its data that ends like one."""
+    texts = {key: text for key, text in task["data"].items() if isinstance(text, str)}
+    named = {key: text for key, text in texts.items() if _IMAGE.search(text)}
+    if "image" in named:
+        return named["image"]
+    if not named and isinstance(task["upload"], str):
+        return task["upload"]
+    if len(named) != 1:
+        raise InputError(
+            f"{task['where']}: its data name {len(named)} images ({', '.join(named) or 'none'}); "
+            "expected one, under the key image."
+        )
+    return next(iter(named.values()))
+
+
+def _regions(said, where, *, scored):
+    """Yield {"kind", "value", "where", "size", "label", "score"} of the results with a place."""
+    places, names = {}, {}
+    for index, result in enumerate(need(said, "result", list, where)):
+        here = f"{where}, result [{index}]"
+        if not isinstance(result, dict):
+            raise InputError(f"{here} is a {type(result).__name__}; expected an object.")
+        if "value" not in result:  # a relation between two regions
+            continue
+        value = need(result, "value", dict, here)
+        key = result["id"] if isinstance(result.get("id"), str) else index
+        if _has_place(value):
+            places.setdefault(key, (here, result, value))
+        if (label := _label(value, here)) and names.setdefault(key, label) != label:
+            raise InputError(f"{here} is {label!r} and {names[key]!r}; expected one class.")
+    for key, (here, result, value) in places.items():
+        if result.get("image_rotation") not in (None, 0) or result.get("item_index") not in (
+            None,
+            0,
+        ):
+            raise InputError(
+                f"{here} was made on a turned image (image_rotation) or on one of several "
+                "(item_index); neither is read. Turn it back, or split the task."
+            )
+        score = read_score(result.get("score", said.get("score")), here) if scored else None
+        size = read_size(result, ("original_height", "original_width"))
+        place = {"kind": _kind(result, value), "value": value, "where": here, "size": size}
+        yield {**place, "label": names.get(key, ""), "score": score}
+
+
+def _label(value, where):
+    """Return the class in a value, "" where it has none."""
+    found = [value[key] for key in value if key.endswith("labels") and value[key]]
+    found = [each if isinstance(each, list) else [each] for each in found]
+    if len(found) > 1 or any(len(each) > 1 or not isinstance(each[0], str) for each in found):
+        raise InputError(f"{where} has several labels; expected one text. Choose one class.")
+    return found[0][0] if found else ""
+
+
+def _kind(result, value):
+    """Return the shape of a region: what its type says, or else what is in its value."""
+    named = str(result.get("type", "")).lower().removesuffix("labels")
+    signs = {"rle": "brush", "points": "polygon", "radiusX": "ellipse", "height": "rectangle"}
+    return named or next((kind for key, kind in signs.items() if key in value), "keypoint")
+
+
+def _centre(region, shape):
+    """Return the middle (x, y) of a region, percent, on an image of `shape` (H, W)."""
+    kind, value, where = region["kind"], region["value"], region["where"]
+    if kind in ("keypoint", "ellipse"):
+        return read_numbers((value.get("x"), value.get("y")), where, ("x", "y"))
+    if kind == "rectangle":
+        names = ("x", "y", "width", "height", "rotation")
+        value = {"rotation": 0, **value}
+        x, y, width, height, turn = read_numbers([value.get(n) for n in names], where, names)
+        right, down = width * shape[1] / 200, height * shape[0] / 200  # its half sides, in pixels
+        cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        x += (right * cos - down * sin) * 100 / shape[1]
+        return x, y + (right * sin + down * cos) * 100 / shape[0]
+    if kind == "polygon":
+        return area_centre([read_table(need(value, "points", list, where), where, least=3)])
+    raise InputError(
+        f"{where} is a {kind:.40}; keypoints, rectangles, ellipses and polygons are read. Draw "
+        "those, or take it out."
+    )
+
+
+def _results(record, form):
+    """Yield what is written of each point."""
+    values = np.round(form.from_points(record.points, record.shape), form.decimals).tolist()
+    size = {"original_width": record.shape[1], "original_height": record.shape[0]}
+    for i, ((x, y), label) in enumerate(zip(values, record.labels, strict=True)):
+        kind, names = ("keypointlabels", [str(label)]) if label else ("keypoint", None)
+        result = {"id": f"p{i}", "type": kind, "from_name": "label" if label else "point"}
+        result |= {"to_name": "image", **size, "image_rotation": 0}
+        result["value"] = {"x": x, "y": y, "width": _DOT} | ({kind: names} if label else {})
+        scored = record.scores is not None
+        yield result | ({"score": float(record.scores[i])} if scored else {})
+
+
+FORMAT = Format(
+    "labelstudio",
+    "Label Studio's tasks: exports JSON and JSON-MIN",
+    read,
+    write,
+    looks,
+    unit="percent",
+    convention="corner",
+    decimals=8,
+    carries=frozenset({"labels", "empty", "scores"}),
+)
