@@ -74,6 +74,10 @@ def parse_xml(path, *, tag):
                 f"{path}, line {error.lineno}: not XML ({error}). It may be cut off: export it "
                 "again."
             ) from error
+        except InputError:
+            raise
+        except (LookupError, ValueError) as error:  # an encoding that Python has no table for
+            raise InputError(f"{path}: {error}. Save it as UTF-8.") from error
 
 
 class _Elements:
