@@ -149,4 +149,5 @@ FORMAT = Format(
     looks,
     convention="corner",
     decimals=6,
+    checked="Datumaro 1.13.12, globox 2.9",
 )

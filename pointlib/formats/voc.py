@@ -145,4 +145,5 @@ FORMAT = Format(
     looks,
     convention="corner",
     decimals=6,
+    checked="labelImg 1.8.6, Datumaro 1.13.12, globox 2.9",
 )

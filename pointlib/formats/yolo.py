@@ -260,4 +260,5 @@ FORMAT = Format(
     convention="corner",
     decimals=8,
     carries=frozenset({"labels", "empty", "scores"}),
+    checked="labelImg 1.8.6, Datumaro 1.13.12, supervision 0.31.2, globox 2.9",
 )
