@@ -54,14 +54,14 @@ def load_json(path):
 
 
 def parse_xml(path, *, tag):
-    """Yield each outermost element called `tag` of an XML file, whole, and free it after that.
+    """Yield each outermost element of a name, or of several, whole, and free it after that.
 
     A document type, and with it every entity, is refused: it can grow without bound or name files.
     """
     elements = _Elements(tag)
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = elements.start, elements.end
-    parser.CharacterDataHandler = elements.text
+    parser.CharacterDataHandler, parser.buffer_text = elements.text, True
     parser.StartDoctypeDeclHandler = partial(_no_doctype, path)
     with need_file(path).open("rb") as file:
         try:
@@ -81,15 +81,16 @@ def parse_xml(path, *, tag):
 
 
 class _Elements:
-    """Elements of one name, built as a parser meets their beginnings, texts and ends."""
+    """Elements of some names, built as a parser meets their beginnings, texts and ends."""
 
     def __init__(self, tag):
-        self.tag, self.depth, self.done, self.builder = tag, 0, [], None
+        self.tags = {tag} if isinstance(tag, str) else set(tag)
+        self.depth, self.done, self.builder = 0, [], None
 
     def start(self, name, attributes):
-        if not self.depth and name == self.tag:
+        if not self.depth and name in self.tags:
             self.builder = ET.TreeBuilder()
-        if self.depth or name == self.tag:
+        if self.depth or name in self.tags:
             self.depth += 1
             self.builder.start(name, attributes)
 

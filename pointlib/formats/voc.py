@@ -53,15 +53,8 @@ def read(source, pictures, form):
         raise InputError(f"{pictures.home} holds no .xml file. Name the folder with {FOLDER}/.")
     own = {path.stem: path for path in pictures.paths}
     for path in paths:
-        annotation = _annotation(path)
-        image = _image(path, annotation, pictures, own)
-        size = annotation.find("size")
-        if size is not None:
-            size = read_size(_text(size, "width"), _text(size, "height"), f"{path}, size")
-        rows = [
-            _row(element, f"{path}, object {number}")
-            for number, element in enumerate(annotation.findall("object"), start=1)
-        ]
+        named, size, rows = _parse(path)
+        image = _image(path, named, pictures, own)
         values, labels, _ = points_table(rows)
         yield Record(image, size, form.to_points(values, size or pictures.shape(image)), labels)
 
@@ -96,20 +89,27 @@ def _files(home):
     return sorted(home / path for path in found if not any(p[0] == "." for p in path.parts))
 
 
-def _annotation(path):
-    """Return the root <annotation> of an XML file."""
-    found = list(parse_xml(path, tag="annotation"))
-    if len(found) != 1:
+def _parse(path):
+    """Return <filename> or "", <size> as (H, W) or None, and the rows of the objects."""
+    named, size, rows = "", None, []
+    for element in parse_xml(path, tag=("filename", "size", "object")):
+        if element.tag == "object":
+            rows.append(_row(element, f"{path}, object {len(rows) + 1}"))
+        elif element.tag == "size":
+            size = read_size(_text(element, "width"), _text(element, "height"), f"{path}, size")
+        else:
+            named = (element.text or "").strip()
+    found = 1 if rows else sum(1 for _ in parse_xml(path, tag="annotation"))
+    if found != 1:
         raise InputError(
-            f"{path} has {len(found)} <annotation>; expected one, as in a file of Pascal VOC. Take "
-            "other XML files out of the folder."
+            f"{path} has {found} <annotation>; expected one, as in a file of Pascal VOC. Take XML "
+            "files of other kinds out of the folder."
         )
-    return found[0]
+    return named, size, rows
 
 
-def _image(path, annotation, pictures, own):
+def _image(path, named, pictures, own):
     """Return the image of an XML file: that of its stem, else that of its <filename>."""
-    named = _text(annotation, "filename") or ""
     name = PureWindowsPath(named).name
     other = own.get(name) or own.get(PureWindowsPath(name).stem)
     image = own.get(path.stem)
