@@ -32,7 +32,7 @@ def need_small(path, *, most=MOST_BYTES):
     path = need_file(path)
     if (size := path.stat().st_size) > most:
         raise InputError(
-            f"{path} holds {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are read. Split it."
+            f"{path} holds {size / 1e6:,.1f} MB; at most {most / 1e6:,.1f} MB are read. Split it."
         )
     return path
 
