@@ -77,7 +77,7 @@ def write(folder, records, form):
 def looks(source):
     """Return whether this is annotations.xml, or a folder with an XML file like it."""
     head = head_of(source, ".xml")
-    return b"<annotations" in head and (b"<image" in head or b"<meta>" in head)
+    return "<annotations" in head and ("<image" in head or "<meta>" in head)
 
 
 def _files(source, pictures):

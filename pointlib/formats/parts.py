@@ -11,9 +11,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from pointlib.files import InputError
-from pointlib.formats.safe import read_numbers
+from pointlib.formats.safe import peek, read_numbers
 
-HEAD = 65_536  # bytes that tell what a file is
 MOST_LISTED = 100  # names of a folder that are looked at for it
 
 # XML 1.0, section 2.2: no other character can stand in a document, not even escaped
@@ -78,22 +77,17 @@ def plain(number):
 
 
 def head_of(source, suffix, places=(".",), *, but=()):
-    """Return the first bytes of a file, or of the first of that suffix in places of a folder.
+    """Return the first text of a file, or of the first of that suffix in places of a folder.
 
-    Empty files and the names in `but` do not count. b"" where there is none or it cannot be read:
+    Empty files and the names in `but` do not count. "" where there is none or it cannot be read:
     for `looks`, which never raises.
     """
+    if not source.is_dir():
+        return peek(source)
     try:
-        paths = [source]
-        if source.is_dir():
-            folders = (source / place for place in places if (source / place).is_dir())
-            names = (path for folder in folders for path in islice(folder.iterdir(), MOST_LISTED))
-            fit = (path for path in names if path.suffix.lower() == suffix and path.name not in but)
-            paths = (path for path in fit if path.is_file())
-        for path in paths:
-            with path.open("rb") as file:
-                if head := file.read(HEAD):
-                    return head
+        folders = (source / place for place in places if (source / place).is_dir())
+        paths = [path for folder in folders for path in islice(folder.iterdir(), MOST_LISTED)]
     except OSError:
-        pass
-    return b""
+        return ""
+    paths = (path for path in paths if path.suffix.lower() == suffix and path.name not in but)
+    return next(filter(None, map(peek, paths)), "")

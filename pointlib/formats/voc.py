@@ -20,8 +20,6 @@ middle stays, with up to six decimals: whole numbers would move it. Points witho
 written as `point`.
 """
 
-from pathlib import PureWindowsPath
-
 import numpy as np
 
 from pointlib.files import InputError, write_atomic
@@ -51,10 +49,9 @@ def read(source, pictures, form):
     paths = _files(pictures.home) if source.is_dir() else [source]
     if not paths and not (pictures.home / FOLDER).is_dir():
         raise InputError(f"{pictures.home} holds no .xml file. Name the folder with {FOLDER}/.")
-    own = {path.stem: path for path in pictures.paths}
     for path in paths:
         named, size, rows = _parse(path)
-        image = _image(path, named, pictures, own)
+        image = _image(path, named, pictures)
         values, labels, _ = points_table(rows)
         yield Record(image, size, form.to_points(values, size or pictures.shape(image)), labels)
 
@@ -80,7 +77,7 @@ def write(folder, records, form):
 def looks(source):
     """Return whether this is such an XML file, or a folder that holds one."""
     head = head_of(source, ".xml", (FOLDER, ".", "images"))
-    return b"<annotation" in head and b"<annotations" not in head and b"<filename" in head
+    return "<annotation" in head and "<annotations" not in head and "<filename" in head
 
 
 def _files(home):
@@ -108,11 +105,9 @@ def _parse(path):
     return named, size, rows
 
 
-def _image(path, named, pictures, own):
+def _image(path, named, pictures):
     """Return the image of an XML file: that of its stem, else that of its <filename>."""
-    name = PureWindowsPath(named).name
-    other = own.get(name) or own.get(PureWindowsPath(name).stem)
-    image = own.get(path.stem)
+    image, other = pictures.lookup(path.stem), pictures.lookup(named) if named else None
     if image is None:
         return pictures.find(named or path.stem, path)
     if other not in (None, image):
@@ -145,5 +140,6 @@ FORMAT = Format(
     looks,
     convention="corner",
     decimals=6,
+    forbids="\n",
     checked="labelImg 1.8.6, Datumaro 1.13.12, globox 2.9",
 )

@@ -89,16 +89,16 @@ def write(folder, records, form):
 def looks(source):
     """Return whether this is a data.yaml, or a folder with one or with texts of numbers."""
     if not source.is_dir():
-        return source.name in YAMLS and b"names:" in head_of(source, "")
+        return source.name in YAMLS and "names:" in head_of(source, "")
     if any((source / name).is_file() for name in (*YAMLS, "obj.data", "obj.names")):
         return True
     places = ("labels", "labels/train", ".", "images", "obj_train_data")
-    words = head_of(source, ".txt", places, but=OTHERS).split(b"\n")[0].split()
+    words = head_of(source, ".txt", places, but=OTHERS).split("\n")[0].split()
     return len(words) >= 5 and all(map(_is_number, words))
 
 
 def _texts(source, pictures):
-    """Return {image: path of its text, there or not}; InputError for a text without an image."""
+    """Return {image: path of its text, there or not}, and note texts whose image is missing."""
     if source.is_file() and source.suffix == ".txt" and source.name not in OTHERS:
         return {pictures.find(source.stem, source): source}
     folders = {folder: _folder(folder, pictures) for folder in {p.parent for p in pictures.paths}}
@@ -106,7 +106,9 @@ def _texts(source, pictures):
     expected = set(texts.values())
     for path in sorted((pictures.home / "labels").rglob("*.txt")):
         if path not in expected and path.name not in OTHERS:
-            raise InputError(f"{path} belongs to no image in {pictures.folder}. Bring its image.")
+            if image := pictures.lookup(path.stem):
+                raise InputError(f"{path} has no image, but {image} is called so. Move either.")
+            pictures.find(path.stem, path)  # which tells that it is not there
     return texts
 
 

@@ -93,7 +93,7 @@ def test_head_of_skips_empty_files_and_named_ones(tmp_path):
     """It is the first file that can tell; nothing is told of what is not there."""
     (tmp_path / "classes.txt").write_text("cell")
     (tmp_path / "a.txt").write_text("")
-    assert head_of(tmp_path, ".txt", but=("classes.txt",)) == b""
+    assert head_of(tmp_path, ".txt", but=("classes.txt",)) == ""
     (tmp_path / "b.txt").write_text("0 1")
-    assert head_of(tmp_path, ".txt", but=("classes.txt",)) == b"0 1"
-    assert head_of(tmp_path / "nowhere", ".txt") == b""
+    assert head_of(tmp_path, ".txt", but=("classes.txt",)) == "0 1"
+    assert head_of(tmp_path / "nowhere", ".txt") == ""

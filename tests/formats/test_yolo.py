@@ -1,7 +1,5 @@
 """Tests of yolo: texts of boxes, polygons and poses, names from YAML, and files that mean harm."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -121,19 +119,26 @@ def test_read_finds_texts_in_labels_or_beside_the_images(tmp_path, place):
     assert len(records(dataset(tmp_path / "new", LABELIMG, "", place=place))) == 2
 
 
-def test_read_finds_splits(tmp_path):
-    """labels/train/ goes with images/train/, as Ultralytics pairs them; or train/labels/."""
-    paths = []
-    for folder in ("images/train", "images/val", "train/images"):
-        (tmp_path / folder).mkdir(parents=True)
-        paths.append(tmp_path / folder / f"{folder.replace('/', '_')}.png")
-        text = tmp_path / folder.replace("images", "labels") / f"{paths[-1].stem}.txt"
-        text.parent.mkdir(parents=True)
-        text.write_text("0 0.5 0.5 0.1 0.1\n")
-    pictures = SimpleNamespace(
-        home=tmp_path, folder=tmp_path, paths=paths, shape=lambda _path: SHAPE
-    )
-    assert [record.image for record in records(tmp_path, pictures)] == paths
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [("images/train", "labels/train"), ("train/images", "train/labels"), ("obj_train_data",) * 2],
+)
+def test_convert_finds_splits(tmp_path, images, labels):
+    """As Ultralytics, Roboflow and Darknet lay them out, with lists of paths."""
+    for folder in (images, images.replace("train", "val")):
+        (tmp_path / "new" / folder).mkdir(parents=True)
+        stem = folder.replace("/", "_")
+        Image.new("L", SHAPE[::-1]).save(tmp_path / "new" / folder / f"{stem}.png")
+        text = tmp_path / "new" / (labels if folder == images else labels.replace("train", "val"))
+        text.mkdir(parents=True, exist_ok=True)
+        (text / f"{stem}.txt").write_text("0 0.0625 0.215 0.1 0.1\n")
+    stem = images.replace("/", "_")
+    (tmp_path / "new" / "train.txt").write_text(f"./{images}/{stem}.png\n")
+    convert(tmp_path / "new", tmp_path / "out", from_="yolo")
+    for name in (stem, stem.replace("train", "val")):
+        points, _ = read_points(tmp_path / "out" / "images" / f"{name}.txt", SHAPE)
+        assert np.allclose(points, [(12, 21)], rtol=0, atol=1e-5)
+    assert (tmp_path / "out" / "train.txt").read_text() == f"{stem}.png\n"
 
 
 def test_read_finds_the_names_above_a_split(tmp_path):
@@ -145,13 +150,11 @@ def test_read_finds_the_names_above_a_split(tmp_path):
 
 def test_read_takes_texts_of_images_that_lie_elsewhere(tmp_path):
     """A folder of texts alone, its images given apart."""
-    paths = [dataset(tmp_path / "new") / "images" / "a.png"]
+    images = dataset(tmp_path / "new") / "images"
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text(LABELIMG)
-    pictures = SimpleNamespace(
-        home=tmp_path / "texts", folder=paths[0].parent, paths=paths, shape=lambda _path: SHAPE
-    )
-    assert len(records(tmp_path / "texts", pictures)[0].points) == 2
+    found = convert(tmp_path / "texts", tmp_path / "out", from_="yolo", images=images)
+    assert (found.n_points, found.n_images) == (2, 3)
 
 
 def test_read_takes_a_yaml_or_a_text_by_name(tmp_path):
@@ -243,12 +246,20 @@ def test_read_follows_no_path_of_yaml(tmp_path):
     assert len(records(dataset(tmp_path / "new", LABELIMG, data_yaml=text))) == 1
 
 
-def test_convert_refuses_a_text_without_an_image(tmp_path):
-    """Labels whose picture is missing are told, not passed over."""
+def test_convert_tells_of_a_text_without_an_image(tmp_path):
+    """Labels whose picture is missing are told, not passed over; --skip leaves them out."""
     source = dataset(tmp_path / "new", LABELIMG, LABELIMG, names=("a.png",))
-    with pytest.raises(
-        InputError, match=r"b\.txt belongs to no image in .*images. Bring its image"
-    ):
+    with pytest.raises(InputError, match=r"labels/b\.txt: image 'b' is not in .*images"):
+        convert(source, tmp_path / "out", from_="yolo")
+    assert convert(source, tmp_path / "out", from_="yolo", skip=True).n_labelled == 1
+
+
+def test_convert_refuses_a_text_in_the_wrong_split(tmp_path):
+    """A text in labels/val whose image lies elsewhere would be lost: it is an error."""
+    source = dataset(tmp_path / "new", names=("a.png",))
+    (source / "labels" / "val").mkdir()
+    (source / "labels" / "val" / "a.txt").write_text(LABELIMG)
+    with pytest.raises(InputError, match=r"a\.txt has no image, but .*a\.png is called so"):
         convert(source, tmp_path / "out", from_="yolo")
 
 
