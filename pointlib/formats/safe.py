@@ -32,7 +32,7 @@ def need_small(path, *, most=MOST_BYTES):
     path = need_file(path)
     if (size := path.stat().st_size) > most:
         raise InputError(
-            f"{path} holds {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are read. Split it."
+            f"{path} holds {size / 1e6:,.1f} MB; at most {most / 1e6:,.1f} MB are read. Split it."
         )
     return path
 
@@ -54,14 +54,14 @@ def load_json(path, *, nan=False):
 
 
 def parse_xml(path, *, tag):
-    """Yield each outermost element called `tag` of an XML file, whole, and free it after that.
+    """Yield each outermost element of a name, or of several, whole, and free it after that.
 
     A document type, and with it every entity, is refused: it can grow without bound or name files.
     """
     elements = _Elements(tag)
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = elements.start, elements.end
-    parser.CharacterDataHandler = elements.text
+    parser.CharacterDataHandler, parser.buffer_text = elements.text, True
     parser.StartDoctypeDeclHandler = partial(_no_doctype, path)
     with need_file(path).open("rb") as file:
         try:
@@ -74,18 +74,23 @@ def parse_xml(path, *, tag):
                 f"{path}, line {error.lineno}: not XML ({error}). It may be cut off: export it "
                 "again."
             ) from error
+        except InputError:
+            raise
+        except (LookupError, ValueError) as error:  # an encoding that Python has no table for
+            raise InputError(f"{path}: {error}. Save it as UTF-8.") from error
 
 
 class _Elements:
-    """Elements of one name, built as a parser meets their beginnings, texts and ends."""
+    """Elements of some names, built as a parser meets their beginnings, texts and ends."""
 
     def __init__(self, tag):
-        self.tag, self.depth, self.done, self.builder = tag, 0, [], None
+        self.tags = {tag} if isinstance(tag, str) else set(tag)
+        self.depth, self.done, self.builder = 0, [], None
 
     def start(self, name, attributes):
-        if not self.depth and name == self.tag:
+        if not self.depth and name in self.tags:
             self.builder = ET.TreeBuilder()
-        if self.depth or name == self.tag:
+        if self.depth or name in self.tags:
             self.depth += 1
             self.builder.start(name, attributes)
 

@@ -1,0 +1,153 @@
+"""`cvat`, "CVAT for images 1.1": annotations.xml with every image of a task and its shapes.
+
+x to the right, y down, pixels from the image's edge (corner): the middle of the first pixel is
+(0.5, 0.5). CVAT's docs do not say so, its source does: shapes are SVG over the image, one unit a
+pixel (cvat-canvas, `translateToSVG`), kept between 0 and the width and height themselves
+(cvat-core, `fitPoints`), and a box is as wide as the difference of its sides (`checkShapeArea`).
+CVAT itself writes two decimals; six are written here.
+
+Points, one or many in an element, are one point each. Boxes and ellipses, turned or not, give
+their middle, polygons the centroid of their area. A skeleton's points carry their own labels, but
+where it has one only, the skeleton's. `outside="1"` means "not in the picture": such a point is
+left out. An occluded one was placed by somebody and stays. Lines, cuboids and masks are refused.
+Tags speak of the whole image and attributes of a class's traits: the kit has no place for either.
+
+**An image without shapes is read as "looked, nothing there".** CVAT exports every image of a task,
+those that nobody has opened yet too, and its file does not tell them apart: export finished jobs,
+or take unfinished images out of the file. Points without a class are written as `point`.
+"""
+
+from pointlib.files import InputError, need_file, write_atomic
+from pointlib.formats.base import Format, Record
+from pointlib.formats.parts import box_centre, head_of, plain, polygon_centre, read_size, xml_text
+from pointlib.formats.safe import parse_xml, points_table, read_numbers
+from pointlib.points import class_names
+
+FILE = "annotations.xml"
+_EDGES = ("xtl", "ytl", "xbr", "ybr")
+_HEAD = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta>
+    <task>
+      <size>{size}</size>
+      <mode>annotation</mode>
+      <labels>
+{labels}      </labels>
+    </task>
+  </meta>
+"""
+
+
+def read(source, pictures, form):
+    """Yield a Record of each <image>."""
+    for path in _files(source, pictures):
+        if next(parse_xml(path, tag="track"), None) is not None:
+            raise InputError(f"{path} holds tracks of a video. Export it as CVAT for images 1.1.")
+        element = None
+        for number, element in enumerate(parse_xml(path, tag="image"), start=1):
+            yield _record(element, f"{path}, image {number}", pictures, form)
+        if element is None and next(parse_xml(path, tag="annotations"), None) is None:
+            raise InputError(f"{path} has no <annotations>. Export it as CVAT for images 1.1.")
+
+
+def write(folder, records, form):
+    """Write annotations.xml with the classes and one <points> a point."""
+    classes = class_names([record.labels for record in records])
+    names = {name: xml_text(name) for name in classes}
+    names.setdefault("", names[classes[0]])
+    labels = "".join(
+        f"        <label><name>{names[name]}</name><attributes></attributes></label>\n"
+        for name in classes
+    )
+    lines = [_HEAD.format(size=len(records), labels=labels)]
+    for number, record in enumerate(records):
+        name, (height, width) = xml_text(record.image.name), record.shape
+        lines.append(f'  <image id="{number}" name="{name}" width="{width}" height="{height}">\n')
+        values = form.from_points(record.points, record.shape).tolist()
+        lines.extend(
+            f'    <points label="{names[label]}" source="manual" occluded="0" '
+            f'points="{plain(x)},{plain(y)}" z_order="0"></points>\n'
+            for (x, y), label in zip(values, record.labels.tolist(), strict=True)
+        )
+        lines.append("  </image>\n")
+    write_atomic(folder / FILE, "".join([*lines, "</annotations>\n"]))
+
+
+def looks(source):
+    """Return whether this is annotations.xml, or a folder with an XML file like it."""
+    head = head_of(source, ".xml")
+    return "<annotations" in head and ("<image" in head or "<meta>" in head)
+
+
+def _files(source, pictures):
+    """Return the source, annotations.xml in it, or every XML file there: Datumaro's splits."""
+    path = pictures.home / FILE if source.is_dir() else source
+    others = [] if path.exists() else sorted(pictures.home.glob("*.xml"))
+    return others or [need_file(path, "CVAT export")]
+
+
+def _record(element, where, pictures, form):
+    """Return the Record of one <image>."""
+    name = element.get("name")
+    if not name:
+        raise InputError(f"{where} has no name. Export it as CVAT for images 1.1.")
+    where = f"{where} ({name!r})"
+    image = pictures.find(name, where)
+    size = read_size(element.get("width"), element.get("height"), where)
+    rows = []
+    for number, shape in enumerate(element, start=1):
+        rows.extend(_rows(shape, f"{where}, {shape.tag} {number}"))
+    values, labels, _ = points_table(rows)
+    return Record(image, size, form.to_points(values, size or pictures.shape(image)), labels)
+
+
+def _rows(shape, where):
+    """Yield (x, y, label, None) of each point that one shape of CVAT stands for."""
+    label = shape.get("label", "")
+    if shape.tag == "skeleton":
+        parts = [part for part in shape if part.tag != "attribute"]
+        for part in parts:
+            if part.tag != "points":
+                raise InputError(f"{where} holds a {part.tag}; expected points. Take it out.")
+            for x, y, own, score in _rows(part, where):
+                yield x, y, label if len(parts) == 1 else own, score
+    elif shape.tag != "tag" and shape.get("outside") != "1":
+        for x, y in _centres(shape, where):
+            yield x, y, label, None
+
+
+def _centres(shape, where):
+    """Return the (x, y) of a shape other than a skeleton."""
+    if shape.tag == "points":
+        return _pairs(shape, where)
+    if shape.tag == "polygon":
+        return [polygon_centre(_pairs(shape, where))]
+    names = {"box": _EDGES, "ellipse": ("cx", "cy")}.get(shape.tag)
+    if names is None:
+        raise InputError(
+            f"{where}: a {shape.tag} has no centre that can be read; expected points, a skeleton, "
+            "box, ellipse or polygon. Take it out."
+        )
+    numbers = read_numbers([shape.get(name) for name in names], where, names)
+    return [box_centre(numbers, where) if shape.tag == "box" else numbers]
+
+
+def _pairs(shape, where):
+    """Return the pairs of numbers of an attribute `points`: x,y;x,y."""
+    pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
+    if any(len(pair) != 2 for pair in pairs):
+        raise InputError(f"{where}: {shape.get('points', '')[:60]!r}; expected points x,y;x,y.")
+    return [read_numbers(pair, where, ("x", "y")) for pair in pairs]
+
+
+FORMAT = Format(
+    "cvat",
+    "CVAT for images 1.1, annotations.xml",
+    read,
+    write,
+    looks,
+    convention="corner",
+    decimals=6,
+    checked="Datumaro 1.13.12, globox 2.9",
+)

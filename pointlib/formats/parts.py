@@ -1,0 +1,93 @@
+"""What several formats share: centres of shapes, boxes round points, text and sizes in XML.
+
+In the numbers of the format that calls, or as kit points where it says so. Not about any format's
+fields, nor about reading safely (safe.py).
+"""
+
+import re
+from itertools import islice
+from xml.sax.saxutils import escape
+
+import numpy as np
+
+from pointlib.files import InputError
+from pointlib.formats.safe import peek, read_numbers
+
+MOST_LISTED = 100  # names of a folder that are looked at for it
+
+# XML 1.0, section 2.2: no other character can stand in a document, not even escaped
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def box_centre(edges, where):
+    """Return the middle (x, y) of a box given by its edges: left, top, right, bottom."""
+    left, top, right, bottom = edges
+    if left > right or top > bottom:
+        raise InputError(
+            f"{where}: the box from {left:g}, {top:g} to {right:g}, {bottom:g} ends before it "
+            "begins; expected left, top, right, bottom."
+        )
+    return left + (right - left) / 2, top + (bottom - top) / 2
+
+
+def polygon_centre(corners):
+    """Return the centroid (x, y) of the area of a polygon, given as `corners` (N, 2).
+
+    The sum over its edges of the triangles they make with the first corner. Where there is no
+    area, or the outline crosses itself so that this falls outside, the mean of the corners.
+    """
+    corners = np.asarray(corners, dtype=float).reshape(-1, 2)
+    with np.errstate(all="ignore"):  # numbers without end are refused when they become points
+        ahead = corners - corners[0]  # from a corner: far from zero the digits would cancel
+        twice = ahead[:-1, 0] * ahead[1:, 1] - ahead[1:, 0] * ahead[:-1, 1]
+        centre = corners[0] + twice @ (ahead[:-1] + ahead[1:]) / (3 * twice.sum())
+        inside = (corners.min(axis=0) <= centre) & (centre <= corners.max(axis=0))
+        return tuple((centre if inside.all() else corners.mean(axis=0)).tolist())
+
+
+def half_sides(points, shape, side):
+    """Return half the width and height (N, 2), pixels, of boxes of `side` round kit points.
+
+    A box that would leave the image of `shape` (H, W) is narrowed on both sides alike, so that
+    its middle stays where it is: on the very edge it has no width.
+    """
+    room = np.minimum(points + 0.5, np.array(shape[::-1]) - 0.5 - points)
+    return np.clip(room, 0, side / 2)
+
+
+def read_size(width, height, where):
+    """Return (H, W) from two texts; None where one is missing or 0, as tools write "unknown"."""
+    if width is None or height is None:
+        return None
+    width, height = read_numbers((width, height), where, ("width", "height"))
+    return (int(height), int(width)) if width and height else None
+
+
+def xml_text(text):
+    """Return a text as it stands in XML, between tags or in double quotes."""
+    text = str(text)
+    if wrong := _NOT_XML.search(text):
+        raise InputError(f"{text!r} has the character {wrong[0]!r}, which XML cannot hold. Rename.")
+    return escape(text, {'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"})
+
+
+def plain(number):
+    """Return a number with at most six decimals and no noughts at its end."""
+    return f"{number:.6f}".rstrip("0").rstrip(".")
+
+
+def head_of(source, suffix, places=(".",), *, but=()):
+    """Return the first text of a file, or of the first of that suffix in places of a folder.
+
+    Empty files and the names in `but` do not count. "" where there is none or it cannot be read:
+    for `looks`, which never raises.
+    """
+    if not source.is_dir():
+        return peek(source)
+    try:
+        folders = (source / place for place in places if (source / place).is_dir())
+        paths = [path for folder in folders for path in islice(folder.iterdir(), MOST_LISTED)]
+    except OSError:
+        return ""
+    paths = (path for path in paths if path.suffix.lower() == suffix and path.name not in but)
+    return next(filter(None, map(peek, paths)), "")

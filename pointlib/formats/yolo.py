@@ -1,0 +1,266 @@
+"""`yolo`, texts beside the images or in labels/: `class x y width height` a line, boxes' middles.
+
+x to the right, y down, fractions of width and height from the image's edge (corner): a box round
+the first pixel alone of a picture 200 wide has x = 0.5 / 200. Docs of Ultralytics, "object
+detection datasets": normalised xywh, a box from edge to edge.
+
+A sixth number is the score, as predictions have it (Ultralytics `save_txt` with `save_conf`). An
+odd number of them from seven on is the outline of a polygon or of a turned box: the centroid of
+its area. Where data.yaml names `kpt_shape`, lines are poses: with one keypoint that is the point,
+of more each is one, named by `kpt_names` where they are there; v = 0 means "not there" and is left
+out. The classes' names come from data.yaml (`names`, a list or by number; its paths are not
+followed), else from classes.txt or obj.names; without any the number itself is the label.
+
+The text of images/train/a.png is labels/train/a.txt (Ultralytics `img2label_paths`); where there
+is no folder `labels`, it lies beside the image. An empty text says "looked, nothing there".
+**No text is read as "not labelled yet"**; Ultralytics would train on such an image as background.
+
+Written into labels/ with eight decimals: boxes of side `box` (16 pixels), narrower at the frame so
+that the middle stays, and data.yaml, whose `train` and `val` are the same images. Ultralytics
+refuses to train on lines with a score. Points without a class are written as class `point`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import yaml
+
+from pointlib.files import InputError, write_atomic
+from pointlib.formats.base import Format, Record
+from pointlib.formats.parts import half_sides, head_of, polygon_centre
+from pointlib.formats.safe import points_table, read_bounded, read_numbers
+from pointlib.points import class_names
+
+YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+LISTS = ("classes.txt", "obj.names")
+OTHERS = (*LISTS, "train.txt", "val.txt", "valid.txt", "test.txt")  # texts that are no image's
+MOST_YAML = 100_000  # bytes: YAML is slow to parse, and names are short
+MOST_DEPTH = 20  # of its lists in lists
+MOST_CLASSES = 1_000_000
+SLACK = 0.01  # Ultralytics takes fractions so far over the edge (`verify_image_label`)
+
+
+class Pose(NamedTuple):
+    """What data.yaml says of the keypoints that follow a box."""
+
+    n_points: int
+    n_each: int  # 2: x, y; 3: and whether it is seen
+    names: dict  # {number of the class as a text: [name]}
+
+
+def read(source, pictures, form):
+    """Yield a Record of each image that has a text."""
+    texts = _texts(source, pictures)
+    names, pose = _names(source, pictures, {path.parent for path in texts.values()})
+    for image, path in texts.items():
+        if path.is_file():
+            rows = []
+            for number, line in enumerate(_lines(path), start=1):
+                if fields := line.split():
+                    rows.extend(_rows(fields, f"{path}, line {number}", names, pose))
+            values, labels, scores = points_table(rows)
+            points = form.to_points(values, pictures.shape(image))
+            yield Record(image, None, points, labels, scores)
+
+
+def write(folder, records, form):
+    """Write labels/ and data.yaml."""
+    names = class_names([record.labels for record in records])
+    number = {"": 0} | {name: i for i, name in enumerate(names)}
+    for record in records:
+        size = np.array(record.shape[::-1])
+        values = form.from_points(record.points, record.shape)
+        sides = 2 * half_sides(record.points, record.shape, form.box) / size
+        classes = [number[label] for label in record.labels.tolist()]
+        lines = [
+            f"{i} {x:.8f} {y:.8f} {w:.8f} {h:.8f}"
+            for i, (x, y), (w, h) in zip(classes, values.tolist(), sides.tolist(), strict=True)
+        ]
+        if record.scores is not None:
+            scored = zip(lines, record.scores.tolist(), strict=True)
+            lines = [f"{line} {score:.6f}" for line, score in scored]
+        path = folder / "labels" / f"{record.image.stem}.txt"
+        write_atomic(path, "".join(f"{line}\n" for line in lines))
+    data = {"train": "images", "val": "images", "names": dict(enumerate(names))}
+    text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
+    write_atomic(folder / "data.yaml", f"# val is train: split before you train\n{text}")
+
+
+def looks(source):
+    """Return whether this is a data.yaml, or a folder with one or with texts of numbers."""
+    if not source.is_dir():
+        return source.name in YAMLS and "names:" in head_of(source, "")
+    if any((source / name).is_file() for name in (*YAMLS, "obj.data", "obj.names")):
+        return True
+    places = ("labels", "labels/train", ".", "images", "obj_train_data")
+    words = head_of(source, ".txt", places, but=OTHERS).split("\n")[0].split()
+    return len(words) >= 5 and all(map(_is_number, words))
+
+
+def _texts(source, pictures):
+    """Return {image: path of its text, there or not}, and note texts whose image is missing."""
+    if source.is_file() and source.suffix == ".txt" and source.name not in OTHERS:
+        return {pictures.find(source.stem, source): source}
+    folders = {folder: _folder(folder, pictures) for folder in {p.parent for p in pictures.paths}}
+    texts = {image: folders[image.parent] / f"{image.stem}.txt" for image in pictures.paths}
+    expected = set(texts.values())
+    for path in sorted((pictures.home / "labels").rglob("*.txt")):
+        if path not in expected and path.name not in OTHERS:
+            if image := pictures.lookup(path.stem):
+                raise InputError(f"{path} has no image, but {image} is called so. Move either.")
+            pictures.find(path.stem, path)  # which tells that it is not there
+    return texts
+
+
+def _folder(folder, pictures):
+    """Return where the texts of a folder of images are: labels/ for the last images/, or there."""
+    home, places = pictures.home, []
+    if folder.is_relative_to(home):
+        parts = folder.relative_to(home).parts
+        if "images" in parts:
+            last = len(parts) - 1 - parts[::-1].index("images")
+            places.append(home.joinpath(*parts[:last], "labels", *parts[last + 1 :]))
+    if folder.is_relative_to(pictures.folder):
+        places.append(home / "labels" / folder.relative_to(pictures.folder))
+    places += [home / "labels", folder if folder.is_relative_to(home) else home]
+    return next((place for place in places if place.is_dir()), places[-1])
+
+
+def _names(source, pictures, folders):
+    """Return {number: class} or None, and a Pose or None; what stands nearest counts."""
+    home = pictures.home
+    places = [home, *sorted(folders), home.parent]  # Roboflow's splits lie beside their data.yaml
+    paths = [place / name for place in places for name in (*YAMLS, *LISTS)]
+    if source.suffix in (".yaml", ".yml"):
+        paths = [source]
+    for path in (path for path in paths if path.is_file()):
+        if path.name in LISTS:
+            return dict(enumerate(line.strip() for line in _lines(path))), None
+        data = _load_yaml(path)
+        if "names" in data:
+            return _numbered(data["names"], f"{path}: names"), _pose(data, path)
+    return None, None
+
+
+def _load_yaml(path):
+    """Return the mapping in a YAML file: texts, lists and mappings, whatever its tags say.
+
+    Aliases, by which a short file can grow without bound, and deep nesting are refused.
+    """
+    text = read_bounded(path, most=MOST_YAML).decode("utf-8", errors="replace")
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=yaml.BaseLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > MOST_DEPTH:
+                line = event.start_mark.line + 1
+                raise InputError(
+                    f"{path}, line {line}: aliases, and lists more than {MOST_DEPTH} deep, are not "
+                    "read. Write the names out."
+                )
+        data = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  which makes nothing but texts
+    except InputError:
+        raise
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())[:300]}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} is a {type(data).__name__}; expected a mapping with `names`.")
+    return data
+
+
+def _numbered(names, where):
+    """Return {number: name} of a list or a mapping from YAML, whose leaves are texts."""
+    pairs = names.items() if isinstance(names, dict) else enumerate(names)
+    found = {_whole(number, where): name for number, name in pairs}
+    if isinstance(names, str) or not all(isinstance(name, str) for name in found.values()):
+        raise InputError(f"{where}: {str(names)[:60]}; expected a name for each number.")
+    return found
+
+
+def _pose(data, path):
+    """Return the Pose that data.yaml describes, or None."""
+    if "kpt_shape" not in data:
+        return None
+    shape, names = data["kpt_shape"], data.get("kpt_names")
+    if not isinstance(shape, list) or len(shape) != 2 or shape[1] not in ("2", "3"):
+        raise InputError(
+            f"{path}: kpt_shape is {str(shape)[:60]}; expected [number of keypoints, 2 or 3]."
+        )
+    names = names if isinstance(names, dict) else {}
+    return Pose(_whole(shape[0], f"{path}: kpt_shape"), int(shape[1]), names)
+
+
+def _rows(fields, where, names, pose):
+    """Return [(x, y, label, score)] of one line, in fractions."""
+    numbers = read_numbers(fields, where, ("class", "x", "y", "width", "height"))
+    key, count = _whole(numbers[0], where), len(numbers)
+    if names is not None and key not in names:
+        raise InputError(f"{where}: class {key} is not among the {len(names)} names. Add its name.")
+    label = str(key) if names is None else names[key]
+    n_numbers = 5 + (pose.n_points * pose.n_each if pose else 0)
+    fractions, score = numbers[1:5], None
+    if count in (n_numbers, n_numbers + 1):
+        parts = _keypoints(numbers[5:], key, label, pose) if pose else [(*fractions[:2], label)]
+        score = numbers[n_numbers] if count > n_numbers else None
+    elif count >= 7 and count % 2 and not pose:
+        fractions = numbers[1:]
+        parts = [(*polygon_centre(fractions), label)]
+    else:
+        kinds = f"a pose, {n_numbers}" if pose else "a box, 5 or with its score 6, or a polygon"
+        raise InputError(f"{where} has {count} numbers; expected those of {kinds}.")
+    fractions = fractions + [value for part in parts for value in part[:2]]
+    if wrong := [value for value in fractions if not -SLACK <= value <= 1 + SLACK]:
+        raise InputError(f"{where}: {wrong[0]:g}; expected fractions of the image, 0 to 1.")
+    if score is not None and not 0 <= score <= 1:
+        raise InputError(f"{where}: the score {score:g}; expected 0 to 1.")
+    return [(*part, score) for part in parts]
+
+
+def _keypoints(numbers, key, label, pose):
+    """Return (x, y, label) of each keypoint that is there; Ultralytics hides negative ones too."""
+    names = pose.names.get(str(key))
+    named = isinstance(names, list) and pose.n_points > 1
+    parts = []
+    for i in range(pose.n_points):
+        x, y, *seen = numbers[i * pose.n_each : (i + 1) * pose.n_each]
+        if seen != [0] and x >= 0 and y >= 0:
+            own = names[i] if named and i < len(names) else label
+            parts.append((x, y, own if isinstance(own, str) else label))
+    return parts
+
+
+def _whole(value, where):
+    """Return a class number, or a count, as an int."""
+    (number,) = read_numbers((value,), where, ("class",))
+    if not number.is_integer() or not 0 <= number <= MOST_CLASSES:
+        raise InputError(f"{where}: {value}; expected a whole number from 0.")
+    return int(number)
+
+
+def _lines(path):
+    try:
+        return read_bounded(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text. Export it again.") from error
+
+
+def _is_number(word):
+    try:
+        return float(word) >= 0
+    except ValueError:
+        return False
+
+
+FORMAT = Format(
+    "yolo",
+    "YOLO's texts of boxes, data.yaml with the classes",
+    read,
+    write,
+    looks,
+    unit="fraction",
+    convention="corner",
+    decimals=8,
+    carries=frozenset({"labels", "empty", "scores"}),
+    checked="labelImg 1.8.6, Datumaro 1.13.12, supervision 0.31.2, globox 2.9",
+)
