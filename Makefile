@@ -60,8 +60,9 @@ media: setup .venv/browser  ## draw the pictures of the README, record its film 
 	@test -x .venv-peers/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-peers
 	@$(UV) pip install --quiet --python .venv-peers/bin/python spotiflow && touch $@ || true
 
-bench: setup .venv/browser .venv-peers/ready  ## time the small operations beside named peers, and both widgets
+bench: setup .venv/browser .venv-peers/ready  ## time the small operations beside named peers, the check of a folder, and both widgets
 	$(BIN)/python benchmarks/operations.py
+	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/annotator.py
 	$(BIN)/python benchmarks/tuner.py
 

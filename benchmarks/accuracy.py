@@ -32,7 +32,7 @@ from pointlib.dataset import ImagePointDataset, read_list
 from pointlib.evaluate import evaluate
 from pointlib.files import InputError, json_safe, need_folder, write_atomic
 from pointlib.formats import convert
-from pointlib.heatmaps import auto_sigma
+from pointlib.gaussians import auto_sigma
 from pointlib.metrics import score_images
 from pointlib.train import train_folder
 

@@ -3,7 +3,7 @@
 The true points are drawn as the network would be taught to draw them, found again as its heatmap
 would be read, and matched. No image is looked at: what is lost here no training brings back.
 
-Not about what a real network reaches (evaluate.py), nor about choosing sigma (heatmaps.py).
+Not about what a real network reaches (evaluate.py), nor about choosing sigma (gaussians.py).
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.files import InputError
-from pointlib.heatmaps import gaussian_max
+from pointlib.gaussians import draw_hills
 from pointlib.metrics import check_amount, match_points, precision_recall_f1
 from pointlib.points import check_points
 from pointlib.sweep import choose_settings
@@ -33,7 +33,7 @@ class Ceiling(NamedTuple):
 
 
 def ceiling(
-    truth, *, sigma, radius, min_distance=0.0, heatmap_fn=gaussian_max, threshold_fn=find_peaks
+    truth, *, sigma, radius, min_distance=0.0, heatmap_fn=draw_hills, threshold_fn=find_peaks
 ):
     """Draw the true points, find them again and match them, a class at a time.
 
@@ -53,8 +53,8 @@ def ceiling(
     min_distance : float or dict
         Pixels, for all classes or {class: pixels}.
     heatmap_fn, threshold_fn : callable
-        As in heatmaps.py and thresholds.py. A `heatmap_fn` that adds noise shows what a network
-        that is nearly perfect could reach.
+        As in heatmaps.py and thresholds.py; `draw_hills` draws what `gaussian_max` does. A
+        `heatmap_fn` that adds noise shows what a network that is nearly perfect could reach.
 
     Returns
     -------

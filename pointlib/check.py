@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pointlib.ceiling import ceiling
 from pointlib.dataset import FEW, n_colours, not_in, read_list, sample_indices, split_names
 from pointlib.files import InputError, need_folder
+from pointlib.gaussians import auto_sigma
 from pointlib.images import image_folder
 from pointlib.points import nearest_distances, text_path
 from pointlib.survey import (
@@ -58,8 +60,8 @@ class Report(NamedTuple):
     @property
     def classes(self):
         """{class: number of points}, of the images that can be used, sorted."""
-        used = (name or "point" for seen in self.images if seen.usable for name in seen.labels)
-        return dict(sorted(Counter(map(str, used)).items()))
+        used = (seen.labels.tolist() for seen in self.images if seen.usable)
+        return dict(sorted(Counter(name or "point" for names in used for name in names).items()))
 
 
 def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
@@ -207,10 +209,10 @@ def _copies(images, lists):
 
 def _lacking(images, lists):
     """Yield lists without a point of some class that has ten or more."""
-    used = {seen.path.name: seen.labels for seen in images if seen.usable}
-    counts = Counter(str(label) for labels in used.values() for label in labels)
+    used = {seen.path.name: seen.labels.tolist() for seen in images if seen.usable}
+    counts = Counter(label for labels in used.values() for label in labels)
     for part, names in lists.items():
-        have = {str(label) for name in names for label in used.get(name, ())}
+        have = {label for name in names for label in used.get(name, ())}
         missing = sorted(name for name, n in counts.items() if n >= 10 and name not in have)
         if any(missing):
             what = f"no point of class {', '.join(missing)}"
@@ -243,8 +245,6 @@ def _outlook(images, radius):
     """Return sigma, radius, ceilings and how many windows they are measured on."""
     if not any(len(seen.points) for seen in images):
         return float("nan"), radius or float("nan"), [], 0
-    from pointlib.heatmaps import auto_sigma  # torch takes seconds
-
     sample = [images[i] for i in sample_indices(images)]
     of_class = [s.points[s.labels == c] for s in sample for c in np.unique(s.labels)]
     sigma = auto_sigma(of_class, radius=radius)
@@ -269,8 +269,6 @@ def _windows(images):
 
 def _ceilings(windows, sigma, radius):
     """Return (sigma, minimum distance, Ceiling) for sigmas and distances about those chosen."""
-    from pointlib.ceiling import ceiling  # needs torch
-
     sigmas = [round(float(sigma * times), 2) for times in SIGMAS]
     distances = dict.fromkeys((0.0, sigma, radius))
     return [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from pointlib.blame import describe
 from pointlib.files import InputError, need_folder, need_place
@@ -210,17 +211,81 @@ def annotate(
     launch(notebook, port=port, browser=browser, options=jupyter or ())
 
 
-@app.command()
-def convert(
-    source: Annotated[Path, typer.Argument(help="What another tool wrote.")],
+class _WithFormats(TyperCommand):
+    """A command whose help ends in the list of formats, asked for only then."""
+
+    def format_help(self, ctx, formatter):
+        from pointlib.formats import FORMATS
+
+        lines = [f"{form.name}: {form.about}" for form in FORMATS.values()]
+        self.epilog = "\n\n".join(["Formats:", *lines]).replace("[", r"\[")
+        super().format_help(ctx, formatter)
+
+
+@app.command(cls=_WithFormats)
+def convert(  # noqa: PLR0913, PLR0917 - an option each
+    source: Annotated[Path, typer.Argument(help="File or folder that another tool wrote.")],
     target: Annotated[Path, typer.Argument(help="Folder to be made.")],
-    from_: Annotated[str, typer.Option("--from", help="Format: csv, origin, txt.")] = "csv",
-    to: Annotated[str, typer.Option("--to", help="Format: csv, origin, txt.")] = "txt",
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Its format; without it, recognised.")
+    ] = None,
+    to: Annotated[str, typer.Option("--to", help="Format to write.")] = "txt",
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images; default images/ beside the source.")
+    ] = None,
+    renamed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="A class, as old=new; `old=` leaves its points out, `=new` names those that have "
+            "none. May be repeated.",
+        ),
+    ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the other tool's (0, 0) is in its pixel, if not as declared: centre or "
+            "corner. Of the source; of the target where the source is txt."
+        ),
+    ] = None,
+    box: Annotated[float | None, typer.Option(help="Side of the boxes written, px.")] = None,
+    link: Annotated[bool, typer.Option("--link", help="Link to images, no copies.")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip", help="Leave out missing images and points outside.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="An existing folder is kept as its .bak.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be.")] = False,
 ):
-    """Turn another tool's points into a dataset folder."""
+    """Turn another tool's points into a dataset folder, or the other way."""
+    from tqdm import tqdm
+
     from pointlib.formats import convert as convert_folder
 
-    _say(str(convert_folder(source, target, from_=from_, to=to)))
+    options = {"images": images, "classes": _parse_map(renamed), "convention": convention}
+    options |= {"box": box, "link": link, "skip": skip, "overwrite": overwrite, "dry_run": dry_run}
+    with tqdm(unit=" images", leave=False, disable=None) as bar:
+
+        def show(_, n_done, n_all):
+            bar.total = n_all
+            bar.update(n_done - bar.n)
+
+        options |= {"log": bar.write, "on_image": show}
+        result = convert_folder(source, target, from_=from_, to=to, **options)
+    _say(result.table() if dry_run else result.counted)
+    if not dry_run and (target / "check.png").exists():
+        _say(f"look at {target / 'check.png'}: its first points on their image")
+
+
+@app.command()
+def formats(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a table in Markdown.")] = False,
+):
+    """List the formats that convert reads and writes, and how each counts."""
+    from pointlib.formats import formats_table
+
+    _say(formats_table(markdown=markdown))
 
 
 @app.command()
@@ -280,6 +345,17 @@ def _evaluate_model(model, images, *, radius, output):
         folder, names=names, classes=model.info.classes, n_channels=model.info.n_channels
     )
     return evaluate_model(model, dataset, radius=radius, output=output, on_image=_say_counts)
+
+
+def _parse_map(texts):
+    """Return {old: new} of old=new texts."""
+    names = {}
+    for text in texts or ():
+        old, sign, new = (part.strip() for part in text.partition("="))
+        if not sign or not (old or new):
+            raise InputError(f"--map {text!r} names no classes; expected old=new, old= or =new.")
+        names[old] = new
+    return names
 
 
 def _annotate_settings(source):

@@ -3,6 +3,8 @@
 About the training images. Validation images are predicted whole: validate.py.
 """
 
+import math
+
 import numpy as np
 import torch
 
@@ -13,7 +15,8 @@ from pointlib.model import pixel_depth, scale_image, scale_limits
 
 MOST_CROPS = 2_000  # an epoch
 NEAR_POINT = 0.8  # share of the crops that are placed at a point
-KEPT_BYTES = 2**30  # of shrunk images in memory
+KEPT_BYTES = 2**30  # of images in memory
+RUN, TOGETHER = 25, 16  # crops of each image, of so many images, where memory does not hold them
 WARPED = 0.5  # share of the crops turned by any angle; the others are mirrored and quarter-turned
 
 
@@ -40,9 +43,11 @@ class TrainingCrops(torch.utils.data.Dataset):
         self.dataset, self.info, self.size, self.heatmap_fn = dataset, info, size, heatmap_fn
         self.options = {"seed": 0, "augment": True, **(options or {})}
         self.epoch = 0
-        per_image = mean_pixels(dataset) / size**2
+        n_pixels = mean_pixels(dataset)
+        self.large = len(dataset) * n_pixels * dataset[0][0][0, 0].nbytes > KEPT_BYTES
+        self.recent = {}
         # small images are read whole for each validation: more crops stand between two of them
-        per_image /= getattr(dataset, "scale", 1)
+        per_image = n_pixels / size**2 / getattr(dataset, "scale", 1)
         self.repeats = max(1, round(max(16 / len(dataset), per_image)))
 
     def __len__(self):
@@ -60,7 +65,7 @@ class TrainingCrops(torch.utils.data.Dataset):
     def _crop(self, index):
         seed = (self.options["seed"], self.epoch, index)
         rng = np.random.default_rng(seed)
-        image, points, labels = self.dataset[self._order()[index]]
+        image, points, labels = self._item(int(self._order()[index]))
         matrix = self._matrix(rng, image.shape[:2], points, labels)
         piece, corner = _piece(image, matrix, self.size)
         piece = scale_image(piece, self.info, limits=scale_limits(image, self.info))
@@ -78,9 +83,29 @@ class TrainingCrops(torch.utils.data.Dataset):
         )
         return crop, target, valid[None]
 
+    def _item(self, place):
+        """Return an item of the dataset; the last few stay at hand where they are not all kept."""
+        item = self.recent.pop(place, None) or self.dataset[place]
+        if self.large:
+            self.recent[place] = item
+            if len(self.recent) > TOGETHER:
+                del self.recent[next(iter(self.recent))]
+        return item
+
     def _order(self):
+        """Return the image of each crop of the epoch, at random.
+
+        Where the images do not fit into memory, a few at a time give many crops each: reading a
+        large image takes longer than learning from a crop of it.
+        """
         rng = np.random.default_rng((self.options["seed"], self.epoch))
-        return rng.permutation(np.repeat(np.arange(len(self.dataset)), self.repeats))
+        n, n_images = len(self), len(self.dataset)
+        if not self.large:
+            return rng.permutation(np.repeat(np.arange(n_images), self.repeats))[:n]
+        images = rng.permutation(n_images)[: math.ceil(n / RUN)]
+        times = math.ceil(n / len(images))
+        groups = np.split(images, range(TOGETHER, len(images), TOGETHER))
+        return np.concatenate([rng.permutation(np.repeat(some, times)) for some in groups])[:n]
 
     def _matrix(self, rng, shape, points, labels):
         """Return the matrix that brings a random place of the image into the crop."""

@@ -1,6 +1,7 @@
 """Points to heatmaps: what the network learns to draw.
 
-About targets, on any torch device. Not about finding points in a heatmap: thresholds.py does that.
+About targets, on any torch device. Not about choosing sigma (gaussians.py), nor about finding
+points in a heatmap (thresholds.py).
 
 A heatmap function has the shape ``heatmap_fn(points, shape, *, sigma) -> (H, W)``; write your own
 and pass it wherever one is asked for. Points need not lie inside: a centre just outside the frame
@@ -13,11 +14,9 @@ import numpy as np
 import torch
 
 from pointlib.files import InputError
-from pointlib.points import check_points, nearest_distances
+from pointlib.gaussians import REACH
+from pointlib.points import check_points
 
-REACH = 4.0  # sigmas; beyond it a Gaussian counts as zero
-SHARE, MOST = 0.3, 0.4  # of the distance to the nearest neighbour: sigma, and at most
-NARROWEST, WIDEST = 1.5, 6.0  # px: the limits of a sigma for which no match radius speaks
 CHUNK = 4_000_000  # window pixels handled at once: bounds memory at 100,000 points
 
 
@@ -103,37 +102,6 @@ def draw_classes(points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_m
     points = np.asarray(points, dtype=float).reshape(-1, 2)
     maps = [heatmap_fn(points[labels == name], shape, sigma=sigma) for name in classes]
     return torch.stack([torch.as_tensor(m, dtype=torch.float32) for m in maps])
-
-
-def auto_sigma(points_of_images, *, radius=None):
-    """Choose sigma from the match radius and from how near points stand to each other.
-
-    Half the radius; without one 0.3 of the median distance to the nearest neighbour, but no more
-    than 6 px, since points that stand far apart may still be small. In any case at most 0.4 of
-    that distance, so that neighbours stay apart, and at least 1.5 px. How these shares were found
-    is told in benchmarks/ACCURACY.md.
-
-    Parameters
-    ----------
-    points_of_images : sequence of arrays of shape (N, 2)
-        One class of one image each.
-    radius : float, optional
-        Match radius, pixels.
-
-    Returns
-    -------
-    float
-        Pixels, rounded to 0.1. Where no image holds two points and there is no radius, the middle
-        between 1.5 and 6.
-    """
-    each = [nearest_distances(points) for points in points_of_images]
-    distances = np.concatenate([np.zeros(0), *each])
-    distances = distances[np.isfinite(distances)]
-    if not len(distances):
-        return round(max(NARROWEST, radius / 2 if radius else (NARROWEST + WIDEST) / 2), 1)
-    spacing = float(np.median(distances))
-    wanted = radius / 2 if radius else min(SHARE * spacing, WIDEST)
-    return round(max(NARROWEST, min(wanted, MOST * spacing)), 1)
 
 
 def _tensors(points, sigma):

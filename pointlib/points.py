@@ -27,6 +27,8 @@ from pointlib.files import InputError, need_file, write_atomic
 
 EDGE_SLACK = 1e-6  # pixels: how far arithmetic may carry a point over the edge before we object
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_FRACTION, _LABEL = r"(0\.[0-9]+|1\.0+)", r"(\w(?:[\w .-]*\w)?)"
+_PLAIN_LINE = re.compile(rf"^{_FRACTION},{_FRACTION}(?:,{_LABEL})?$", re.MULTILINE)
 
 
 def check_points(points, *, shape=None, name="points"):
@@ -105,14 +107,9 @@ def read_points(path, shape):
     labels : ndarray of shape (N,), str
         "" where the file names no class. An error names the file and the line.
     """
-    rows = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            where = f"{path}, line {number}: {line.strip()!r}"
-            rows.append(_parse_line(line, where))
-            if bool(rows[-1][2]) != bool(rows[0][2]):
-                has = "a label" if rows[-1][2] else "no label"
-                raise InputError(f"{where} has {has}, unlike the first. Label all points, or none.")
+    text = read_text(path)
+    rows = _plain_rows(text)
+    rows = _parse_lines(text, path) if rows is None else rows
     relative = np.array([row[:2] for row in rows], dtype=float).reshape(-1, 2)
     return to_pixels(relative, shape), np.array([row[2] for row in rows], dtype=str)
 
@@ -195,6 +192,31 @@ def read_text(path):
         raise InputError(
             f"{path} is not UTF-8 text. Save it as UTF-8 (a spreadsheet: export it as CSV)."
         ) from error
+
+
+def _plain_rows(text):
+    """Return (x, y, label) a line of a text as the kit writes it, or None of any other text.
+
+    Gives what `_parse_lines` gives, several times as fast: folders hold ten thousand texts.
+    """
+    found = _PLAIN_LINE.findall(text)
+    n_lines = text.count("\n") + (text[-1:] not in ("", "\n"))
+    if len(found) != n_lines or len({label == "" for *_, label in found}) > 1:
+        return None
+    return [(float(x), float(y), label) for x, y, label in found]
+
+
+def _parse_lines(text, path):
+    """Return (x, y, label) a line that is not blank, or raise InputError with file and line."""
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            where = f"{path}, line {number}: {line.strip()!r}"
+            rows.append(_parse_line(line, where))
+            if bool(rows[-1][2]) != bool(rows[0][2]):
+                has = "a label" if rows[-1][2] else "no label"
+                raise InputError(f"{where} has {has}, unlike the first. Label all points, or none.")
+    return rows
 
 
 def _parse_line(line, where):

@@ -20,6 +20,7 @@ from pointlib.images import IMAGE_SUFFIXES, Header, open_image
 from pointlib.points import read_points, text_path
 
 PIXEL_BYTES = 200_000_000  # of pixels decoded in one survey, if not all: some seconds
+LOTS = 1000  # that threads take in turn, of one image or more: handing over takes time
 TEXT_BYTES = 50_000_000  # a text above that holds no points that anyone clicked
 DOUBLED = 0.5  # px: two points nearer than that are one click too many
 NOT_PICTURES = (".avif", ".czi", ".dcm", ".heic", ".jp2", ".lif", ".nd2", ".npy", ".svs")
@@ -91,12 +92,15 @@ def survey(paths, *, every_pixel=False, on_image=None):
         In the order of `paths`.
     """
     budget = math.inf if every_pixel else PIXEL_BYTES / max(1, len(paths))
-    found = []
+    look, found = partial(_look, budget=budget), []
+    step = 1 + len(paths) // LOTS
+    lots = [range(len(paths))[i : i + step] for i in range(0, len(paths), step)]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoders let go of the GIL
-        for seen in pool.map(partial(_look, budget=budget), paths, range(len(paths))):
-            found.append(seen)
-            if on_image:
-                on_image(seen.path.name, len(found), len(paths))
+        for some in pool.map(lambda lot: [look(paths[k], k) for k in lot], lots):
+            for seen in some:
+                found.append(seen)
+                if on_image:
+                    on_image(seen.path.name, len(found), len(paths))
     return found
 
 

@@ -26,7 +26,8 @@ from pointlib.config import TrainConfig, find_function
 from pointlib.crops import Shrunk, TrainingCrops, learn_range
 from pointlib.dataset import check_item, dataset_classes, load_splits, sample_indices
 from pointlib.files import InputError, keep_copy, need_place, write_atomic
-from pointlib.heatmaps import HEATMAPS, auto_sigma, density
+from pointlib.gaussians import auto_sigma
+from pointlib.heatmaps import HEATMAPS, density
 from pointlib.losses import LOSSES
 from pointlib.model import ModelInfo, build_custom, build_model, save_model
 from pointlib.rehearsal import rehearse, tried

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointlib.anatomy import anatomy_table, error_anatomy
+from pointlib.ceiling import ceiling
 from pointlib.files import InputError, json_safe, suggest
 from pointlib.metrics import ImageResult, f1_by_rule, match_points, score_images
 from pointlib.sweep import best_threshold, plateau, sweep
@@ -160,8 +161,6 @@ class Trial(NamedTuple):
 
     def ceiling(self):
         """Return the Ceiling of the live images' true points at this radius and distance."""
-        from pointlib.ceiling import ceiling  # torch
-
         if self.findings.sigma is None:
             raise InputError(
                 "The size of the Gaussians (sigma) is unknown here: it comes with a trained model."

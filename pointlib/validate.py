@@ -63,8 +63,8 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
 
 
 def spread(dataset, n_pixels):
-    """Return a part of a dataset, its images spread evenly: about `n_pixels`, 8 images at least."""
-    n = min(len(dataset), max(8, round(n_pixels / mean_pixels(dataset))))
+    """Return a part of a dataset, its images spread evenly: about `n_pixels`, 3 images at least."""
+    n = min(len(dataset), max(3, round(n_pixels / mean_pixels(dataset))))
     if n == len(dataset):
         return dataset
     return Subset(dataset, np.linspace(0, len(dataset) - 1, n).astype(int).tolist())

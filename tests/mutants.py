@@ -80,7 +80,16 @@ MUTANTS = [
         "(y, x), s = points[i], sigma[i]",
         (*unit("heatmaps"), PAINT),
     ),
-    Mutant("hills cut at 1.5 sigma", "heatmaps.py", "REACH = 4.0", "REACH = 1.5", unit("heatmaps")),
+    Mutant(
+        "hills cut at 1.5 sigma", "gaussians.py", "REACH = 4.0", "REACH = 1.5", unit("heatmaps")
+    ),
+    Mutant(
+        "rows and columns swapped in drawing without torch",
+        "gaussians.py",
+        "part = canvas[row, column]",
+        "part = canvas[column, row]",
+        unit("gaussians"),
+    ),
     Mutant(
         "density lost at the border",
         "heatmaps.py",
@@ -90,10 +99,10 @@ MUTANTS = [
     ),
     Mutant(
         "sigma two fifths of the spacing",
-        "heatmaps.py",
+        "gaussians.py",
         "SHARE, MOST = 0.3, 0.4",
         "SHARE, MOST = 0.4, 0.4",
-        (*unit("heatmaps"), PAINT),
+        (*unit("gaussians"), PAINT),
     ),
     Mutant(
         "tie rule: x before y",
@@ -261,6 +270,13 @@ MUTANTS = [
         "points.py",
         'return check_points(relative, name="relative") * _width_height(shape) - 0.5',
         'return check_points(relative, name="relative") * _width_height(shape)',
+        unit("points"),
+    ),
+    Mutant(
+        "the fast reader takes points with and without a label",
+        "points.py",
+        'len({label == "" for *_, label in found}) > 1',
+        'len({label == "" for *_, label in found}) > 2',
         unit("points"),
     ),
     Mutant(

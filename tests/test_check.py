@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -98,6 +100,18 @@ def test_cut_off_image_is_found_where_few_are_decoded(folder, monkeypatch):
     assert found(folder, "unreadable image") == [("problem", "dots_3.png")]
     assert sum(seen.decoded for seen in check_folder(folder).images) == 1
     assert sum(seen.decoded for seen in check_folder(folder, every_pixel=True).images) == 5
+
+
+def test_survey_keeps_the_order_whatever_the_lots(folder, monkeypatch):
+    """Each image is seen once, in order, and told of once, however many a thread takes at once."""
+    paths, told = survey_module.list_files(folder)[0], []
+    for lots in (1, 2, 4, 1000):
+        monkeypatch.setattr(survey_module, "LOTS", lots)
+        seen = survey_module.survey(paths, on_image=lambda *which: told.append(which))
+        assert [one.path for one in seen] == paths
+        assert told[-6:] == [(path.name, k, 6) for k, path in enumerate(paths, start=1)]
+    assert len(told) == 4 * 6
+    assert survey_module.survey([]) == []
 
 
 @pytest.mark.parametrize(("text", "expected"), WRONG.items())
@@ -397,3 +411,15 @@ def test_check_inside_the_dataset_writes_nothing(folder, monkeypatch, capsys):
     assert main(["check", "."]) == 0
     assert snapshot(folder) == before
     assert "nothing written" in capsys.readouterr().out
+
+
+def test_check_waits_for_neither_torch_nor_numba(folder, tmp_path):
+    """Seconds and half a gigabyte are not spent on what a check does not need."""
+    code = (
+        "import sys; from pointlib.cli import main\n"
+        "main(['check', *sys.argv[1:]]); print({'torch', 'numba'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, folder, "--output", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+    assert (tmp_path / "out" / "check.png").is_file()

@@ -3,16 +3,18 @@
 import csv
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pointlib.cli import main
 from pointlib.files import InputError
-from pointlib.formats import FORMATS, convert, find_format
+from pointlib.formats import FORMATS, convert, find_format, formats_table, recognise
 from pointlib.formats.base import Format, Pictures
 from pointlib.images import list_images
-from pointlib.points import label_state, read_points, text_path, write_points
+from pointlib.points import read_points, text_path, write_points
 
 SHAPE = (100, 200)
 POINTS = np.array([(10.5, 20.25), (30, 40), (30, 40), (-0.5, 99.5)])
@@ -43,43 +45,7 @@ def make_csv(path, points, images=None, names=("a.png", "b.png")):
     return path
 
 
-# what every format has to keep: a new one is tested by being in the table
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_convert_there_and_back_keeps_points(folder, tmp_path, name):
-    """Through every format and back, places, order, duplicates and lists are as before."""
-    convert(folder, tmp_path / "there", from_="txt", to=name)
-    convert(tmp_path / "there", tmp_path / "back", from_=name, to="txt")
-    points, labels = read_points(tmp_path / "back" / "images" / "full.txt", SHAPE)
-    assert np.abs(points - POINTS).max() < 2e-6
-    assert labels.tolist() == (LABELS if "labels" in FORMATS[name].carries else [""] * 4)
-    assert (tmp_path / "back" / "train.txt").read_text() == "full.png\nlater.png\n"
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_convert_there_and_back_keeps_what_is_known(folder, tmp_path, name):
-    """Unlabelled stays unlabelled; "nothing there" stays, or its loss is told (LESSONS 18)."""
-    there = convert(folder, tmp_path / "there", from_="txt", to=name)
-    convert(tmp_path / "there", tmp_path / "back", from_=name, to="txt")
-    states = {p.stem: label_state(p) for p in list_images(tmp_path / "back" / "images")}
-    kept = "empty" in FORMATS[name].carries
-    assert states == {
-        "full": "labelled", "empty": "empty" if kept else "unlabelled", "later": "unlabelled",
-    }  # fmt: skip
-    assert kept != any("1 images hold nothing" in sentence for sentence in there.lost)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_format_declares_what_its_numbers_mean(name):
-    """from_points undoes to_points, and the place of (0, 0) follows axes, unit, convention."""
-    form = FORMATS[name]
-    assert np.allclose(form.to_points(form.from_points(POINTS, SHAPE), SHAPE), POINTS)
-    shift = 0.5 if form.convention == "corner" else 0
-    size = {"pixels": (1, 1), "fraction": (200, 100), "percent": (2, 1)}[form.unit]
-    expected = (np.array([10.5, 20.25]) + shift) / size
-    found = form.from_points([(10.5, 20.25)], SHAPE)[0]
-    assert np.allclose(found, expected if form.axes == "xy" else expected[::-1])
+# what a Format is; what each one keeps: formats/test_every_format.py
 
 
 @pytest.mark.parametrize(
@@ -114,8 +80,11 @@ def test_convert_reports_what_it_did(folder, tmp_path):
     """The counts tell labelled, empty and not yet labelled apart; losses follow."""
     found = convert(folder, tmp_path / "new", from_="txt", to="origin")
     assert found[1:6] == (3, 1, 1, 4, ("cell", "dot"))
+    assert str(found).startswith(
+        f"{tmp_path / 'new'}: 3 images, 1 with 4 points (cell, dot), 1 with nothing there, 1 not "
+        "labelled yet."
+    )
     assert str(found).endswith(
-        "3 images, 1 with 4 points (cell, dot), 1 with nothing there, 1 not labelled yet. "
         "Lost: the classes, which origin cannot carry. "
         "Lost: that 1 images hold nothing, which origin cannot say."
     )
@@ -148,10 +117,21 @@ def test_convert_never_overwrites(folder, tmp_path):
     assert not list((tmp_path / "new").iterdir())
 
 
+def test_convert_keeps_the_old_folder_on_request(folder, tmp_path):
+    """With overwrite=True what stood there is beside it, whole, and the result says where."""
+    first = convert(folder, tmp_path / "new", from_="txt", to="csv")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "new").glob("*.*")}
+    again = convert(tmp_path / "new", tmp_path / "new", from_="csv", overwrite=True)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "new.bak").glob("*.*")} == before
+    assert again.notes[-1] == f"The old new is kept as {tmp_path / 'new.bak'}."
+    assert again[2:6] == first[2:6]
+    assert not (tmp_path / "new" / "points.csv").exists()
+
+
 def test_convert_leaves_nothing_behind_when_it_fails(tmp_path):
     """A label that the texts cannot hold stops it half way: no target, no temporary folder."""
     source = make_csv(tmp_path / "csv", 'image,x,y,label\na.png,1,2,"a,b"\n')
-    with pytest.raises(InputError, match="'a,b' has a comma"):
+    with pytest.raises(InputError, match="'a,b' has a comma.*--map 'a,b=a b'"):
         convert(source, tmp_path / "new", from_="csv")
     assert [path.name for path in tmp_path.iterdir()] == ["csv"]
 
@@ -170,7 +150,7 @@ def test_convert_takes_a_flat_folder(folder, tmp_path):
     (flat / "full.png").rename(flat / "train.png")
     (flat / "full.txt").rename(flat / "train.txt")
     assert convert(flat, tmp_path / "new", from_="txt").n_points == 4
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["images"]
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"images", "check.png"}
 
 
 def test_convert_refuses_a_list_that_names_no_image(folder, tmp_path):
@@ -205,6 +185,202 @@ def test_convert_refuses_an_image_that_comes_twice(folder, tmp_path):
 
     with pytest.raises(InputError, match=r"empty\.PNG comes twice in the source"):
         convert(folder, tmp_path / "new", from_=replace(FORMATS["txt"], read=twice))
+
+
+# what is said before anything is written, and what is not written
+
+
+def test_dry_run_tells_all_and_writes_nothing(folder, tmp_path):
+    """Counts, classes, the first points both ways; the disk is as it was."""
+    before = sorted(tmp_path.rglob("*"))
+    found = convert(folder, tmp_path / "new", from_="txt", to="csv", dry_run=True)
+    lines = found.table().split("\n")
+    assert [line.split() for line in lines[:7]] == [
+        ["images", "3"], ["labelled", "1"], ["empty", "1"], ["unlabelled", "1"], ["points", "4"],
+        ["cell", "3"], ["dot", "1"],
+    ]  # fmt: skip
+    assert "(0, 0) is a pixel's corner" in lines[7]
+    assert lines[8] == "full.png: 0.055, 0.2075 is x = 10.5, y = 20.25 here"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_convert_tells_before_it_writes(folder, tmp_path):
+    """What is lost is said while there is no target yet."""
+    told = []
+
+    def log(sentence):
+        told.append(sentence)
+        assert not (tmp_path / "new").exists()
+
+    found = convert(folder, tmp_path / "new", from_="txt", to="origin", log=log)
+    assert told == [*found.notes, *found.lost]
+    assert len(found.lost) == 2
+
+
+def test_convert_tells_of_each_image(folder, tmp_path):
+    """on_image hears how far it is."""
+    heard = []
+    convert(folder, tmp_path / "new", from_="txt", on_image=lambda *event: heard.append(event))
+    assert heard[-3:] == [("empty.PNG", 1, 3), ("full.png", 2, 3), ("later.png", 3, 3)]
+
+
+def test_convert_recognises_a_format(folder, tmp_path):
+    """Without from_ the format that fits is taken, and said."""
+    found = convert(folder, tmp_path / "new")
+    assert found.notes[0] == "Recognised as txt."
+    source = make_csv(tmp_path / "csv", "X;Y;file\n1;2;a.png\n")
+    (source / "points.csv").rename(source / "mine.csv")
+    assert convert(source / "mine.csv", tmp_path / "new2").notes[0] == "Recognised as csv."
+
+
+def test_recognise_asks_where_several_fit(folder, tmp_path):
+    """Two that fit, or none, are a sentence that asks for --from."""
+    (folder / "points.csv").write_text("image,x,y\n")
+    with pytest.raises(InputError, match=r"kit may be csv or txt. Say which: --from csv"):
+        recognise(folder)
+    (tmp_path / "notes.md").write_text("to do")
+    with pytest.raises(InputError, match=r"notes\.md is not recognised.*--from: csv, "):
+        recognise(tmp_path / "notes.md")
+    with pytest.raises(InputError, match=r"note\.md does not exist. Did you mean notes\.md"):
+        recognise(tmp_path / "note.md")
+
+
+def test_convert_draws_the_first_image_that_has_points(folder, tmp_path):
+    """check.png shows it, at most 1,200 pixels wide; where there are no points there is none."""
+    convert(folder, tmp_path / "new", from_="txt")
+    with Image.open(tmp_path / "new" / "check.png") as picture:
+        assert picture.size[0] <= 1200
+        yellow = np.array(picture.convert("RGB"))[..., 2].astype(int) < 100
+        assert yellow.any()
+    (folder / "images" / "full.txt").unlink()
+    convert(folder, tmp_path / "bare", from_="txt")
+    assert not (tmp_path / "bare" / "check.png").exists()
+
+
+@pytest.mark.parametrize("label", ["$x", "_hidden", "$a_{b$", "\u4e2d\u6587", r"\frac"])
+def test_convert_draws_classes_of_any_name(tmp_path, label):
+    """Formulas, underscores and letters that the font has not are no error."""
+    source = make_csv(tmp_path / "csv", f"image,x,y,label\na.png,1,2,{label}\n")
+    found = convert(source, tmp_path / "new")
+    assert found.classes == (label,)
+    assert (tmp_path / "new" / "check.png").exists()
+
+
+def test_convert_draws_nothing_of_a_broken_image(tmp_path):
+    """An image whose pixels cannot be read costs the picture, and not the points."""
+    source = make_csv(tmp_path / "csv", "image,x,y\na.png,1,2\n")
+    data = (source / "images" / "a.png").read_bytes()
+    (source / "images" / "a.png").write_bytes(data[:45])
+    assert convert(source, tmp_path / "new").n_points == 1
+    assert not (tmp_path / "new" / "check.png").exists()
+
+
+def test_convert_takes_another_convention(folder, tmp_path):
+    """The source's (0, 0) is moved, or the target's where the source is the kit's own txt."""
+    source = make_csv(tmp_path / "csv", "image,x,y\na.png,10.5,20\n")
+    found = convert(source, tmp_path / "new", convention="corner")
+    points, _ = read_points(tmp_path / "new" / "images" / "a.txt", SHAPE)
+    assert np.allclose(points, [(10, 19.5)])
+    assert "csv: (0, 0) is a pixel's corner, and not a pixel's centre." in found.notes
+    convert(folder, tmp_path / "out", from_="txt", to="csv", convention="corner")
+    assert "full.png,11,20.75,cell" in (tmp_path / "out" / "points.csv").read_text()
+    same = convert(source, tmp_path / "same", convention="centre")
+    assert not any("and not" in note for note in same.notes)
+
+
+def test_convert_gives_the_box_to_the_writer(folder, tmp_path):
+    """`box` reaches a writer as form.box."""
+    seen = []
+    form = replace(FORMATS["csv"], write=lambda _folder, _records, form: seen.append(form.box))
+    convert(folder, tmp_path / "new", from_="txt", to=form, box=9)
+    assert seen == [9.0]
+
+
+def test_convert_warns_of_fractions(tmp_path):
+    """Points that all lie in the first pixel look like fractions."""
+    source = make_csv(tmp_path / "csv", "image,x,y\na.png,0.25,0.5\nb.png,0.9,0.1\n")
+    assert any("may hold fractions" in note for note in convert(source, tmp_path / "new").notes)
+
+
+def test_convert_tells_swapped_axes(tmp_path):
+    """Most points outside, and inside with x and y swapped: said, over all images."""
+    rows = "".join(f"{name}.png,{20 + 10 * i},{110 + 10 * i}\n" for name in "ab" for i in range(4))
+    source = make_csv(tmp_path / "csv", f"image,x,y\n{rows}")
+    with pytest.raises(InputError, match="as are 8 of all 8 points. With x and y swapped all w"):
+        convert(source, tmp_path / "new")
+
+
+def test_convert_leaves_out_points_outside_on_request(tmp_path):
+    """skip=True drops them, and says how many; nothing else is moved."""
+    source = make_csv(tmp_path / "csv", "image,x,y\na.png,1,2\na.png,201,2\nb.png,-3,2\n")
+    with pytest.raises(InputError, match=r"points\[1\] is \[201.0, 2.0\].*Leave them out with"):
+        convert(source, tmp_path / "new")
+    found = convert(source, tmp_path / "new", skip=True)
+    assert (found.n_points, found.n_empty) == (1, 1)
+    assert "Left out: 2 points outside their images." in found.notes
+
+
+# classes
+
+
+CLASSES = "image,x,y,label\na.png,1,2,cell\na.png,3,4,ignore\nb.png,5,6,ignore\n"
+
+
+def test_convert_renames_classes(tmp_path):
+    """Old names become new ones, at once: two can be swapped."""
+    source = make_csv(tmp_path / "csv", CLASSES)
+    found = convert(source, tmp_path / "new", classes={"cell": "ignore", "ignore": "cell"})
+    assert found.counts == {"cell": 2, "ignore": 1}
+    assert "Renamed: cell is ignore." in found.notes
+
+
+def test_convert_leaves_a_class_out(tmp_path):
+    """A class renamed to nothing is left out with its points; what that empties is said."""
+    source = make_csv(tmp_path / "csv", CLASSES)
+    found = convert(source, tmp_path / "new", classes={"ignore": ""})
+    assert found[2:6] == (1, 1, 1, ("cell",))
+    assert "Left out: 2 points of ignore." in found.notes
+    assert "1 images have no point left: nothing there." in found.notes
+
+
+def test_convert_names_what_has_no_class(tmp_path):
+    """Where some have a class and some none, `=name` names those."""
+    source = make_csv(tmp_path / "csv", "image,x,y,label\na.png,1,2,\nb.png,1,2,cell\n")
+    with pytest.raises(InputError, match="Name all. --map =NAME names those"):
+        convert(source, tmp_path / "new")
+    assert convert(source, tmp_path / "new", classes={"": "dot"}).classes == ("cell", "dot")
+
+
+def test_convert_lists_the_classes_there_are(tmp_path):
+    """A class to rename that nobody has is an error."""
+    source = make_csv(tmp_path / "csv", CLASSES)
+    with pytest.raises(InputError, match="'cel' .* classes are 'cell', 'ignore'. Did you mean"):
+        convert(source, tmp_path / "new", classes={"cel": "a"})
+
+
+# predictions, as `pointlib predict` writes them
+
+
+def test_convert_takes_predictions(tmp_path):
+    """Scores come along; images found empty are empty, unreadable ones are not labelled."""
+    images = tmp_path / "field" / "deep"
+    images.mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png"):
+        Image.new("L", SHAPE[::-1]).save(images / name)
+    out = tmp_path / "predictions"
+    (out / "overlays").mkdir(parents=True)
+    Image.new("RGB", (400, 800)).save(out / "overlays" / "a.png")
+    (out / "points.csv").write_text("image,x,y,label,score\ndeep/a.png,1.5,2,cell,0.75\n")
+    (out / "counts.csv").write_text(
+        "image,width,height,status,cell\ndeep/a.png,200,100,ok,1\ndeep/b.png,200,100,ok,0\n"
+        "deep/c.png,,,unreadable,\n"
+    )
+    found = convert(out, tmp_path / "new", to="csv", images=tmp_path / "field")
+    assert found[1:6] == (3, 1, 1, 1, ("cell",))
+    text = (tmp_path / "new" / "points.csv").read_text()
+    assert text == "image,x,y,label,score\na.png,1.5,2,cell,0.75\n"
+    lost = convert(out, tmp_path / "kit", images=tmp_path / "field").lost
+    assert lost == ("Lost: the scores, which txt cannot carry.",)
 
 
 # txt and origin
@@ -279,7 +455,11 @@ def test_convert_csv_takes_the_file_itself(tmp_path):
     [
         ("", r"points\.csv has no column image, x, y among none"),
         ("image,x\n", r"has no column y among image, x"),
-        ("image;x;y\na.png;1;2\n", r"no column image, x, y among image;x;y.*commas"),
+        ("image x y\na.png 1 2\n", r"no column image, x, y among image x y.*commas or semicolons"),
+        (
+            "image;x;y\na.png;1,5;2\n",
+            r"line 2: .*'1,5'; expected numbers x, y. Write them with a d",
+        ),
         ("image,x,y\na.png,1,2\na.png,1\n", r"points\.csv, line 3 has not 3 fields: image, x, y"),
         ("image,x,y\na.png,1,2,3\n", r"line 2 has not 3 fields"),
         ("image,x,y\na.png,1,two\n", r"line 2: could not convert.*'two'; expected numbers x, y"),
@@ -328,20 +508,271 @@ def test_convert_csv_keeps_labels_that_look_like_code(tmp_path):
     assert convert(source, tmp_path / "new", from_="csv").classes == (label,)
 
 
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_convert_csv_knows_other_names_and_signs(tmp_path, sign):
+    """Common names of columns, an index without a name, semicolons and tabs."""
+    rows = [("", "filename", "x", "y", "Class", "Confidence"), ("0", "a.png", "1.5", "2", "c", "1")]
+    source = make_csv(tmp_path / "csv", "".join(f"{sign.join(row)}\n" for row in rows))
+    found = convert(source, tmp_path / "new", to="csv")
+    assert found.classes == ("c",)
+    assert "a.png,1.5,2,c,1\n" in (tmp_path / "new" / "points.csv").read_text()
+
+
+def test_convert_csv_prefers_the_own_names(tmp_path):
+    """Where a table has both `label` and a synonym, `label` is the class."""
+    source = make_csv(tmp_path / "csv", "species,image,x,y,label\nb,a.png,1,2,c\n")
+    assert convert(source, tmp_path / "new").classes == ("c",)
+
+
+# as deeplabcut 2.3 writes CollectedData_me.csv, and as analyze_videos does, with a likelihood
+COLLECTED = """scorer,,,me,me,me,me
+bodyparts,,,snout,snout,tail,tail
+coords,,,x,y,x,y
+labeled-data,v,a.png,10.5,20.25,30.0,40.0
+labeled-data,v,b.png,,,12.0,14.0
+"""
+ANALYSED = """scorer,net,net,net
+individuals,one,one,one
+bodyparts,snout,snout,snout
+coords,x,y,likelihood
+a.png,10.5,20.25,0.5
+"""
+
+
+def test_convert_csv_takes_tables_of_deeplabcut(tmp_path):
+    """A class a bodypart, blanks are not there, a likelihood is a score."""
+    found = convert(make_csv(tmp_path / "csv", COLLECTED), tmp_path / "new", to="csv")
+    assert found.counts == {"snout": 1, "tail": 2}
+    text = (tmp_path / "new" / "points.csv").read_text()
+    assert text.endswith("a.png,10.5,20.25,snout\na.png,30,40,tail\nb.png,12,14,tail\n")
+    convert(make_csv(tmp_path / "csv2", ANALYSED), tmp_path / "new2", to="csv")
+    text = (tmp_path / "new2" / "points.csv").read_text()
+    assert text == "image,x,y,label,score\na.png,10.5,20.25,snout,0.5\n"
+
+
+def test_convert_csv_takes_what_pandas_writes(tmp_path):
+    """Tables of pandas: with its index, and with several heads as DeepLabCut's."""
+    pandas = pytest.importorskip("pandas")
+    source = make_csv(tmp_path / "csv", "")
+    pandas.DataFrame({"image": ["a.png"], "x": [1.5], "y": [2]}).to_csv(source / "points.csv")
+    assert convert(source, tmp_path / "new").n_points == 1
+    columns = pandas.MultiIndex.from_product(
+        [["me"], ["snout", "tail"], ["x", "y"]], names=["scorer", "bodyparts", "coords"]
+    )
+    for index in (
+        ["a.png", "b.png"],
+        [("labeled-data", "v", "a.png"), ("labeled-data", "v", "b.png")],
+    ):
+        values = [[10.5, 20.25, 30, 40], [None, None, 12, 14]]
+        rows = pandas.MultiIndex.from_tuples(index) if isinstance(index[0], tuple) else index
+        pandas.DataFrame(values, rows, columns).to_csv(source / "points.csv")
+        found = convert(source, tmp_path / "new", overwrite=True)
+        assert found.counts == {"snout": 1, "tail": 2}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("scorer,me,me\nbodyparts,a,a\na.png,1,2\n", "lacks its lines bodyparts and coords"),
+        ("scorer,me,me\ncoords,x,y\na.png,1,2\n", "lacks its lines bodyparts and coords"),
+        (COLLECTED + "labeled-data,v,c.png,1,2\n", "line 6 has 5 fields, unlike the first"),
+        (COLLECTED.replace("10.5", "left"), "line 4: .*'left'; expected numbers x, y"),
+        (COLLECTED.replace("20.25", ""), "line 4: .*; expected numbers x, y"),
+    ],
+)
+def test_convert_csv_names_what_is_wrong_in_deeplabcuts(tmp_path, table, message):
+    """A half table, a field too few, half a point."""
+    with pytest.raises(InputError, match=message):
+        convert(make_csv(tmp_path / "csv", table), tmp_path / "new", from_="csv")
+
+
 # finding the images
 
 
-def test_pictures_find_names_without_suffix_and_folder(folder):
-    """A tool may name an image by its stem, or with folders of either slash."""
-    assert Pictures(folder).find("full", "here").name == "full.png"
-    assert Pictures(folder).find("images/full.png", "here").name == "full.png"
-    assert Pictures(folder).find("C:\\data\\full.png", "here").name == "full.png"
+def make_images(folder, *names):
+    """Save pictures of one size under names with folders."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", SHAPE[::-1]).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "full", "full.png", "images/full.png", "C:\\data\\full.png", "full.tif", "/a/b/full.png",
+        "https://host/x/full.png?token=a.png#b.png", "http://host/data/upload/1/0a1b2c3d-full.png",
+        "/data/upload/7/0a1b2c3d-full.png", "/data/local-files/?d=set%2Ffull.png", "../../full.png",
+    ],
+)  # fmt: skip
+def test_pictures_find_the_names_that_tools_give(folder, name):
+    """Folders of either slash, no suffix or another, web addresses, Label Studio's uploads."""
+    assert Pictures(folder).find(name, "here").name == "full.png"
+
+
+def test_pictures_unquote_names(tmp_path):
+    """%20 is a space where no image has that very name."""
+    make_images(tmp_path, "images/a b.png", "images/c%20d.png", "images/c d.png")
+    pictures = Pictures(tmp_path)
+    assert pictures.find("a%20b.png", "here").name == "a b.png"
+    assert pictures.find("c%20d.png", "here").name == "c%20d.png"
+
+
+def test_pictures_do_not_leave_the_folder(tmp_path):
+    """A name that leads out of the folder finds nothing there."""
+    make_images(tmp_path, "other.png", "set/images/a.png", "set/images/deep/b.png")
+    (tmp_path / "set" / "images" / "out").symlink_to(tmp_path)
+    for name in ("../../other.png", str(tmp_path / "other.png"), "out/other.png", "deep/../x.png"):
+        with pytest.raises(InputError, match="is not in"):
+            Pictures(tmp_path / "set").find(name, "here")
+
+
+@pytest.mark.parametrize(
+    ("source", "images"),
+    [
+        ("set", "set/images"),
+        ("set/points.csv", "set/JPEGImages"),
+        ("set/points.csv", "set"),
+        ("set/Annotations", "set/JPEGImages"),
+        ("set/annotations/a.json", "set/val2017"),
+        ("out/points.csv", "images"),
+        ("set", "set/images/train"),
+        ("set", "set/train/images"),
+        ("set", "set/somewhere/else"),
+        ("set/a.json", "set/frames/x"),
+    ],
+)
+def test_pictures_are_looked_for_where_tools_put_them(tmp_path, source, images):
+    """In, beside or below the source, under the names that tools give such folders."""
+    make_images(tmp_path, f"{images}/a.png")
+    source = tmp_path / source
+    (source.parent if source.suffix else source).mkdir(parents=True, exist_ok=True)
+    if source.suffix:
+        source.write_text("{}")
+    assert [path.relative_to(tmp_path).as_posix() for path in Pictures(source).paths] == [
+        f"{images}/a.png"
+    ]
+
+
+def test_pictures_of_other_kinds_are_no_images(tmp_path):
+    """Masks, overlays and hidden folders beside the images are not taken for images."""
+    make_images(tmp_path, "raw/a.png", "masks/a.png", "overlays/a.png", ".cache/a.png")
+    assert [path.parent.name for path in Pictures(tmp_path).paths] == ["raw"]
+
+
+def test_pictures_of_one_name_are_refused(tmp_path):
+    """Two subfolders with the same name in them are converted one at a time."""
+    make_images(tmp_path, "images/train/a.png", "images/val/a.png")
+    with pytest.raises(InputError, match=r"flat folder. Convert one folder at a time, as --images"):
+        Pictures(tmp_path)
+    assert len(Pictures(tmp_path, tmp_path / "images" / "val").paths) == 1
+
+
+def test_pictures_of_subfolders_are_found_by_their_whole_name(tmp_path):
+    """Beside images at the top, those below are found by folder and name, and only then."""
+    make_images(tmp_path, "images/a.png", "images/deep/b.png", "images/deep/a.png")
+    pictures = Pictures(tmp_path)
+    assert len(pictures.paths) == 1
+    assert pictures.find("set/deep/b.png", "here").parent.name == "deep"
+    assert len(pictures.paths) == 2
+    with pytest.raises(InputError, match="flat folder"):
+        pictures.find("deep/a.png", "here")
+
+
+def test_convert_takes_only_the_named_images_from_a_guessed_folder(tmp_path):
+    """Images somewhere below a table, and not in a folder called images, may be another set's."""
+    make_images(tmp_path, "x/a.png", "y/b.png")
+    (tmp_path / "mine.csv").write_text("image,x,y\na.png,1,2\n")
+    assert convert(tmp_path / "mine.csv", tmp_path / "new").n_images == 1
+
+
+def test_convert_makes_lists_of_folders(tmp_path):
+    """Images in train/ and valid/ become train.txt and val.txt, and that is said."""
+    make_images(
+        tmp_path,
+        *(f"images/{part}/{part[0]}{i}.png" for part in ("train", "valid") for i in range(2)),
+    )
+    rows = "".join(f"{name}.png,1,2\n" for name in ("t0", "t1", "v0"))
+    (tmp_path / "points.csv").write_text(f"image,x,y\n{rows}")
+    found = convert(tmp_path, tmp_path / "new", from_="csv")
+    assert "By folders: 2 in train.txt, 1 in val.txt." in found.notes
+    assert (tmp_path / "new" / "val.txt").read_text() == "v0.png\n"
+
+
+def test_convert_reads_lists_of_paths(folder, tmp_path):
+    """A list may name its images with folders, as YOLO's do."""
+    (folder / "train.txt").write_text("./images/full.png\n")
+    convert(folder, tmp_path / "new", from_="txt")
+    assert (tmp_path / "new" / "train.txt").read_text() == "full.png\n"
+
+
+def test_convert_counts_missing_images(tmp_path):
+    """All that are missing are counted, the nearest name told; skip=True leaves them out."""
+    rows = "".join(f"{name}.png,1,2\n" for name in ("a", "aa", "c", "d"))
+    source = make_csv(tmp_path / "csv", f"image,x,y\n{rows}")
+    words = r"line 3: image 'aa\.png' is not in .*, nor are 2 others. Did you mean 'a\.png'.*--skip"
+    with pytest.raises(InputError, match=words):
+        convert(source, tmp_path / "new")
+    found = convert(source, tmp_path / "new", skip=True)
+    assert found.n_points == 1
+    assert "Left out: 3 images that are not there." in found.notes
+
+
+def test_pictures_can_be_dropped(folder):
+    """A format's own pictures are no images of the dataset."""
+    pictures = Pictures(folder)
+    pictures.drop([path for path in pictures.paths if path.stem == "later"])
+    assert len(pictures.paths) == 2
+    assert pictures.lookup("later") is None
 
 
 def test_pictures_refuse_a_source_that_is_not_there(tmp_path):
     """A missing source is named."""
     with pytest.raises(InputError, match=r"nowhere does not exist"):
         Pictures(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", [None, 3, ["a.png"], {}])
+def test_pictures_refuse_what_is_no_name(folder, name):
+    """A file may hold anything in place of a name."""
+    with pytest.raises(InputError, match="here: image is .*; expected its name"):
+        Pictures(folder).find(name, "here")
+
+
+# the table of formats
+
+
+def test_table_of_formats_is_the_readmes():
+    """The README shows what `pointlib formats --markdown` prints."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    table = formats_table(markdown=True)
+    if table.split("\n")[0] not in readme:
+        pytest.skip("README has no table of formats yet")
+    assert table in readme
+
+
+def test_commands_show_the_table(capsys):
+    """`pointlib formats` and `pointlib convert --help` name every format."""
+    assert main(["formats"]) == 0
+    assert main(["convert", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(printed.count(f"{name}") >= 2 for name in FORMATS)
+    assert len(formats_table().split("\n")) == len(FORMATS) + 1
+    widths = {row.count("|") for row in formats_table(markdown=True).split("\n")}
+    assert widths == {10}
+
+
+def test_command_converts(folder, tmp_path, capsys):
+    """The command takes every option, tells what it found, and points to the picture."""
+    options = ["--map", "dot=", "--images", str(folder / "images"), "--link", "--skip"]
+    assert main(["convert", str(folder), str(tmp_path / "new"), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "Recognised as txt." in printed
+    assert "Left out: 1 points of dot." in printed
+    assert f"look at {tmp_path / 'new' / 'check.png'}" in printed
+    assert main(["convert", str(folder), str(tmp_path / "new2"), "--dry-run"]) == 0
+    assert "Nothing is written" in capsys.readouterr().out
+    assert not (tmp_path / "new2").exists()
 
 
 # real

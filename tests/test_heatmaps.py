@@ -10,7 +10,6 @@ import torch
 from pointlib.files import InputError
 from pointlib.heatmaps import (
     _draw,
-    auto_sigma,
     density,
     draw_classes,
     gaussian_max,
@@ -153,24 +152,6 @@ def test_heatmaps_refuse_bad_input(points, sigma, words):
         gaussian_max(points, SHAPE, sigma=sigma)
 
 
-def test_auto_sigma_follows_the_spacing():
-    """Wider spacing gives a larger sigma, within its bounds; lonely points a default."""
-    grid = np.stack(np.meshgrid(np.arange(5.0), np.arange(5.0)), -1).reshape(-1, 2)
-    assert auto_sigma([grid * 15]) == 4.5
-    assert auto_sigma([grid]) == 1.5
-    assert auto_sigma([grid * 500]) == 6.0
-    assert 1.5 < auto_sigma([np.zeros((1, 2)), np.zeros((0, 2))]) < 6.0
-
-
-def test_auto_sigma_is_half_the_radius_where_neighbours_allow_it():
-    """A match radius speaks for the size of the objects, but neighbours stay apart."""
-    grid = np.stack(np.meshgrid(np.arange(5.0), np.arange(5.0)), -1).reshape(-1, 2)
-    assert auto_sigma([grid * 100], radius=24) == 12.0
-    assert auto_sigma([grid * 15], radius=24) == 6.0
-    assert auto_sigma([grid * 100], radius=2) == 1.5
-    assert auto_sigma([np.zeros((1, 2))], radius=24) == 12.0
-
-
 def test_gaussian_max_takes_the_same_point_twice():
     """Two points at one place are legal input and make one hill; density counts both."""
     twice = [[20.2, 9.7], [20.2, 9.7]]
@@ -178,7 +159,6 @@ def test_gaussian_max_takes_the_same_point_twice():
         gaussian_max(twice, SHAPE, sigma=2.0), gaussian_max(twice[:1], SHAPE, sigma=2.0)
     )
     assert float(density(twice, SHAPE, sigma=2.0).sum()) == pytest.approx(2, abs=1e-4)
-    assert auto_sigma([np.array(twice)]) == 1.5
 
 
 def test_gaussian_max_draws_where_nothing_can_be_kept():

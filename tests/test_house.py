@@ -16,6 +16,7 @@ LEVELS = [
     {"blame"},
     {"files"},
     {"points", "images", "losses", "model", "rules", "lock", "kernels"},
+    {"gaussians"},
     {"heatmaps", "thresholds", "metrics", "synthetic", "plots", "augment", "config"}
     | {"journal", "steps", "texts", "previews", "line"},
     {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch", "survey"}
@@ -29,9 +30,10 @@ LEVELS = [
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cli", "annotate"] + [
-    *("sweep", "anatomy", "trust", "line", "inputs", "sources", "findings", "tune", "check")
+    *("sweep", "anatomy", "trust", "line", "inputs", "sources", "findings", "tune", "check"),
+    *("survey", "sheet", "gaussians", "ceiling"),
 ]
-MAX_LINES = 8_500
+MAX_LINES = 9_800
 MAX_SCRIPT_LINES = 1_500
 
 

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from pointlib.files import InputError
 from pointlib.points import (
+    _parse_lines,
+    _plain_rows,
     boxes_to_points,
     check_points,
     class_names,
@@ -19,6 +23,13 @@ from pointlib.points import (
 )
 
 SHAPES = [(1, 1), (3, 7), (480, 640), (20_000, 13_001)]
+
+
+FRACTIONS = ["0.5", "0.05500000", "1.0", "0." + 30 * "9", "0", "1", ".5", "1.01", "-0.1", "5e-1"]
+WORDS = ["nan", "0.1_2", "\u0660.5", "", "cell", "weiße Zelle", "a-1.b", "a\u00a0", "_"]
+LINES = st.lists(st.sampled_from(FRACTIONS + WORDS), min_size=1, max_size=4).map(",".join)
+FEW_LINES = st.lists(LINES, max_size=4).map("\n".join)
+ODD_TEXT = st.text("01.,\n ae-\u00a0\u0660\x0b\x1c\u2028", max_size=20)
 
 
 def random_points(shape, n=200, seed=0):
@@ -279,6 +290,29 @@ def test_write_points_refuses_points_outside(tmp_path):
     with pytest.raises(InputError, match="outside the image"):
         write_points(tmp_path / "a.txt", [(1, 15)], (10, 20))
     assert not (tmp_path / "a.txt").exists()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(FEW_LINES, FEW_LINES.map("{}\n".format), ODD_TEXT))
+@example("0.5,0.5,a\n0.5,0.5\n")
+@example("0.5,0.5\n\n0.5,0.5")
+@example("0.5,0.5,a\x1c\n")
+def test_plain_texts_are_read_alike_fast_and_line_by_line(text):
+    """The fast way gives what the careful one gives, or leaves the text to it; never an error."""
+    if (rows := _plain_rows(text)) is not None:
+        assert rows == _parse_lines(text, "a.txt")
+
+
+@pytest.mark.parametrize("labels", [None, ["WBC", "weiße Zelle", "a-1.b", "_"]])
+@pytest.mark.parametrize("n", [0, 4])
+def test_written_texts_go_the_fast_way(tmp_path, labels, n):
+    """What the kit writes is plain; a line that is not takes the careful way to its error."""
+    points = random_points((100, 200))[-n:] if n else []
+    write_points(tmp_path / "a.txt", points, (100, 200), labels=labels and labels[:n])
+    text = (tmp_path / "a.txt").read_text(encoding="utf-8")
+    assert len(_plain_rows(text)) == n
+    for line in ("1.01,0.5", "nan,0.5", "0.5", "0.5,0.5,", "0.5,0.5,a,b", "-0.5,0.5"):
+        assert _plain_rows(f"{text}{line}\n") is None
 
 
 def test_read_points_takes_what_editors_make_of_a_file(tmp_path):

@@ -422,5 +422,31 @@ def test_many_validation_images_are_looked_at_in_part(parts, monkeypatch):
 
     monkeypatch.setattr(Run, "validate", note)
     model = fit(train, many, config=TrainConfig(**TINY), log=quiet)
-    assert seen == [8] * TINY["num_epochs"] + [24]
+    assert seen == [3] * TINY["num_epochs"] + [24]
     assert set(model.info.metrics["validation"]) == {"f1", "precision", "recall", "mae"}
+
+
+def test_images_beyond_memory_are_read_seldom(monkeypatch):
+    """Where the images do not fit into memory, each one read gives many crops."""
+    monkeypatch.setattr("pointlib.crops.KEPT_BYTES", 1000)
+    item = (np.zeros((64, 96, 1), np.uint8), np.zeros((0, 2)), np.zeros(0, str))
+
+    class Counted:
+        n_read = 0
+
+        def __len__(self):
+            return 300
+
+        def __getitem__(self, index):
+            self.n_read += 1
+            return item
+
+    dataset = Counted()
+    crops = TrainingCrops(dataset, ModelInfo(n_channels=1, mean=(0.5,), std=(1.0,)), size=32)
+    dataset.n_read = 0
+    order = crops._order()
+    assert (len(order), len(crops), len(set(order.tolist()))) == (1800, 1800, 72)
+    assert len(set(order[:8].tolist())) > 3
+    for index in range(64):
+        crops[index]
+    assert dataset.n_read <= 16

@@ -4,82 +4,123 @@ Not about what a format looks like inside (one file each, beside this one), nor 
 dataset for training (dataset.py).
 """
 
+import importlib
+import math
 import os
+import pkgutil
 import shutil
 import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from pointlib.files import InputError, need_place, suggest, write_atomic
-from pointlib.formats import origin, points_csv, txt
+from pointlib.files import InputError, keep_copy, need_file, need_place, suggest, write_atomic
 from pointlib.formats.base import Format, Pictures
-from pointlib.points import check_points, class_names, read_text
-
-FORMATS = {module.FORMAT.name: module.FORMAT for module in (txt, origin, points_csv)}
-LISTS = ("train.txt", "val.txt", "test.txt")
-
-
-class Conversion(NamedTuple):
-    """What `convert` has written; as text, a sentence or two."""
-
-    folder: Path
-    n_images: int
-    n_labelled: int  # images with points
-    n_empty: int  # looked, nothing there
-    n_points: int
-    classes: tuple
-    lost: tuple  # sentences: what the target format cannot carry
-
-    def __str__(self):
-        """Return the counts, the images that nobody looked at, and what was lost."""
-        n_unlabelled = self.n_images - self.n_labelled - self.n_empty
-        counts = (
-            f"{self.folder}: {self.n_images} images, {self.n_labelled} with {self.n_points} points "
-            f"({', '.join(self.classes)}), {self.n_empty} with nothing there, {n_unlabelled} not "
-            "labelled yet."
-        )
-        return " ".join([counts, *self.lost])
+from pointlib.formats.outcome import Conversion, draw_check, place, show_example
+from pointlib.formats.records import (
+    check_records,
+    find_classes,
+    find_losses,
+    find_oddities,
+    rename_classes,
+)
+from pointlib.points import read_text
 
 
-def convert(source, target, *, from_, to="txt", link=False):
+def _found():
+    """Return {name: Format} of every module beside this one that has a FORMAT."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    formats = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+    return {form.name: form for form in sorted(formats, key=lambda form: form.name)}
+
+
+FORMATS = _found()
+PARTS = ("train", "val", "test")  # the lists of images, and beginnings of folders' names
+COLUMNS = ("format", "files", "axes", "unit", "(0, 0) is", "empty images", "classes", "scores")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `convert` may be told beside its source and target.
+
+    Attributes
+    ----------
+    images : the folder of the images, where they are not in `images/` beside the source
+    classes : {old: new} names; a new name "" leaves the class's points out
+    convention : "centre" or "corner" in place of what the other tool's format declares: that of
+        the source, or of the target where the source is the kit's own txt
+    box : side in pixels of the boxes that a format of boxes writes
+    link : link to the images instead of copying them
+    overwrite : a target that exists is kept as TARGET.bak; else it is an error
+    skip : leave out images that are not there and points outside their images; else errors
+    dry_run : write nothing
+    picture : draw check.png, the first image with its points
+    log : called with each sentence on what was found and what will be lost, before writing
+    on_image : called with (name, number done, number of all) after each image
+    """
+
+    images: Path | None = None
+    classes: dict = field(default_factory=dict)
+    convention: str | None = None
+    box: float | None = None
+    link: bool = False
+    overwrite: bool = False
+    skip: bool = False
+    dry_run: bool = False
+    picture: bool = True
+    log: Callable | None = None
+    on_image: Callable | None = None
+
+
+def convert(source, target, *, from_=None, to="txt", **options):
     """Make a new dataset folder `target` from another tool's files.
 
     Parameters
     ----------
     source : str or Path
-        The format's file, or the folder that holds it. The images are in `images/` beside it, or
-        directly there; lists train.txt, val.txt and test.txt come along.
+        The format's file, or the folder that holds it. Where the images are looked for, `Pictures`
+        says; lists train.txt, val.txt and test.txt come along.
     target : str or Path
         A folder that does not exist yet; it appears whole or not at all.
     from_, to : str or Format
-        A name in FORMATS, or a Format of your own.
-    link : bool
-        Link to the images instead of copying them.
+        A name in FORMATS, or a Format of your own. Without `from_` the format is recognised.
+    **options
+        See `Options`.
 
     Returns
     -------
     Conversion
         Images that `source` does not speak of stay unlabelled.
     """
+    options = Options(**options)
     source, target = Path(source), Path(target)
-    reader, writer = find_format(from_), find_format(to)
-    if target.exists():
-        raise InputError(f"{target} exists and is not overwritten. Give a new name or remove it.")
-    need_place(target, "target")
-    pictures = Pictures(source)
-    records = _checked(reader.read(source, pictures, reader.to_points), pictures)
-    classes = class_names([record.labels for record in records])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
-        folder = Path(temporary) / "dataset"
-        _bring_images(pictures.paths, folder / "images", link)
-        writer.write(folder, records, writer.from_points)
-        _bring_lists(pictures, folder)
-        folder.rename(target)
-    n_points = [len(record.points) for record in records]
-    n_full = sum(n > 0 for n in n_points)
-    counts = len(pictures.paths), n_full, len(records) - n_full, sum(n_points)
-    return Conversion(target, *counts, classes, _lost(writer, records))
+    reader, writer, notes = _choose(source, from_, to, options)
+    _check_target(target, options)
+    pictures = Pictures(source, options.images, strict=False)
+    _check_place(target, pictures, options)
+    records, more = check_records(
+        reader.read(source, pictures, reader),
+        pictures,
+        skip=options.skip,
+        on_image=options.on_image,
+    )
+    if pictures.guessed:
+        own = {record.image for record in records}
+        pictures.drop([p for p in pictures.paths if p not in own and not pictures.is_named(p)])
+    records, renamed = rename_classes(records, options.classes)
+    lists, listed = _find_lists(pictures, records, options.skip)
+    notes += [f"Images: {pictures.folder}.", *more, *renamed, *listed]
+    notes += find_oddities(records, reader)
+    result = _count(target, pictures, records, (reader, writer))._replace(notes=tuple(notes))
+    for sentence in (*result.notes, *result.lost) if options.log else ():
+        options.log(sentence)
+    if options.dry_run:
+        return result
+    if kept := _write(target, (pictures, records, lists), writer, options):
+        result = result._replace(notes=(*notes, f"The old {target.name} is kept as {kept}."))
+    return result
 
 
 def find_format(name):
@@ -91,50 +132,159 @@ def find_format(name):
     return FORMATS[name]
 
 
-def _checked(records, pictures):
-    """Return the records as a list, each with its shape, its points inside, no image twice."""
-    checked = {}
-    for record in records:
-        shape, name = pictures.shape(record.image), record.image.name
-        if record.shape not in (None, shape):
-            raise InputError(
-                f"{name} is {shape[1]} x {shape[0]}, but its points were made on "
-                f"{record.shape[1]} x {record.shape[0]}. Bring the image they were made on."
-            )
-        if record.image in checked:
-            raise InputError(f"{name} comes twice in the source. Merge the two.")
-        points = check_points(record.points, shape=shape, name=f"{name}: points")
-        checked[record.image] = record._replace(shape=shape, points=points)
-    return list(checked.values())
+def recognise(source):
+    """Return the one Format that a file or folder looks like, or raise InputError."""
+    source = Path(source)
+    if not source.is_dir():
+        need_file(source, "file or folder of points")
+    names = [form.name for form in FORMATS.values() if form.looks(source)]
+    if len(names) == 1:
+        return FORMATS[names[0]]
+    if names:
+        raise InputError(f"{source} may be {' or '.join(names)}. Say which: --from {names[0]}.")
+    raise InputError(
+        f"{source} is not recognised as any text or table of points. Name its format with --from: "
+        f"{', '.join(FORMATS)}. `pointlib formats` tells them apart."
+    )
 
 
-def _bring_images(paths, folder, link):
+def formats_table(*, markdown=False):
+    """Return the table of all formats as text, or in Markdown."""
+    rows = [(*COLUMNS, "checked with")]
+    for form in FORMATS.values():
+        carried = [
+            "kept" if word in form.carries else "lost" for word in ("empty", "labels", "scores")
+        ]
+        what = (form.name, form.about, ", ".join(form.axes), form.unit, place(form))
+        rows.append((*what, *carried, form.checked or "unverified"))
+    if markdown:
+        rows.insert(1, ["---"] * len(rows[0]))
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _choose(source, from_, to, options):
+    """Return the Formats to read and to write, and sentences on how they were come by."""
+    reader = find_format(from_) if from_ else recognise(source)
+    writer = find_format(to)
+    notes = [] if from_ else [f"Recognised as {reader.name}."]
+    if options.box is not None:
+        if not 0 < options.box < math.inf:
+            raise InputError(f"box is {options.box}; expected a side in pixels above 0.")
+        writer = replace(writer, box=float(options.box))
+    if options.convention:
+        other = writer if reader.name == "txt" else reader
+        if other.name == "txt":
+            raise InputError("the kit's own txt always counts from the corner: no --convention.")
+        changed = replace(other, convention=options.convention)
+        reader, writer = (changed if form is other else form for form in (reader, writer))
+        if changed != other:
+            notes.append(f"{other.name}: (0, 0) is {place(changed)}, and not {place(other)}.")
+    unverified = dict.fromkeys(form.name for form in (reader, writer) if not form.checked)
+    notes += [f"{name} is unverified: look before you rely on it." for name in unverified]
+    return reader, writer, notes
+
+
+def _check_target(target, options):
+    if target.exists() and not options.overwrite:
+        raise InputError(
+            f"{target} exists and is not overwritten. Give a new name, or keep the old one as "
+            f"{target.name}.bak with --overwrite."
+        )
+    need_place(target, "target")
+
+
+def _check_place(target, pictures, options):
+    """Raise InputError where links would point into a folder that is about to be moved."""
+    inside = target.resolve() in (pictures.folder.resolve(), *pictures.folder.resolve().parents)
+    if options.link and inside:
+        raise InputError(f"{pictures.folder} lies in {target}, which is moved. Leave out --link.")
+
+
+def _count(target, pictures, records, forms):
+    """Return the Conversion of records from forms[0] to forms[1], without notes."""
+    reader, writer = forms
+    n_points = [len(record.points) for record in records]
+    n_full = sum(n > 0 for n in n_points)
+    classes = find_classes(records, writer)
+    counts = Counter(label or "point" for record in records for label in record.labels.tolist())
+    return Conversion(
+        target,
+        len(pictures.paths),
+        n_full,
+        len(records) - n_full,
+        sum(n_points),
+        classes,
+        tuple(find_losses(records, writer)),
+        counts={name: counts[name] for name in classes},
+        example=show_example(records, reader),
+    )
+
+
+def _write(target, data, writer, options):
+    """Write everything beside `target`, then move it there; return where the old one is kept."""
+    pictures, records, lists = data
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+        folder = Path(temporary) / "dataset"
+        _bring_images(pictures.paths, folder / "images", options)
+        writer.write(folder, records, writer)
+        for name, names in lists.items():
+            write_atomic(folder / f"{name}.txt", "".join(f"{line}\n" for line in names))
+        if options.picture:
+            draw_check(folder / "check.png", records)
+        kept = keep_copy(target)
+        folder.rename(target)
+    return kept
+
+
+def _bring_images(paths, folder, options):
     folder.mkdir(parents=True)
-    for path in paths:
-        if link:
+    for number, path in enumerate(paths, start=1):
+        if options.link:
             os.symlink(path.resolve(), folder / path.name)
         else:
             shutil.copyfile(path, folder / path.name)
+        if options.on_image:
+            options.on_image(path.name, number, len(paths))
 
 
-def _bring_lists(pictures, folder):
-    """Copy the lists of images, unless they are some image's points or name an unknown one."""
-    names = {path.name for path in pictures.paths}
+def _find_lists(pictures, records, skip):
+    """Return {"train": [names], ...} and a sentence where they are folders' names.
+
+    They are the source's own lists, unless those are some image's points; where it has none and
+    all labelled images lie in folders called train, val and test, those.
+    """
     stems = {path.stem for path in pictures.paths if path.parent == pictures.home}
-    for path in (pictures.home / name for name in LISTS):
-        if path.is_file() and path.stem not in stems:
-            listed = [line.strip() for line in read_text(path).split("\n") if line.strip()]
-            if strange := [name for name in listed if name not in names]:
-                raise InputError(f"{path} names {strange[0]!r}, which is not in {pictures.folder}.")
-            write_atomic(folder / path.name, "".join(f"{name}\n" for name in listed))
+    files = [pictures.home / f"{part}.txt" for part in PARTS if part not in stems]
+    lists = {path.stem: _read_list(path, pictures, skip) for path in files if path.is_file()}
+    if lists:
+        return lists, []
+    parts = {record.image: _part(record.image, pictures.folder) for record in records}
+    if None in parts.values() or len(set(parts.values())) < 2:
+        return {}, []
+    for part in PARTS:
+        lists[part] = [path.name for path, own in parts.items() if own == part]
+    told = ", ".join(f"{len(names)} in {part}.txt" for part, names in lists.items() if names)
+    return {part: names for part, names in lists.items() if names}, [f"By folders: {told}."]
 
 
-def _lost(writer, records):
-    """Return a sentence for each thing in the records that the format cannot carry."""
-    lost = []
-    if "labels" not in writer.carries and any(any(record.labels) for record in records):
-        lost.append(f"Lost: the classes, which {writer.name} cannot carry.")
-    n_empty = sum(len(record.points) == 0 for record in records)
-    if "empty" not in writer.carries and n_empty:
-        lost.append(f"Lost: that {n_empty} images hold nothing, which {writer.name} cannot say.")
-    return tuple(lost)
+def _read_list(path, pictures, skip):
+    """Return the images' names in a list, or raise InputError where one is not there."""
+    listed = [line.strip() for line in read_text(path).split("\n") if line.strip()]
+    found = {name: pictures.lookup(name) for name in listed}
+    strange = [name for name, image in found.items() if image is None]
+    if strange and not skip:
+        raise InputError(f"{path} names {strange[0]!r}, which is not in {pictures.folder}.")
+    return [found[name].name for name in listed if found[name]]
+
+
+def _part(path, folder):
+    """Return "train", "val" or "test" where a folder above an image begins with it, else None."""
+    names = path.relative_to(folder).parts[:-1]
+    return next((part for name in names for part in PARTS if name.lower().startswith(part)), None)

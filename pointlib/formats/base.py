@@ -1,20 +1,21 @@
 """What every format of points is made of: records, how its numbers count, where the images are.
 
 A new format is one small file beside this one: a `read`, a `write` and a `FORMAT` that names
-them, listed in `formats/__init__.py`. Not about any one tool's files.
+them; the table in `formats/__init__.py` finds it. Not about any one tool's files.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError, need_file, suggest
-from pointlib.images import image_shape, list_images
+from pointlib.files import InputError, suggest
+from pointlib.formats.pictures import Pictures
 from pointlib.points import check_points
+
+__all__ = ["Format", "Pictures", "Record"]  # what a format's own file needs
 
 
 class Record(NamedTuple):
@@ -24,6 +25,7 @@ class Record(NamedTuple):
     shape: tuple | None  # (H, W) where the format's files say it, else None
     points: np.ndarray  # (N, 2), kit coordinates
     labels: np.ndarray  # (N,) str, "" for no class
+    scores: np.ndarray | None = None  # (N,) in [0, 1]; None where somebody clicked, or nobody says
 
 
 @dataclass(frozen=True)
@@ -34,26 +36,38 @@ class Format:
 
     Attributes
     ----------
-    read : read(source, pictures, to_points) -> iterator of Record
-        `source` is the file or folder named by the user, `pictures` a Pictures, and
-        `to_points(values, shape)` this format's method below. Images that nobody looked at are
-        not yielded.
-    write : write(folder, records, from_points)
+    read : read(source, pictures, form) -> iterator of Record
+        `source` is the file or folder named by the user, `pictures` a Pictures, and `form` this
+        Format, for its `to_points`. Images that nobody looked at are not yielded.
+    write : write(folder, records, form)
         Every record has its shape; the images are in `folder`/images.
+    looks : looks(source) -> bool
+        Whether a file or folder is most likely this format's. Quick; never raises.
     axes : "xy" or "yx"
     unit : "pixels", "fraction" or "percent", the last two of width and height
     convention : "centre" (0 is the middle of the first pixel) or "corner" (0 is the image's edge)
-    carries : what survives in its files: "labels", "empty" (looked, nothing there)
+    decimals : of its numbers as `write` writes them, in its unit; None for all that a float has
+    carries : what survives in its files: "labels", "empty" (looked, nothing there), "scores"
+    checked : the program that reads and wrote such files in the tests; "" for none: unverified
+    forbids : characters that no class may have in its name, nor then a space at an end
+    merges : whether points on one place (after rounding) become one in its files
+    box : side in pixels of the boxes that a format of boxes writes round the points
     """
 
     name: str
     about: str
     read: Callable
     write: Callable
+    looks: Callable = lambda _source: False
     axes: str = "xy"
     unit: str = "pixels"
     convention: str = "centre"
+    decimals: int | None = None
     carries: frozenset = frozenset({"labels", "empty"})
+    checked: str = ""
+    forbids: str = ""
+    merges: bool = False
+    box: float = 16.0
 
     def __post_init__(self):
         """Refuse words that are not in the lists above."""
@@ -69,7 +83,8 @@ class Format:
         """Return the format's numbers (N, 2), of an image of `shape` (H, W), as kit points."""
         values = check_points(values, name="values")
         values = values if self.axes == "xy" else values[:, ::-1]
-        return values * self._scale(shape) - (0.5 if self.convention == "corner" else 0)
+        with np.errstate(over="ignore"):  # what is not finite is refused by whoever takes it
+            return values * self._scale(shape) - (0.5 if self.convention == "corner" else 0)
 
     def from_points(self, points, shape):
         """Return kit points (N, 2) as the format's numbers; the inverse of `to_points`."""
@@ -81,37 +96,3 @@ class Format:
         if self.unit == "pixels":
             return np.ones(2)
         return np.array([shape[1], shape[0]]) / (100 if self.unit == "percent" else 1)
-
-
-class Pictures:
-    """The images that belong to a source, found by the names that its files give them.
-
-    They lie in `images/` inside the source folder (beside a source file), or where there is none
-    directly in that folder.
-    """
-
-    def __init__(self, source):
-        """Look for the images of `source`, a file or a folder; a folder `images` is its own."""
-        source = Path(source)
-        home = source if source.is_dir() else need_file(source).parent
-        self.home = home.parent if home.name == "images" else home
-        inside = self.home / "images"
-        self.folder = inside if inside.is_dir() else home
-        self.paths = list_images(self.folder)
-        self.shape = cache(image_shape)
-        self._known = {path.name: path for path in self.paths}
-        self._known = {path.stem: path for path in self.paths} | self._known
-        self._named = {}
-
-    def find(self, name, where):
-        """Return the path of the image that a file calls `name`; `where` is for the error.
-
-        Folders in the name do not count, but two names must not come to mean one image.
-        """
-        path = self._known.get(PureWindowsPath(name).name)  # knows both kinds of slash
-        if path is None:
-            hint = suggest(name, [path.name for path in self.paths][:1000])
-            raise InputError(f"{where}: image {name!r} is not in {self.folder}. {hint[:300]}")
-        if (other := self._named.setdefault(path, name)) != name:
-            raise InputError(f"{where}: {other!r} and {name!r} both mean {path.name}. Rename one.")
-        return path

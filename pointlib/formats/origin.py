@@ -13,18 +13,18 @@ from pointlib.formats.base import Format, Record
 from pointlib.points import check_points, label_state, read_text, text_path
 
 
-def read(_source, pictures, to_points):
+def read(_source, pictures, form):
     """Yield a Record of each image whose text file holds points."""
     for image in pictures.paths:
         if label_state(image) == "labelled":
-            points = to_points(_read_pairs(text_path(image)), pictures.shape(image))
+            points = form.to_points(_read_pairs(text_path(image)), pictures.shape(image))
             yield Record(image, None, points, np.full(len(points), ""))
 
 
-def write(folder, records, from_points):
+def write(folder, records, form):
     """Write a text file beside each record's image, without classes."""
     for record in records:
-        pairs = from_points(record.points, record.shape)
+        pairs = form.from_points(record.points, record.shape)
         lines = [f"{x:.10f},{y:.10f}\n" for x, y in pairs]
         write_atomic(text_path(folder / "images" / record.image.name), "".join(lines))
 
@@ -48,5 +48,6 @@ FORMAT = Format(
     read,
     write,
     unit="fraction",
+    decimals=10,
     carries=frozenset(),
 )

@@ -1,99 +1,140 @@
-"""`csv`, one table for all images: points.csv with the columns image,x,y and, if any, label.
+"""`csv`, one table for all images: points.csv with the columns image,x,y and, if any, label, score.
 
-Pixels, the middle of the first pixel is (0, 0). The columns are known by their names; others are
-passed over, so that the kit's predictions (image,x,y,label,score) can be read. A table images.csv
-beside it, with the columns image and, if it likes, width,height, lists the images that were looked
-at: one that has no points holds nothing. Without it an image without points is not labelled yet.
+Pixels, the middle of the first pixel is (0, 0). The columns are known by their names, in any order,
+or by the names of SYNONYMS; others are passed over. Commas, semicolons or tabs part them; numbers
+have a decimal point. A table images.csv beside it, with the columns image and, if it likes,
+width,height, lists the images that were looked at: one that has no points holds nothing. Without it
+an image without points is not labelled yet. The kit's predictions are such tables; there counts.csv
+is the list, but for the images whose status is not "ok".
+
+DeepLabCut's tables (user guide, "CollectedData_NAME.csv"; pandas columns of scorer, individuals,
+bodyparts, coords) are read too: a class a bodypart, blanks are not labelled. Its labelling tools,
+napari and before that matplotlib, count from the middle of the first pixel.
 """
 
 import csv
 import io
+from itertools import pairwise
 
 import numpy as np
 
 from pointlib.files import InputError, need_file, write_atomic
 from pointlib.formats.base import Format, Record
-from pointlib.points import read_text
+from pointlib.formats.safe import peek, points_table, read_cells, read_numbers, read_rows
+
+DELIMITERS = ",;\t"
+SYNONYMS = (
+    dict.fromkeys(("filename", "file", "file_name", "image_name", "img", "image_path"), "image")
+    | dict.fromkeys(("class", "class_name", "category", "species"), "label")
+    | dict.fromkeys(("confidence", "probability", "likelihood"), "score")
+)
+LISTS = ("images.csv", "counts.csv")  # of images that were looked at; the first one counts
 
 
-def read(source, pictures, to_points):
-    """Yield a Record of each image in images.csv or points.csv, in the order of their names."""
+def read(source, pictures, form):
+    """Yield a Record of each image in the list or in points.csv, in the order of their names."""
     table = pictures.home / "points.csv" if source.is_dir() else source
     need_file(table, "table of points")
     found = {}
-    for where, row in _rows(table, ("image", "x", "y")):
-        values = _numbers(row, ("x", "y"), where)
-        found.setdefault(pictures.find(row["image"], where), []).append((values, row.get("label")))
-    shapes = dict.fromkeys(found) | _listed(table.with_name("images.csv"), pictures)
+    wide = peek(table)[:7] == "scorer,"
+    for where, row in _read_wide(table) if wide else _read_tall(table):
+        x, y = read_numbers((row["x"], row["y"]), where, ("x", "y"))
+        score = row.get("score") or None
+        score = score and read_numbers([score], where, ["score"])[0]
+        image = pictures.find(row["image"], where)
+        found.setdefault(image, []).append((x, y, row.get("label"), score))
+    shapes = dict.fromkeys(found) | _listed(table.parent, pictures)
     for image in sorted(shapes):
-        rows = found.get(image, [])
-        shape = shapes[image] or pictures.shape(image)
-        points = to_points([values for values, _ in rows], shape)
-        labels = np.array([label or "" for _, label in rows], dtype=str)
-        yield Record(image, shapes[image], points, labels)
+        values, labels, scores = points_table(found.get(image, []))
+        points = form.to_points(values, shapes[image] or pictures.shape(image))
+        yield Record(image, shapes[image], points, labels, scores)
 
 
-def write(folder, records, from_points):
-    """Write points.csv, with labels where there are any, and images.csv."""
+def write(folder, records, form):
+    """Write points.csv, with labels and scores where there are any, and images.csv."""
     named = any(label for record in records for label in record.labels)
-    points = [["image", "x", "y", "label"][: 4 if named else 3]]
+    scored = any(record.scores is not None for record in records)
+    points = [["image", "x", "y", *(["label"] * named), *(["score"] * scored)]]
     images = [["image", "width", "height", "n_points"]]
     for record in records:
         name = record.image.name
         images.append([name, record.shape[1], record.shape[0], len(record.points)])
-        values = from_points(record.points, record.shape)
-        for pair, label in zip(values, record.labels, strict=True):
-            numbers = [np.format_float_positional(v, precision=6, trim="-") for v in pair]
-            points.append([name, *numbers, *([label] if named else [])])
+        values = form.from_points(record.points, record.shape)
+        scores = [""] * len(values) if record.scores is None else map(_number, record.scores)
+        for pair, label, score in zip(values, record.labels, scores, strict=True):
+            extras = [*([label] * named), *([score] * scored)]
+            points.append([name, *map(_number, pair), *extras])
     for file, rows in (("points.csv", points), ("images.csv", images)):
         csv.writer(text := io.StringIO(), lineterminator="\n").writerows(rows)
         write_atomic(folder / file, text.getvalue())
 
 
-def _rows(path, columns):
-    """Yield ("file, line n", row by column name) of a table that has the columns."""
-    reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
-    try:
-        yield from _named(reader, path, columns)
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {reader.line_num}: {error}. A quotation mark may be open."
-        ) from error
+def looks(source):
+    """Return whether a folder has points.csv, or a table's first line names image, x and y."""
+    if source.is_dir():
+        return (source / "points.csv").is_file()
+    first = peek(source).partition("\n")[0].lower()
+    delimiter = max(DELIMITERS, key=first.count)
+    names = [name.strip().strip('"') for name in first.split(delimiter)]
+    columns = {SYNONYMS.get(name, name) for name in names}
+    return source.name == "points.csv" or names[0] == "scorer" or columns >= {"image", "x", "y"}
 
 
-def _named(reader, path, columns):
-    names = [name.strip().lower() for name in reader.fieldnames or []]
-    if missing := [name for name in columns if name not in names]:
+def _read_tall(table):
+    """Yield ("file, line n", {column: text}) of a table of one point a line."""
+    return read_rows(table, ("image", "x", "y"), delimiters=DELIMITERS, synonyms=SYNONYMS)
+
+
+def _read_wide(table):
+    """Yield the same of a table of one image a line, as DeepLabCut and pandas write it."""
+    heads = {}
+    for where, fields in read_cells(table):
+        if heads and len(fields) != len(heads["scorer"]):
+            raise InputError(
+                f"{where} has {len(fields)} fields, unlike the first. Export it again."
+            )
+        if "coords" not in heads:
+            heads[fields[0]] = fields
+            continue
+        coords, parts = heads["coords"], heads.get("bodyparts")
+        starts = [i for i, name in enumerate(coords) if name == "x"]
+        if not starts or not parts:
+            break
+        for start, end in pairwise([*starts, len(coords)]):
+            row = dict(zip(coords[start:end], fields[start:end], strict=True))
+            if row["x"] or row.get("y"):
+                row |= {"image": "/".join(fields[: starts[0]]), "label": parts[start]}
+                yield where, {"y": "", "score": row.get("likelihood")} | row
+    if not {"scorer", "bodyparts", "coords"} <= heads.keys() or "x" not in heads["coords"]:
         raise InputError(
-            f"{path} has no column {', '.join(missing)} among {', '.join(names) or 'none'}. Its "
-            f"first line must name {', '.join(columns)}, with commas between."
+            f"{table} begins as DeepLabCut's tables do, but lacks its lines bodyparts and coords "
+            "with x and y. Export it again, or begin with image,x,y."
         )
-    reader.fieldnames = names
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if None in row or None in row.values():
-            raise InputError(f"{where} has not {len(names)} fields: {', '.join(names)}.")
-        yield where, {name: field.strip() for name, field in row.items()}
 
 
-def _numbers(row, columns, where):
-    try:
-        values = [float(row[name]) for name in columns]
-    except ValueError as error:
-        raise InputError(f"{where}: {error}; expected numbers {', '.join(columns)}.") from error
-    if not np.isfinite(values).all():
-        raise InputError(f"{where}: {values}; expected finite numbers {', '.join(columns)}.")
-    return values
-
-
-def _listed(path, pictures):
-    """Return {image: (H, W) or None} of images.csv, empty where there is no such table."""
+def _listed(folder, pictures):
+    """Return {image: (H, W) or None} of the list in a folder, empty where there is none."""
+    paths = [folder / name for name in LISTS if (folder / name).is_file()]
     listed = {}
-    for where, row in _rows(path, ("image",)) if path.exists() else ():
-        sized = row.get("width") and row.get("height")
-        width, height = _numbers(row, ("width", "height"), where) if sized else (0, 0)
-        listed[pictures.find(row["image"], where)] = (int(height), int(width)) if sized else None
+    for where, row in read_rows(paths[0], ("image",), delimiters=DELIMITERS) if paths else ():
+        if row.get("status", "ok") == "ok":
+            sized = row.get("width"), row.get("height")
+            size = read_numbers(sized, where, ("width", "height")) if all(sized) else None
+            listed[pictures.find(row["image"], where)] = size and (int(size[1]), int(size[0]))
     return listed
 
 
-FORMAT = Format("csv", "points.csv with image,x,y[,label], images.csv beside it", read, write)
+def _number(value):
+    return np.format_float_positional(value, precision=6, trim="-")
+
+
+FORMAT = Format(
+    "csv",
+    "points.csv with image,x,y[,label][,score], images.csv beside it",
+    read,
+    write,
+    looks,
+    decimals=6,
+    carries=frozenset({"labels", "empty", "scores"}),
+    checked="pandas",
+)

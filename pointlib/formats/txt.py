@@ -4,11 +4,19 @@ x,y[,label] a line, fractions of the image's edges (corner). An empty text says 
 there"; no text, "not labelled yet".
 """
 
+import re
+from itertools import islice
+
 from pointlib.formats.base import Format, Record
+from pointlib.formats.safe import peek
+from pointlib.images import IMAGE_SUFFIXES
 from pointlib.points import label_state, read_points, text_path, write_points
 
+MOST_LISTED, MOST_READ = 2000, 10  # of a folder's files, to recognise it
+_LINE = re.compile(r"\s*([01]?\.\d+|[01])\s*,\s*([01]?\.\d+|[01])\s*(,[^,]+)?", re.ASCII)
 
-def read(_source, pictures, _to_points):
+
+def read(_source, pictures, _form):
     """Yield a Record of each image that has a text file."""
     for image in pictures.paths:
         if label_state(image) != "unlabelled":
@@ -16,13 +24,32 @@ def read(_source, pictures, _to_points):
             yield Record(image, None, *read_points(text_path(image), shape))
 
 
-def write(folder, records, _from_points):
+def write(folder, records, _form):
     """Write a text file beside each record's image."""
     for record in records:
         path = text_path(folder / "images" / record.image.name)
         write_points(path, record.points, record.shape, labels=record.labels)
 
 
+def looks(source):
+    """Return whether a folder has images whose texts begin with a line x,y[,label] of 0 to 1."""
+    folder = source / "images" if (source / "images").is_dir() else source
+    entries = list(islice(folder.iterdir(), MOST_LISTED)) if folder.is_dir() else []
+    stems = {path.stem for path in entries if path.suffix.lower() in IMAGE_SUFFIXES}
+    texts = [path for path in entries if path.suffix == ".txt" and path.stem in stems]
+    lines = [peek(path).strip().partition("\n")[0] for path in texts[:MOST_READ]]
+    return any(lines) and all(map(_LINE.fullmatch, filter(None, lines)))
+
+
 FORMAT = Format(
-    "txt", "the kit's texts beside the images", read, write, unit="fraction", convention="corner"
+    "txt",
+    "the kit's texts beside the images",
+    read,
+    write,
+    looks,
+    unit="fraction",
+    convention="corner",
+    decimals=8,
+    checked="pointlib",
+    forbids=",\r\n",
 )

@@ -1,0 +1,205 @@
+"""Reading what strangers wrote: JSON, XML, tables and numbers, bounded and never run as code.
+
+A file is refused with a sentence where it is too large, cut off, nested too deep, of another kind
+than it should be, or where it defines XML entities. Not about what any format's fields mean.
+"""
+
+import csv
+import io
+import json
+import math
+import xml.etree.ElementTree as ET
+from functools import partial
+from xml.parsers import expat
+
+import numpy as np
+
+from pointlib.files import InputError, need_file
+from pointlib.points import read_text
+
+MOST_BYTES = 500_000_000  # of a file that is read whole
+PIECE = 65_536  # bytes of XML parsed at once
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def read_bounded(path, *, most=MOST_BYTES):
+    """Return the bytes of a file, or raise InputError where it is larger than `most`."""
+    return need_small(path, most=most).read_bytes()
+
+
+def need_small(path, *, most=MOST_BYTES):
+    """Return `path` where it is a file of at most `most` bytes, or raise InputError."""
+    path = need_file(path)
+    if (size := path.stat().st_size) > most:
+        raise InputError(
+            f"{path} holds {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are read. Split it."
+        )
+    return path
+
+
+def load_json(path):
+    """Return what a JSON file holds; NaN and infinity, which JSON does not have, are refused."""
+    data = read_bounded(path)
+    try:
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text, as JSON is. Export it again.") from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}, line {error.lineno}: not JSON ({error.msg}). It may be cut off: export it "
+            "again."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON that can be read: {error}. Export it again.") from None
+
+
+def parse_xml(path, *, tag):
+    """Yield each outermost element called `tag` of an XML file, whole, and free it after that.
+
+    A document type, and with it every entity, is refused: it can grow without bound or name files.
+    """
+    elements = _Elements(tag)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = elements.start, elements.end
+    parser.CharacterDataHandler = elements.text
+    parser.StartDoctypeDeclHandler = partial(_no_doctype, path)
+    with need_file(path).open("rb") as file:
+        try:
+            while piece := file.read(PIECE):
+                parser.Parse(piece)
+                yield from elements.finished()
+            parser.Parse(b"", True)
+        except expat.ExpatError as error:
+            raise InputError(
+                f"{path}, line {error.lineno}: not XML ({error}). It may be cut off: export it "
+                "again."
+            ) from error
+
+
+class _Elements:
+    """Elements of one name, built as a parser meets their beginnings, texts and ends."""
+
+    def __init__(self, tag):
+        self.tag, self.depth, self.done, self.builder = tag, 0, [], None
+
+    def start(self, name, attributes):
+        if not self.depth and name == self.tag:
+            self.builder = ET.TreeBuilder()
+        if self.depth or name == self.tag:
+            self.depth += 1
+            self.builder.start(name, attributes)
+
+    def text(self, text):
+        if self.depth:
+            self.builder.data(text)
+
+    def end(self, name):
+        if self.depth:
+            self.depth -= 1
+            self.builder.end(name)
+            if not self.depth:
+                self.done.append(self.builder.close())
+
+    def finished(self):
+        """Return the elements that have come to their end since the last call."""
+        done, self.done = self.done, []
+        return done
+
+
+def peek(path, size=PIECE):
+    """Return the first bytes of a file as text, for a format's `looks`; "" where it is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(size).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
+
+
+def read_rows(path, columns, *, delimiters=",", synonyms=None):
+    """Yield ("file, line n", {column: text}) of a table whose first line names its columns.
+
+    Names count without case and spaces; of two alike, the first. The one of `delimiters` that is
+    found most often in the first line parts the columns. `synonyms` {name: column} are other names
+    of columns that the table does not have by their own.
+    """
+    cells = read_cells(path, delimiters=delimiters)
+    names = [name.lower() for name in next(cells, ("", []))[1]]
+    names = [_own_name(name, names, synonyms or {}) for name in names]
+    if missing := [name for name in columns if name not in names]:
+        raise InputError(
+            f"{path} has no column {', '.join(missing)} among {', '.join(names)[:300] or 'none'}. "
+            f"Its first line must name {', '.join(columns)}, with "
+            f"{' or '.join(DELIMITERS[sign] for sign in delimiters)} between."
+        )
+    for where, fields in cells:
+        if len(fields) != len(names):
+            raise InputError(
+                f"{where} has not {len(names)} fields: {', '.join(names)}. A comma in a name or a "
+                "number may be the reason."
+            )
+        yield where, dict(zip(reversed(names), reversed(fields), strict=True))
+
+
+def read_cells(path, *, delimiters=","):
+    """Yield ("file, line n", [text, ...]) of each line of a table that is not blank."""
+    text = read_text(need_small(path))
+    delimiter = max(delimiters, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text), skipinitialspace=True, delimiter=delimiter)
+    try:
+        for fields in reader:
+            if fields:
+                yield f"{path}, line {reader.line_num}", [field.strip() for field in fields]
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num}: {error}. A quotation mark may be open."
+        ) from error
+
+
+def read_numbers(values, where, names):
+    """Return finite floats from texts or numbers, or raise InputError that says where."""
+    try:
+        if any(isinstance(value, bool) for value in values):
+            raise TypeError("true and false are no numbers")
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError) as error:
+        comma = any(isinstance(value, str) and "," in value for value in values)
+        hint = " Write them with a decimal point." if comma else ""
+        raise InputError(f"{where}: {error}; expected numbers {', '.join(names)}.{hint}") from error
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(f"{where}: {numbers}; expected finite numbers {', '.join(names)}.")
+    return numbers
+
+
+def need(data, key, kind, where):
+    """Return ``data[key]`` of a dict from JSON, or raise InputError where it is not a `kind`."""
+    if not isinstance(data, dict):
+        raise InputError(f"{where} is a {type(data).__name__}; expected an object with {key!r}.")
+    value = data.get(key)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        kinds = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+        came = type(value).__name__ if key in data else "missing"
+        raise InputError(f"{where}: {key!r} is {came}; expected a {kinds}.")
+    return value
+
+
+def points_table(rows):
+    """Return points (N, 2), labels (N,) and scores (N,) or None of (x, y, label, score) rows."""
+    points = np.array([row[:2] for row in rows], dtype=float).reshape(-1, 2)
+    labels = np.array([row[2] or "" for row in rows], dtype=str)
+    scores = [row[3] for row in rows]
+    if not rows or any(score is None for score in scores):
+        return points, labels, None
+    return points, labels, np.array(scores, dtype=float)
+
+
+def _no_doctype(path, *_):
+    raise InputError(f"{path} has a document type (DTD), which is not read. Take it out.")
+
+
+def _no_constant(word):
+    raise ValueError(f"it holds {word}, which JSON does not have")
+
+
+def _own_name(name, names, synonyms):
+    own = synonyms.get(name, name)
+    return name if own in names else own
