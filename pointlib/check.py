@@ -16,7 +16,15 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.ceiling import ceiling
-from pointlib.dataset import FEW, n_colours, not_in, read_list, sample_indices, split_names
+from pointlib.dataset import (
+    FEW,
+    n_colours,
+    not_in,
+    place_cut,
+    read_list,
+    sample_indices,
+    split_names,
+)
 from pointlib.files import InputError, need_folder
 from pointlib.gaussians import auto_sigma
 from pointlib.images import image_folder
@@ -174,10 +182,11 @@ def _channels(seen):
 def _read_lists(folder, images):
     """Return {part: names} of train.txt, val.txt and test.txt, and the findings on them."""
     lists, findings = {}, []
+    texts = {text_path(seen.path) for seen in images.values()}  # that of test.png is no list
     for part in LISTS:
         path = folder / f"{part}.txt"
         try:
-            lists |= {part: read_list(path)} if path.exists() else {}
+            lists |= {part: read_list(path)} if path.exists() and path not in texts else {}
         except (InputError, OSError) as error:
             findings.append(Finding("unreadable list", "problem", path.name, str(error)))
     for part, names in lists.items():
@@ -227,9 +236,18 @@ def _training(images, lists):
         names = lists["train"]
     elif "val" in lists:
         names = not_in(rest, lists["val"])
+    elif len(rest) < FEW:
+        return [_longer_part(used[name]) for name in rest]
     else:
-        names = split_names(rest)[0] if len(rest) >= FEW else rest
+        names = split_names(rest)[0]
     return [used[name] for name in names if name in used]
+
+
+def _longer_part(seen):
+    """Return what is left to train where an image is cut in two, as `split_by_crops` does."""
+    axis, cut = place_cut(seen.header.shape)
+    first = seen.points[:, 1 - axis] < cut - 0.5
+    return seen._replace(points=seen.points[first], labels=seen.labels[first])
 
 
 def _near(seen):

@@ -245,8 +245,7 @@ def split_by_crops(dataset, *, fraction=0.2):
     parts = ([], [])
     for i in range(len(dataset)):
         image, points, labels = dataset[i]
-        axis = int(image.shape[1] >= image.shape[0])  # 1: cut along x
-        cut = round(image.shape[axis] * (1 - fraction))
+        axis, cut = place_cut(image.shape, fraction=fraction)
         along = points[:, 1 - axis]
         first = along < cut - 0.5
         pixels = np.split(image, [cut], axis=axis)
@@ -255,6 +254,12 @@ def split_by_crops(dataset, *, fraction=0.2):
         parts[1].append((pixels[1], points[~first] - offset, labels[~first]))
     classes = dataset_classes(dataset)
     return tuple(MemoryDataset(part, names=dataset.names, classes=classes) for part in parts)
+
+
+def place_cut(shape, *, fraction=0.2):
+    """Return the axis along which `split_by_crops` cuts an image, 1 being x, and where."""
+    axis = int(shape[1] >= shape[0])
+    return axis, round(shape[axis] * (1 - fraction))
 
 
 def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None):

@@ -62,12 +62,11 @@ def describe(report):
     """Return a report as text: problems, notes, what there is, what a training would choose."""
     facts = summary(report)
     blocks = [*_listed(report), _counts(facts)]
-    if facts["nearest"]:
-        blocks.append(_spacing(facts))
+    blocks.append(_spacing(facts))
     if report.ceilings:
         blocks.append(_ceilings(report))
     blocks.append(_closing(report))
-    return _printable("\n\n".join(blocks))
+    return _printable("\n\n".join(filter(None, blocks)))
 
 
 def write_sheet(report, output):
@@ -137,7 +136,9 @@ def _counts(facts):
     rows = {
         "folder": facts["folder"],
         "images": "{n_images:,}: {n_labelled:,} labelled, {n_empty:,} with nothing there, "
-        "{n_unlabelled:,} not labelled yet, {n_unreadable:,} unreadable".format(**facts),
+        "{n_unlabelled:,} not labelled yet, {n_unreadable:,} unreadable (or their text)".format(
+            **facts
+        ),
         "points": f"{facts['n_points']:,}" + (f": {_said(classes)}" if len(classes) > 1 else ""),
         "sizes": _said(facts["sizes"]),
         "depths": _said(facts["depths"]),
@@ -150,12 +151,13 @@ def _counts(facts):
 
 
 def _spacing(facts):
-    """Return the distances between neighbours, and what a training would choose by them."""
+    """Return the distances between neighbours, and what a training would choose; "" of neither."""
     shares = "  ".join(f"{share}%: {value:.1f}" for share, value in facts["nearest"].items())
-    return (
-        f"nearest neighbour of the same class, px   {shares}\n"
-        f"a training would choose sigma {facts['sigma']:g} px; match radius {facts['radius']:g} px"
-    )
+    lines = [f"nearest neighbour of the same class, px   {shares}"] if shares else []
+    if facts["ceilings"]:
+        sigma, radius = f"{facts['sigma']:g} px", f"{facts['radius']:g} px"
+        lines.append(f"a training would choose sigma {sigma}; match radius {radius}")
+    return "\n".join(lines)
 
 
 def _ceilings(report):
@@ -243,6 +245,7 @@ def _plot_near(report, ax):
     if len(near):
         top = max(np.percentile(near, 99), 1.1 * report.radius)
         ax.hist(near, bins=40, range=(0, top), color=BLUE)
+    if len(near) and report.ceilings:
         ax.axvline(report.sigma, color=RED, label=f"sigma {report.sigma:g}")
         ax.axvline(report.radius, color=INK, linestyle="--", label=f"radius {report.radius:g}")
         ax.legend(fontsize=9, frameon=False)

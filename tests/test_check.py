@@ -83,6 +83,38 @@ def test_check_chooses_the_sigma_of_a_training(make_folder, lists):
     assert check_folder(folder).sigma == describe_data(train, TrainConfig()).sigma
 
 
+@pytest.mark.parametrize("labels", [("",), ("a", "b")])
+def test_check_chooses_the_sigma_of_few_images(make_folder, labels):
+    """Fewer than five images are cut in two to train: sigma is that of the part that trains."""
+    folder = make_folder(3, labels=labels)
+    rng = np.random.default_rng(0)
+    for text in folder.glob("*.txt"):
+        points, names = rng.uniform(0, [47, 47], (20, 2)), np.resize(labels, 20)
+        points[10:, 0] = np.linspace(52, 63, 10)  # nearer to each other where nothing trains
+        points[10:, 1] = 20 + 3 * (np.arange(10) % 2)
+        write_points(text, points, SHAPE, labels=names)
+    sigma = check_folder(folder).sigma
+    assert sigma == describe_data(load_splits(folder)[0], TrainConfig()).sigma
+    (folder / "train.txt").write_text("dots_0.png\ndots_1.png\n")
+    assert check_folder(folder).sigma < sigma
+
+
+def test_sigma_is_told_without_neighbours_and_not_without_training_images(make_folder):
+    """One point an image has a sigma, but no neighbour; lists that name nothing there have none."""
+    folder = make_folder(6)
+    for text in folder.glob("*.txt"):
+        text.write_text("0.5,0.5\n")
+    report = check_folder(folder)
+    assert f"choose sigma {report.sigma:g} px; match radius {report.radius:g}" in describe(report)
+    assert "nearest neighbour" not in describe(report)
+    folder = make_folder(6, folder="listed")
+    (folder / "train.txt").write_text("gone.png\n")
+    report = check_folder(folder)
+    assert "nearest neighbour" in describe(report)
+    assert "nan px" not in describe(report)
+    assert draw_sheet(report)[:4] == b"\x89PNG"
+
+
 @pytest.mark.parametrize("content", [b"", b"no image", None])
 def test_unreadable_image_is_a_problem(folder, content):
     """An empty, a foreign and a cut-off file are named, and the others still looked at."""
@@ -267,6 +299,15 @@ def test_lists_are_checked_against_the_folder(folder):
     assert found(folder, "listed, but not there") == [("problem", "train.txt")] * 2
     assert found(folder, "image in two lists") == [("problem", "dots_1.png")]
     assert found(folder, "unreadable list") == [("problem", "test.txt")]
+
+
+def test_text_of_an_image_called_test_is_no_list(folder):
+    """test.txt beside test.png holds its points."""
+    for suffix in ("png", "txt"):
+        (folder / f"dots_5.{suffix}").rename(folder / f"test.{suffix}")
+    report = check_folder(folder)
+    assert report.findings == []
+    assert report.classes == {"point": 30}
 
 
 def test_list_without_a_class_is_a_note(make_folder):

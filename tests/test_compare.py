@@ -353,6 +353,38 @@ def test_command_compares_a_folder(make_folder, tmp_path, capsys):
     assert "Did you mean 'focal'" in capsys.readouterr().err
 
 
+def test_command_reads_values_as_set_does(monkeypatch):
+    """Values of one axis add up and are JSON where they can be; minutes take the epochs' place."""
+    calls = []
+    monkeypatch.setattr(module, "compare_folder", lambda *call, **_: calls.append(call))
+    words = [
+        "--loss",
+        "mse",
+        "--loss",
+        "focal",
+        "--vary",
+        "patience=4",
+        "--vary",
+        "patience=8,null",
+    ]
+    for more in ([], ["--set", "train.num_epochs=2"]):
+        assert main(["compare", *words, "--minutes", "3", "--set", "train.patience=7", *more]) == 0
+    assert [(config.minutes, config.num_epochs) for config, _ in calls] == [(3, None), (3, 2)]
+    axes = {"loss": ["mse", "focal"], "patience": [4, 8, None], "threshold": ["find_peaks"]}
+    assert calls[0][1] == axes
+
+
+def test_compare_folder_takes_the_text_of_an_image_for_no_list(make_folder, monkeypatch):
+    """An image called test.png has its points in test.txt."""
+    folder = make_folder(6)
+    for suffix in ("png", "txt"):
+        (folder / f"dots_5.{suffix}").rename(folder / f"test.{suffix}")
+    monkeypatch.setattr(module, "compare", lambda parts, *_, **__: parts)
+    parts = compare_folder(TrainConfig(dataset_path=str(folder)), LOSSES, log=quiet)
+    assert sorted(parts) == ["train", "val"]
+    assert sum(map(len, parts.values())) == 6
+
+
 def test_compare_folder_needs_a_folder():
     """Without a dataset there is a sentence."""
     with pytest.raises(InputError, match="train.dataset_path is not set"):
