@@ -239,7 +239,7 @@ def test_recognise_asks_where_several_fit(folder, tmp_path):
     with pytest.raises(InputError, match=r"kit may be csv or txt. Say which: --from csv"):
         recognise(folder)
     (tmp_path / "notes.md").write_text("to do")
-    with pytest.raises(InputError, match=r"notes\.md is not recognised.*--from: csv, "):
+    with pytest.raises(InputError, match=r"notes\.md is not recognised.*--from: .*csv, "):
         recognise(tmp_path / "notes.md")
     with pytest.raises(InputError, match=r"note\.md does not exist. Did you mean notes\.md"):
         recognise(tmp_path / "note.md")
