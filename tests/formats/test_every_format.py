@@ -71,8 +71,8 @@ def assert_same(found, record, form):
     if "labels" in form.carries:
         apart[names[:, None] != classes(found.labels)[None]] = np.inf
     if form.merges:  # no point from nowhere, none gone without another one in its place
-        assert (apart.min(axis=0) <= 1).all()
-        assert (apart.min(axis=1) <= 1).all()
+        assert (apart <= 1).any(axis=0).all()
+        assert (apart <= 1).any(axis=1).all()
         return
     assert len(found.points) == len(record.points)
     rows, columns = linear_sum_assignment(np.minimum(apart, 1e6))
@@ -262,7 +262,7 @@ def spoil(path, rng):
 def test_damaged_files_are_sentences(tmp_path, name):
     """Every reader meets damaged files with an InputError, or reads them; and looks never fails."""
     folder = write(tmp_path / "a", EASY, FORMATS[name])
-    pictures = {path.read_bytes() for path in folder.rglob("*.png") if path.name in SHAPES}
+    pictures = {path.read_bytes() for path in (folder / "images").glob("*.png")}
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     own = [path for path in files if path.read_bytes() not in pictures]
     assert own

@@ -1,0 +1,166 @@
+"""Files that hold the points of one image each: whose is whose, by their names.
+
+They lie beside their images or in a folder of their own, and may be pictures as large as the image.
+Not about what is in them.
+"""
+
+import warnings
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from pointlib.files import InputError
+from pointlib.images import image_shape, read_image
+
+MOST_LISTED = 2000  # of a folder's files, to recognise a format
+
+
+def find_companions(source, pictures, *, suffixes, folders, names):
+    """Return (image, file) of each file that holds one image's points.
+
+    They are looked for in the source folder and beside the images; where there is none, in folders
+    of their own there. A source file stands alone. Those that are pictures themselves are taken
+    out of `pictures`.
+
+    Parameters
+    ----------
+    source : Path
+    pictures : Pictures
+    suffixes : tuple of str
+        As ".csv", lower case.
+    folders : tuple of str
+        What folders of such files are called, lower case.
+    names : names(file, alone) -> list of str
+        What the image of a file may be called, likeliest first; [] where it is no such file.
+        `alone`: it lies where no images are.
+    """
+    parents = list(dict.fromkeys([pictures.folder, *(path.parent for path in pictures.paths)]))
+    home = source if source.is_dir() else source.parent
+    near = _claim(dict.fromkeys([home, *parents]), parents, suffixes, names)
+    pictures.drop([*near, source])
+    if source.is_file():
+        found = {source: near.get(source) or names(source, True) or [source.stem]}
+    else:
+        above = [path.parent for path in parents if path.parent.is_relative_to(home)]
+        places = [own for top in dict.fromkeys([home, pictures.home, *parents, *above])
+                  for own in _own_folders(top, folders)]  # fmt: skip
+        found = near or _claim(dict.fromkeys(places), parents, suffixes, names)
+    if not found and source.is_dir() and not places:
+        raise InputError(_why_none(home, pictures, suffixes, folders))
+    return [(pictures.find(_likeliest(keys, pictures), str(file)), file)
+            for file, keys in found.items()]  # fmt: skip
+
+
+def has_companions(source, *, suffixes, folders, is_own):
+    """Return whether a source looks like such a file, or like a folder of them; never raises.
+
+    `is_own(file, alone)` says so of a file with one of the suffixes.
+    """
+    try:
+        if source.is_file():
+            return source.suffix.lower() in suffixes and is_own(source, False)
+        inside = [source / "images"] if (source / "images").is_dir() else []
+        own = list(_own_folders(source, folders))
+        return any(
+            is_own(file, place in own)
+            for place in [source, *inside, *own]
+            for file in _files(place, suffixes, most=MOST_LISTED)
+        )
+    except OSError:
+        return False
+
+
+def read_layer(file, shape, *, indexed=False):
+    """Return a picture or .npy that lies over an image of `shape`, (H, W); each colour a number.
+
+    Where it has a palette and `indexed` is set, the numbers in the file instead. Another shape,
+    which is asked of the header, is an InputError, as is an .npy of other things than numbers.
+    """
+    array = _open_npy(file) if file.suffix.lower() == ".npy" else None
+    found = image_shape(file) if array is None else array.shape
+    if found != shape:
+        raise InputError(
+            f"{file} has shape {found} (height, width), its image {shape}. Bring the image that it "
+            "was made on."
+        )
+    if array is not None:
+        return np.array(array)
+    layer = _read_indices(file) if indexed else None
+    if layer is not None and layer.shape == shape:
+        return layer
+    return _one_channel(read_image(file), file)
+
+
+def _open_npy(file):
+    """Return the array of an .npy file, not yet read, or raise InputError; never unpickles."""
+    try:
+        array = np.lib.format.open_memmap(file, mode="r")
+        if array.dtype.kind in "bui":
+            return array
+        what = f"{array.dtype}"
+    except Exception as error:  # a broken header makes numpy raise nearly anything
+        what = str(error).partition("\n")[0]
+    raise InputError(
+        f"{file} holds no plain array of whole numbers ({what}). Pickled objects can run code and "
+        "are not read; where this is Cellpose's _seg.npy, save the masks as PNG there."
+    )
+
+
+def _read_indices(file):
+    """Return the numbers (H, W) of a picture with a palette, None of another."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
+            return np.asarray(picture) if picture.mode == "P" else None
+    except Exception:  # what Pillow cannot open, read_image may
+        return None
+
+
+def _one_channel(image, file):
+    """Return an image (H, W) or (H, W, C) as (H, W), without alpha, each colour a number."""
+    if image.ndim == 2:
+        return image
+    n_channels = image.shape[2]
+    if n_channels == 2:
+        return image[:, :, 0]
+    if n_channels > 4 or image.dtype.kind == "f":
+        raise InputError(
+            f"{file} has {n_channels} channels of {image.dtype}; expected grey or RGB."
+        )
+    return image[:, :, :3].astype(np.int64) @ np.array([2**32, 2**16, 1])
+
+
+def _claim(places, parents, suffixes, names):
+    """Return {file: names of its image} of the files in places that are some image's."""
+    found = {}
+    for place in places:
+        alone = not any(parent.is_relative_to(place) for parent in parents)
+        for file in _files(place, suffixes):
+            if keys := names(file, alone):
+                found[file] = keys
+    return found
+
+
+def _files(place, suffixes, *, most=None):
+    """Return the files of a folder with one of the suffixes, by name; hidden ones are left out."""
+    paths = [path for path in islice(place.iterdir(), most) if path.suffix.lower() in suffixes]
+    return sorted(path for path in paths if path.name[0] != "." and path.is_file())
+
+
+def _own_folders(top, folders):
+    """Yield the folders in `top` that are called like one of `folders`, in their order."""
+    inside = {path.name.lower(): path for path in top.iterdir() if path.is_dir()}
+    yield from (inside[name] for name in folders if name in inside)
+
+
+def _likeliest(keys, pictures):
+    return next((key for key in keys if pictures.lookup(key)), keys[0])
+
+
+def _why_none(home, pictures, suffixes, folders):
+    own = home.name.lower() in folders and pictures.folder == home
+    return (
+        f"{home} holds no file of points ({', '.join(suffixes)}) that goes with an image"
+        + (" of another folder. Name the images' folder with --images." if own else
+           f", nor has it a folder {', '.join(folders)} with such files.")
+    )  # fmt: skip

@@ -1,0 +1,134 @@
+"""`spotiflow`, a table of points for each image, beside it: the files of Spotiflow and of napari.
+
+Pixels, y before x, the middle of the first pixel is (0, 0), as napari counts. The columns are
+known by their names, never by their order: `y,x`, or `axis-0,axis-1` as napari saves a Points
+layer (`napari_builtins.io.write_csv`, with a column `index`); napari-spotiflow's own writer puts
+`x` first. A table of no line, or with no byte, says "looked, nothing there"; no table, "not
+labelled yet". `probability` is the score, `intensity` and the rest are passed over. A class is in
+`class_name`, else in `class`, `label`, `category` or `channel`, as Spotiflow's `read_coords_csv`
+has it. There classes are numbers from 0, so a number is written, and its name in `class_name`,
+which Spotiflow passes over. Columns of further axes (`z`, `t`) must be constant: images are flat.
+
+A table belongs to the image of its stem (Spotiflow leaves out `.ome`), beside it, in the source
+folder or, where there is none, in `spotiflow_results`. Spotiflow's `from_folder` pairs images and
+tables by their order, so there every image needs one.
+"""
+
+import csv
+import io
+import re
+from functools import partial
+
+from pointlib.files import InputError, write_atomic
+from pointlib.formats.base import Format, Record
+from pointlib.formats.companions import find_companions, has_companions
+from pointlib.formats.safe import peek, points_table, read_numbers, read_rows
+
+PLACES = {"suffixes": (".csv",), "folders": ("spotiflow_results", "points", "csv", "images")}
+DELIMITERS = ",;\t"
+CLASSES = ("class_name", "class", "label", "category", "channel")
+SCORES = ("probability", "score")
+OTHERS = {"image", "images", "filename", "file", "image_name", "scorer"}  # tables of many images
+
+
+def read(source, pictures, form):
+    """Yield a Record of each image that has a table."""
+    names = partial(_image_names, pictures)
+    for image, file in find_companions(source, pictures, names=names, **PLACES):
+        values, labels, scores = points_table(list(_rows(file)))
+        points = form.to_points(values, pictures.shape(image))
+        yield Record(image, None, points, labels, scores)
+
+
+def write(folder, records, form):
+    """Write a table beside each record's image, with classes and scores where there are any."""
+    classes = sorted({label for record in records for label in record.labels.tolist()} - {""})
+    numbers = {name: number for number, name in enumerate(classes)}
+    if set(classes) == {str(number) for number in numbers.values()}:
+        numbers = {name: int(name) for name in classes}
+    named = any(name != str(number) for name, number in numbers.items())
+    for record in records:
+        scored = record.scores is not None
+        head = ["y", "x", *(["probability"] * scored)]
+        head += [*(["class"] * bool(classes)), *(["class_name"] * named)]
+        columns = [*form.from_points(record.points, record.shape).T]
+        columns += [record.scores] * scored
+        rows = [
+            [f"{value:.6f}" for value in values]
+            + [numbers.get(label)] * bool(classes)
+            + [label] * named
+            for *values, label in zip(*columns, record.labels.tolist(), strict=True)
+        ]
+        csv.writer(text := io.StringIO(), lineterminator="\n").writerows([head, *rows])
+        write_atomic((folder / "images" / record.image.name).with_suffix(".csv"), text.getvalue())
+
+
+def looks(source):
+    """Return whether tables of y and x, without a column for the image, lie beside images."""
+    return has_companions(source, is_own=lambda file, _alone: _is_table(file), **PLACES)
+
+
+def _image_names(pictures, file, _alone):
+    """Return what the image of a table may be called; [] of a table about something else."""
+    names = [file.stem, f"{file.stem}.ome"]
+    return names if any(map(pictures.lookup, names)) or _is_table(file) else []
+
+
+def _is_table(file):
+    names = set(_header(file))
+    return (
+        bool(names & {"y", "axis-0"}) and bool(names & {"x", "axis-1"}) and not names & OTHERS
+    )  # fmt: skip
+
+
+def _header(file):
+    """Return the names of a table's columns, lower case; [] where it has none."""
+    line = peek(file).strip().partition("\n")[0].lower()
+    return [name.strip().strip('"') for name in re.split(f"[{DELIMITERS}]", line)] if line else []
+
+
+def _rows(file):
+    """Yield (y, x, label, score) of a table, "" and None for what it does not say."""
+    names = _header(file)
+    if "shape-type" in names:
+        raise InputError(f"{file} is a layer of napari's shapes. Save a Points layer.")
+    axes = sorted((name for name in names if re.fullmatch(r"axis-\d{1,2}", name)), key=_number)
+    axes = axes if len(axes) > 1 else [name for name in ("t", "z") if name in names] + ["y", "x"]
+    label = next((name for name in CLASSES if name in names), None)
+    score = next((name for name in SCORES if name in names), None)
+    first = None
+    for where, row in read_rows(file, axes, delimiters=DELIMITERS) if names else ():
+        *plane, y, x = read_numbers([row[name] for name in axes], where, axes)
+        first = plane if first is None else first
+        if plane != first:
+            raise InputError(
+                f"{where}: {', '.join(axes[:-2])} is {plane}, and {first} before. Images are flat "
+                "here: keep the points of one plane."
+            )
+        value = row[score] if score else ""
+        value = read_numbers([value], where, [score])[0] if value else None
+        yield y, x, _plain(row[label]) if label else "", value
+
+
+def _number(name):
+    return int(name.removeprefix("axis-"))
+
+
+def _plain(label):
+    """Return a class as it is, but for whole numbers that pandas or napari wrote as 1.0."""
+    whole = label.removesuffix(".0")
+    return whole if whole.isdecimal() else label
+
+
+FORMAT = Format(
+    "spotiflow",
+    "Spotiflow's and napari's tables y,x, one beside each image",
+    read,
+    write,
+    looks,
+    axes="yx",
+    decimals=6,
+    carries=frozenset({"labels", "empty", "scores"}),
+    checked="napari",
+    forbids="\r\n",
+)
