@@ -97,4 +97,5 @@ FORMAT = Format(
     looks,
     convention="corner",
     decimals=6,
+    checked="labelme 6.3.1",
 )

@@ -17,6 +17,7 @@ an annotation.
 
 Written are tasks.json, whose images Label Studio serves as local files from the folder, and
 labeling_config.xml, the labelling interface that fits it. Points with scores become predictions.
+The converter and the checks of label-studio-sdk 2.0.19 took both; the server itself was not run.
 """
 
 import json
@@ -249,4 +250,5 @@ FORMAT = Format(
     convention="corner",
     decimals=8,
     carries=frozenset({"labels", "empty", "scores"}),
+    checked="label-studio-sdk 2.0.19",
 )
