@@ -73,7 +73,7 @@ def xml_text(text):
 
 def plain(number):
     """Return a number with at most six decimals and no noughts at its end."""
-    return f"{number:.6f}".rstrip("0").rstrip(".")
+    return f"{round(number, 6) + 0.0:.6f}".rstrip("0").rstrip(".")  # 0.0 takes the sign from -0
 
 
 def head_of(source, suffix, places=(".",), *, but=()):

@@ -125,7 +125,7 @@ def source_files(name, number):
 def spoil(rng, data):
     """Return the bytes of a file with something wrong in them."""
     ways = [spoil_bytes, spoil_bytes, spoil_number, spoil_json, spoil_xml, spoil_cells, spoil_cells]
-    with contextlib.suppress(ValueError, ET.ParseError):  # not of this kind: spoil its bytes
+    with contextlib.suppress(ValueError, LookupError, ET.ParseError):  # not of this kind
         return pick(rng, ways)(rng, data)
     return spoil_bytes(rng, data)
 

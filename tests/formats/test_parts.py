@@ -77,8 +77,8 @@ def test_read_size_is_height_first():
 
 def test_plain_writes_what_a_person_would():
     """Six decimals at most, and no noughts at the end."""
-    assert [plain(v) for v in (10.5, 30.0, 0.1 + 0.2, 1 / 3, 100.0)] == [
-        "10.5", "30", "0.3", "0.333333", "100",
+    assert [plain(v) for v in (10.5, 30.0, 0.1 + 0.2, 1 / 3, 100.0, -1e-9)] == [
+        "10.5", "30", "0.3", "0.333333", "100", "0",
     ]  # fmt: skip
 
 
