@@ -245,6 +245,63 @@ def test_recognise_asks_where_several_fit(folder, tmp_path):
         recognise(tmp_path / "note.md")
 
 
+def test_recognise_tells_what_lies_inside(tmp_path):
+    """A folder of datasets, or of a table by another name, leads to what can be converted."""
+    make_csv(tmp_path / "all" / "train", "image,x,y\na.png,1,2\n")
+    with pytest.raises(InputError, match="not recognised. train in it looks like csv: convert"):
+        recognise(tmp_path / "all")
+    (tmp_path / "all" / "train" / "points.csv").rename(tmp_path / "all" / "clicks.csv")
+    with pytest.raises(InputError, match=r"clicks\.csv in it looks like csv"):
+        recognise(tmp_path / "all")
+
+
+def test_recognise_knows_utf16(tmp_path):
+    """What Windows calls Unicode is named, and what to do."""
+    (tmp_path / "clicks.csv").write_text("image,x,y\na.png,1,2\n", encoding="utf-16")
+    with pytest.raises(InputError, match=r"clicks\.csv is UTF-16 text: save it as UTF-8"):
+        recognise(tmp_path / "clicks.csv")
+
+
+def test_recognise_tells_a_table_of_many_images_from_one_beside_each(tmp_path):
+    """Every name of the image's column that csv knows keeps a table from being one image's."""
+    (tmp_path / "clicks.csv").write_text("image_path,x,y\na.png,1,2\n")
+    assert recognise(tmp_path / "clicks.csv").name == "csv"
+
+
+@pytest.mark.parametrize("wrong", ["txt", "origin"])
+def test_convert_refuses_a_source_that_says_nothing(tmp_path, wrong):
+    """The wrong format named is no dataset without a label, but a sentence with the right one."""
+    source = make_csv(tmp_path / "in", "image,x,y\na.png,1,2\n")
+    with pytest.raises(InputError, match=f"as {wrong}, .* says nothing .* like csv: --from csv"):
+        convert(source, tmp_path / "out", from_=wrong)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["txt", "origin"])
+def test_convert_tells_of_a_text_without_an_image(folder, tmp_path, name):
+    """Points whose image is gone are not passed over; other texts are."""
+    (folder / "images" / "gone.txt").write_text("0.5,0.5\n")
+    (folder / "images" / "notes.txt").write_text("seen on Monday\n")
+    (folder / "images" / "full.txt").write_text("0.5,0.5\n")
+    with pytest.raises(InputError, match=r"gone\.txt: image 'gone' is not in .*--skip"):
+        convert(folder, tmp_path / "out", from_=name)
+    assert convert(folder, tmp_path / "out", from_=name, skip=True).n_points == 1
+
+
+def test_convert_tells_that_the_origins_texts_look_the_same(folder, tmp_path):
+    """Half a pixel cannot be seen in a text: who did not name a format is told."""
+    told = convert(folder, tmp_path / "a").notes
+    assert any("--from origin" in note for note in told)
+    assert not any("origin" in note for note in convert(folder, tmp_path / "b", from_="txt").notes)
+
+
+def test_pictures_that_are_not_there_are_asked_for(tmp_path):
+    """Without any image the remedy is --images, whatever files there are."""
+    (tmp_path / "points.csv").write_text("image,x,y\na.png,1,2\n")
+    with pytest.raises(InputError, match="holds no image .* with --images FOLDER"):
+        convert(tmp_path, tmp_path / "out")
+
+
 def test_convert_draws_the_first_image_that_has_points(folder, tmp_path):
     """check.png shows it, at most 1,200 pixels wide; where there are no points there is none."""
     convert(folder, tmp_path / "new", from_="txt")

@@ -4,6 +4,7 @@ Not about what a format looks like inside (one file each, beside this one), nor 
 dataset for training (dataset.py).
 """
 
+import contextlib
 import importlib
 import math
 import os
@@ -13,6 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from pointlib.files import InputError, keep_copy, need_file, need_place, suggest, write_atomic
@@ -37,6 +39,7 @@ def _found():
 
 
 FORMATS = _found()
+MOST_LISTED, MOST_TRIED = 10_000, 30  # of a folder's entries, to say what they look like
 PARTS = ("train", "val", "test")  # the lists of images, and beginnings of folders' names
 COLUMNS = ("format", "files", "axes", "unit", "(0, 0) is", "empty images", "classes", "scores")
 
@@ -109,6 +112,11 @@ def convert(source, target, *, from_=None, to="txt", **options):
     if pictures.guessed:
         own = {record.image for record in records}
         pictures.drop([p for p in pictures.paths if p not in own and not pictures.is_named(p)])
+    if not records and not pictures.missing:
+        raise InputError(
+            f"read as {reader.name}, {source} says nothing of any image in {pictures.folder}. "
+            f"Is it another format? {_why_unknown(source, but=reader.name)}"
+        )
     records, renamed = rename_classes(records, options.classes)
     lists, listed = _find_lists(pictures, records, options.skip)
     notes += [f"Images: {pictures.folder}.", *more, *renamed, *listed]
@@ -137,15 +145,12 @@ def recognise(source):
     source = Path(source)
     if not source.is_dir():
         need_file(source, "file or folder of points")
-    names = [form.name for form in FORMATS.values() if form.looks(source)]
+    names = _looks_like(source)
     if len(names) == 1:
         return FORMATS[names[0]]
     if names:
         raise InputError(f"{source} may be {' or '.join(names)}. Say which: --from {names[0]}.")
-    raise InputError(
-        f"{source} is not recognised as any text or table of points. Name its format with --from: "
-        f"{', '.join(FORMATS)}. `pointlib formats` tells them apart."
-    )
+    raise InputError(f"{source} is not recognised. {_why_unknown(source)}")
 
 
 def formats_table(*, markdown=False):
@@ -168,11 +173,42 @@ def formats_table(*, markdown=False):
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _looks_like(source):
+    return [form.name for form in FORMATS.values() if form.looks(source)]
+
+
+def _why_unknown(source, but=None):
+    """Return what to do with a source whose format is not known: what lies in it may be."""
+    if names := [name for name in _looks_like(source) if name != but]:
+        return f"It looks like {' or '.join(names)}: --from {names[0]}."
+    inside = [source]
+    if source.is_dir():
+        inside = sorted(islice(source.iterdir(), MOST_LISTED))
+        found = {path.name: _looks_like(path) for path in inside[:MOST_TRIED]}
+        told = [f"{name} in it looks like {' or '.join(own)}" for name, own in found.items() if own]
+        if told:
+            return f"{', '.join(told[:5])}: convert {'each' if told[1:] else 'that'} by itself."
+    for path in inside[:MOST_TRIED]:
+        if _is_utf16(path):
+            return f"{path.name} is UTF-16 text: save it as UTF-8."
+    return (
+        f"Name its format with --from: {', '.join(FORMATS)}. `pointlib formats` tells them apart."
+    )
+
+
+def _is_utf16(path):
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+    return False
+
+
 def _choose(source, from_, to, options):
     """Return the Formats to read and to write, and sentences on how they were come by."""
     reader = find_format(from_) if from_ else recognise(source)
     writer = find_format(to)
     notes = [] if from_ else [f"Recognised as {reader.name}."]
+    if not from_ and reader.name == "txt":
+        notes.append("Texts of the tool this kit grew from look the same: --from origin for those.")
     if options.box is not None:
         if not 0 < options.box < math.inf:
             raise InputError(f"box is {options.box}; expected a side in pixels above 0.")

@@ -10,6 +10,7 @@ import numpy as np
 
 from pointlib.files import InputError, write_atomic
 from pointlib.formats.base import Format, Record
+from pointlib.formats.txt import note_strays
 from pointlib.points import check_points, label_state, read_text, text_path
 
 
@@ -19,6 +20,7 @@ def read(_source, pictures, form):
         if label_state(image) == "labelled":
             points = form.to_points(_read_pairs(text_path(image)), pictures.shape(image))
             yield Record(image, None, points, np.full(len(points), ""))
+    note_strays(pictures)
 
 
 def write(folder, records, form):

@@ -55,6 +55,11 @@ class Pictures:
         self.home = home.parent if home.name == "images" else home
         self.folder = need_folder(images, "folder of images") if images else _look_for(self.home)
         self.guessed = not images and source.is_file() and not _known_place(self.folder, home)
+        if not images and not next(_walk(self.folder), None):
+            raise InputError(
+                f"{self.folder} holds no image ({', '.join(IMAGE_SUFFIXES)}). Name the images' own "
+                "folder with --images FOLDER; those of another kind export as TIFF or PNG."
+            )
         self.paths = _list_below(self.folder)
         self.strict, self.missing, self._absent = strict, {}, set()
         self._known = {path.stem: path for path in self.paths}

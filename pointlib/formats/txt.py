@@ -22,6 +22,7 @@ def read(_source, pictures, _form):
         if label_state(image) != "unlabelled":
             shape = pictures.shape(image)
             yield Record(image, None, *read_points(text_path(image), shape))
+    note_strays(pictures)
 
 
 def write(folder, records, _form):
@@ -29,6 +30,15 @@ def write(folder, records, _form):
     for record in records:
         path = text_path(folder / "images" / record.image.name)
         write_points(path, record.points, record.shape, labels=record.labels)
+
+
+def note_strays(pictures):
+    """Tell `pictures` of texts of points whose image is not there."""
+    texts = {text_path(image) for image in pictures.paths}
+    for folder in sorted({path.parent for path in texts}):
+        for path in sorted(set(folder.glob("*.txt")) - texts):
+            if _LINE.fullmatch(peek(path).strip().partition("\n")[0]):
+                pictures.find(path.stem, path)
 
 
 def looks(source):

@@ -104,7 +104,8 @@ def _texts(source, pictures):
     folders = {folder: _folder(folder, pictures) for folder in {p.parent for p in pictures.paths}}
     texts = {image: folders[image.parent] / f"{image.stem}.txt" for image in pictures.paths}
     expected = set(texts.values())
-    for path in sorted((pictures.home / "labels").rglob("*.txt")):
+    tops = {pictures.home / "labels", *(f for f in folders.values() if "labels" in f.parts[-2:])}
+    for path in sorted({path for top in tops for path in top.rglob("*.txt")}):
         if path not in expected and path.name not in OTHERS:
             if image := pictures.lookup(path.stem):
                 raise InputError(f"{path} has no image, but {image} is called so. Move either.")
@@ -130,6 +131,7 @@ def _names(source, pictures, folders):
     """Return {number: class} or None, and a Pose or None; what stands nearest counts."""
     home = pictures.home
     places = [home, *sorted(folders), home.parent]  # Roboflow's splits lie beside their data.yaml
+    places += [home.parent.parent] if "labels" in (home.name, home.parent.name) else []
     paths = [place / name for place in places for name in (*YAMLS, *LISTS)]
     if source.suffix in (".yaml", ".yml"):
         paths = [source]

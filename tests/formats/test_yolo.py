@@ -148,6 +148,13 @@ def test_read_finds_the_names_above_a_split(tmp_path):
     assert records(source)[0].labels.tolist() == ["cell", "dot"]
 
 
+def test_read_finds_the_names_above_a_splits_labels(tmp_path):
+    """Where the folder of texts itself is named, its data.yaml lies two levels up."""
+    source = dataset(tmp_path / "set" / "train", LABELIMG) / "labels"
+    (tmp_path / "set" / "data.yaml").write_text("names: [cell, dot]")
+    assert records(source)[0].labels.tolist() == ["cell", "dot"]
+
+
 def test_read_takes_texts_of_images_that_lie_elsewhere(tmp_path):
     """A folder of texts alone, its images given apart."""
     images = dataset(tmp_path / "new") / "images"
@@ -252,6 +259,13 @@ def test_convert_tells_of_a_text_without_an_image(tmp_path):
     with pytest.raises(InputError, match=r"labels/b\.txt: image 'b' is not in .*images"):
         convert(source, tmp_path / "out", from_="yolo")
     assert convert(source, tmp_path / "out", from_="yolo", skip=True).n_labelled == 1
+
+
+def test_convert_tells_of_a_text_without_an_image_in_a_split(tmp_path):
+    """A split's own labels/ is asked for the images of its texts too."""
+    dataset(tmp_path / "new" / "train", LABELIMG, LABELIMG, names=("a.png",))
+    with pytest.raises(InputError, match=r"train/labels/b\.txt: image 'b' is not in"):
+        convert(tmp_path / "new", tmp_path / "out", from_="yolo")
 
 
 def test_convert_refuses_a_text_in_the_wrong_split(tmp_path):
