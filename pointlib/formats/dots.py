@@ -8,8 +8,8 @@ says "looked, nothing there"; no picture, "not labelled yet".
 
 One pixel is one object, touching others or not: so does all code count that sums such pictures
 ("Learning to Count Objects in Images", Lempitsky and Zisserman, 2010). But dots may have been drawn
-with a brush: pixels that touch, also over corners, and hold a square of 2 x 2 or a cross of five
-are one object, at their centroid.
+with a brush: where most clumps of touching pixels, also over corners, hold a square of 2 x 2 or a
+cross of five, each clump is one object, at its centroid.
 """
 
 import re
@@ -28,7 +28,7 @@ PLACES = {
     "suffixes": (".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".ppm"),
     "folders": (FOLDER, "dot_annotations", "dotted"),
 }
-MOST_DOTS = 0.25  # of a picture's pixels: above this it is no picture of dots ...
+MOST_DOTS = 0.5  # of a picture's pixels: above this it is no picture of dots ...
 SMALL = 1000  # ... unless it has fewer pixels than this
 _NAME = re.compile(r"(.+?)[-_. ]?dots?", re.IGNORECASE)
 
@@ -44,7 +44,7 @@ def read(source, pictures, form):
 
 def write(folder, records, form):
     """Write dots/NAME.png for each record's image, red on black."""
-    (folder / FOLDER).mkdir(parents=True)
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for record in records:
         height, width = record.shape
         x, y = to_pixels(form.from_points(record.points, record.shape), record.shape).T
@@ -78,11 +78,10 @@ def _find_dots(dots, file):
             f"{file} has {np.count_nonzero(dots) / dots.size:.0%} of its pixels above 0; expected "
             "black with one pixel for each object."
         )
-    clumps = ndimage.label(dots, np.ones((3, 3)))[0]
-    drawn = np.unique(clumps[_solid(dots)])
-    brushed = np.isin(clumps, drawn) & dots
-    y, x = np.nonzero(dots & ~brushed)
-    return np.vstack([np.column_stack([x, y]), masks_to_points(clumps * brushed)])
+    clumps, n_clumps = ndimage.label(dots, np.ones((3, 3)))
+    if 2 * len(np.unique(clumps[_solid(dots)])) > n_clumps:
+        return masks_to_points(clumps)
+    return np.argwhere(dots)[:, ::-1]
 
 
 def _solid(dots):

@@ -9,7 +9,7 @@ All 0 says "looked, nothing there"; no mask, "not labelled yet".
 Where the separate pieces are twice as many as the values, or more, the values are no numbers of
 objects but yes and no, or colours that keep neighbours apart (BBBC039): each piece of one value,
 touching over corners too, is an object then. In a folder that holds `images` with one image and
-`masks`, as the Data Science Bowl of 2018 has it, all masks are that image's.
+several `masks`, as the Data Science Bowl of 2018 has it, each mask is one object of that image.
 
 Written is a PNG of 16 bits, or a TIFF of 32 where there are more objects, each one pixel: points
 round to whole pixels, and two in one pixel become one. Cellpose's _seg.npy is a pickle, which can
@@ -59,13 +59,14 @@ def read(source, pictures, form):
     for image, files in masks.items():
         if not pictures.is_missing(image):
             shape = pictures.shape(image)
-            points = form.to_points(np.vstack([_centres(file, shape) for file in files]), shape)
+            find = _centres if len(files) == 1 else _centre
+            points = form.to_points(np.vstack([find(file, shape) for file in files]), shape)
             yield Record(image, shape, points, np.full(len(points), ""))
 
 
 def write(folder, records, form):
     """Write masks/NAME.png or .tif for each record's image, one pixel an object."""
-    (folder / FOLDER).mkdir(parents=True)
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for record in records:
         pixels = to_pixels(form.from_points(record.points, record.shape), record.shape)
         x, y = np.unique(pixels, axis=0).T
@@ -119,6 +120,12 @@ def _is_by_product(path, pictures):
     return bool(match and pictures.lookup(match[1]))
 
 
+def _centre(file, shape):
+    """Return the centroid (1, 2) of a mask that is one object; (0, 2) of an empty one."""
+    mask = read_layer(file, shape, indexed=True) != 0
+    return masks_to_points(mask.astype(np.uint8))
+
+
 def _centres(file, shape):
     """Return the centroids (N, 2) of the objects in a mask."""
     mask = _whole(read_layer(file, shape, indexed=True), file)
@@ -152,5 +159,6 @@ FORMAT = Format(
     looks,
     decimals=0,
     carries=frozenset({"empty"}),
+    checked="scikit-image",
     merges=True,
 )

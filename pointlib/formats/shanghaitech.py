@@ -43,7 +43,7 @@ def write(folder, records, form):
     """Write ground_truth/GT_NAME.mat for each record's image."""
     from scipy.io import savemat  # slow to import
 
-    (folder / FOLDER).mkdir(parents=True)
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for record in records:
         values = form.from_points(record.points, record.shape)
         info = np.empty((1, 1), dtype=[("location", object), ("number", object)])

@@ -111,7 +111,7 @@ def test_touching_pixels_are_objects_of_their_own(tmp_path):
     "brush", [np.ones((3, 3)), np.ones((2, 2)), ndimage.generate_binary_structure(2, 1)]
 )
 def test_dots_of_a_brush_are_one_object_each(tmp_path, brush):
-    """At their centroid; a single pixel beside them stays one."""
+    """At their centroid; so is a single pixel among them."""
     dots = draw([(90, 90)])
     height, width = brush.shape
     for x, y in [(10, 20), (30, 40)]:
@@ -119,6 +119,17 @@ def test_dots_of_a_brush_are_one_object_each(tmp_path, brush):
     half = (width - 1) / 2
     expected = [[10 + half, 20 + half], [30 + half, 40 + half], [90, 90]]
     assert read(make(tmp_path, {"dots/a.png": dots})) == {"a.png": expected}
+
+
+def test_crowded_pixels_are_no_brush(tmp_path):
+    """Squares that come about by chance among many points are four objects each."""
+    points = np.random.default_rng(3).uniform(0, (199, 99), (2000, 2))
+    write_image(tmp_path / "images" / "a.png", np.zeros(SHAPE, dtype=np.uint8))
+    record = Record(tmp_path / "images" / "a.png", SHAPE, points, np.full(2000, ""))
+    FORM.write(tmp_path, [record], FORM)
+    pixels = np.unique(np.rint(points), axis=0).tolist()
+    assert read(tmp_path) == {"a.png": pixels}
+    assert _solid(read_image(tmp_path / "dots" / "a.png")[:, :, 0] > 0).any()
 
 
 def test_solid_is_a_square_or_a_cross():

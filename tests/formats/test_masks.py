@@ -75,6 +75,24 @@ def test_objects_are_the_means_of_their_pixels(tmp_path, name, mask):
     assert read(make(tmp_path, {f"masks/{name}": mask})) == {"a.png": POINTS}
 
 
+def test_scikit_image_finds_the_same_centroids(tmp_path):
+    """Of a label image of its own, and of one that was written here."""
+    measure = pytest.importorskip("skimage.measure")
+    data = pytest.importorskip("skimage.data")
+    coins = measure.label(data.coins()[:100, :200] > 140)
+    make(tmp_path, {"masks/a.png": coins.astype(np.uint16)})
+    expected = sorted([x, y] for y, x in (p.centroid for p in measure.regionprops(coins)))
+    assert len(expected) > 9
+    assert np.allclose(read(tmp_path)["a.png"], expected, rtol=0, atol=1e-9)
+    points = np.array(expected)
+    FORM.write(
+        tmp_path, [Record(tmp_path / "a.png", SHAPE, points, np.full(len(points), ""))], FORM
+    )
+    regions = measure.regionprops(read_image(tmp_path / "masks" / "a.png"))
+    found = np.array(sorted(p.centroid for p in regions))[:, ::-1]
+    assert np.array_equal(np.unique(found, axis=0), np.unique(np.rint(points), axis=0))
+
+
 def test_colours_are_objects_and_palettes_numbers(tmp_path):
     """A colour an object, without alpha; a palette's numbers count, whatever their colours."""
     colours = np.zeros((*SHAPE, 4), dtype=np.uint8)
