@@ -32,7 +32,6 @@ import numpy as np
 from pointlib.files import InputError, write_atomic
 from pointlib.formats.base import Format, Record
 from pointlib.formats.jsons import (
-    area_centre,
     files_in,
     heads,
     one_json,
@@ -41,6 +40,7 @@ from pointlib.formats.jsons import (
     read_table,
     stream_items,
 )
+from pointlib.formats.parts import area_centre
 from pointlib.formats.safe import need, read_numbers
 from pointlib.points import class_names
 

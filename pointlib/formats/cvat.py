@@ -19,7 +19,7 @@ or take unfinished images out of the file. Points without a class are written as
 
 from pointlib.files import InputError, need_file, write_atomic
 from pointlib.formats.base import Format, Record
-from pointlib.formats.parts import box_centre, head_of, plain, polygon_centre, read_size, xml_text
+from pointlib.formats.parts import area_centre, box_centre, head_of, plain, read_size, xml_text
 from pointlib.formats.safe import parse_xml, points_table, read_numbers
 from pointlib.points import class_names
 
@@ -122,7 +122,7 @@ def _centres(shape, where):
     if shape.tag == "points":
         return _pairs(shape, where)
     if shape.tag == "polygon":
-        return [polygon_centre(_pairs(shape, where))]
+        return [tuple(area_centre([_pairs(shape, where)]))]
     names = {"box": _EDGES, "ellipse": ("cx", "cy")}.get(shape.tag)
     if names is None:
         raise InputError(

@@ -108,26 +108,6 @@ def read_table(values, where, *, least=1):
     return table
 
 
-def area_centre(outlines, holes=()):
-    """Return the centroid (x, y) of the area inside polygons, each (N, 2), less that of holes.
-
-    Source: the shoelace formula; polygons without any area have the mean of their corners.
-    """
-    corners = np.concatenate(outlines)
-    area, moment = 0.0, np.zeros(2)
-    with np.errstate(all="ignore"):  # numbers too large end as NaN, which is not let through
-        for sign, ring in [*((1, ring) for ring in outlines), *((-1, ring) for ring in holes)]:
-            near = ring - ring[0]
-            after = np.roll(near, -1, axis=0)
-            cross = near[:, 0] * after[:, 1] - after[:, 0] * near[:, 1]
-            part = cross.sum() / 2
-            turn = sign * np.sign(part)
-            area += turn * part
-            moment += turn * (((near + after) * cross[:, None]).sum(axis=0) / 6 + part * ring[0])
-        centre = moment / area if area > 0 else corners.mean(axis=0)
-        return np.clip(centre, corners.min(axis=0), corners.max(axis=0))
-
-
 def stream_items(path, wanted):
     """Yield (section, index, object) of the lists in a JSON file, holding one object at a time.
 

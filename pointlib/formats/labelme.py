@@ -20,7 +20,8 @@ import numpy as np
 
 from pointlib.files import InputError, write_atomic
 from pointlib.formats.base import Format, Record
-from pointlib.formats.jsons import area_centre, heads, one_each, read_size, read_table
+from pointlib.formats.jsons import heads, one_each, read_size, read_table
+from pointlib.formats.parts import area_centre
 from pointlib.formats.safe import load_json, need, points_table
 
 _VERSION = "5.5.0"  # of labelme, whose files these are

@@ -31,13 +31,13 @@ import numpy as np
 from pointlib.files import InputError, write_atomic
 from pointlib.formats.base import Format, Record
 from pointlib.formats.jsons import (
-    area_centre,
     heads,
     one_json,
     read_score,
     read_size,
     read_table,
 )
+from pointlib.formats.parts import area_centre
 from pointlib.formats.safe import load_json, need, points_table, read_numbers
 from pointlib.images import IMAGE_SUFFIXES, list_images
 from pointlib.points import class_names

@@ -30,19 +30,29 @@ def box_centre(edges, where):
     return left + (right - left) / 2, top + (bottom - top) / 2
 
 
-def polygon_centre(corners):
-    """Return the centroid (x, y) of the area of a polygon, given as `corners` (N, 2).
+def area_centre(outlines, holes=()):
+    """Return the centroid (x, y) of the area inside polygons, each (N, 2), less that of holes.
 
-    The sum over its edges of the triangles they make with the first corner. Where there is no
-    area, or the outline crosses itself so that this falls outside, the mean of the corners.
+    Source: the shoelace formula, from a corner of each, since far from zero the digits would
+    cancel. Where there is no area, or an outline crosses itself so that this falls outside, the
+    mean of the corners.
     """
-    corners = np.asarray(corners, dtype=float).reshape(-1, 2)
-    with np.errstate(all="ignore"):  # numbers without end are refused when they become points
-        ahead = corners - corners[0]  # from a corner: far from zero the digits would cancel
-        twice = ahead[:-1, 0] * ahead[1:, 1] - ahead[1:, 0] * ahead[:-1, 1]
-        centre = corners[0] + twice @ (ahead[:-1] + ahead[1:]) / (3 * twice.sum())
+    signed = [(sign, ring) for sign, some in ((1, outlines), (-1, holes)) for ring in some]
+    rings = [(sign, np.asarray(ring, dtype=float).reshape(-1, 2)) for sign, ring in signed]
+    corners = np.concatenate([ring for sign, ring in rings if sign > 0])
+    area, moment = 0.0, np.zeros(2)
+    with np.errstate(all="ignore"):  # numbers too large end as NaN, which is not let through
+        for sign, ring in rings:
+            near = ring - ring[0]
+            after = np.roll(near, -1, axis=0)
+            cross = near[:, 0] * after[:, 1] - after[:, 0] * near[:, 1]
+            part = cross.sum() / 2
+            turn = sign * np.sign(part)
+            area += turn * part
+            moment += turn * (((near + after) * cross[:, None]).sum(axis=0) / 6 + part * ring[0])
+        centre = moment / area if area > 0 else corners.mean(axis=0)
         inside = (corners.min(axis=0) <= centre) & (centre <= corners.max(axis=0))
-        return tuple((centre if inside.all() else corners.mean(axis=0)).tolist())
+        return centre if inside.all() else corners.mean(axis=0)
 
 
 def half_sides(points, shape, side):

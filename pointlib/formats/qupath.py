@@ -23,7 +23,8 @@ import numpy as np
 
 from pointlib.files import InputError, write_atomic
 from pointlib.formats.base import Format, Record
-from pointlib.formats.jsons import area_centre, heads, one_each, read_table
+from pointlib.formats.jsons import heads, one_each, read_table
+from pointlib.formats.parts import area_centre
 from pointlib.formats.safe import load_json, need, points_table
 
 _SCORES = ("score", "probability", "detection probability")

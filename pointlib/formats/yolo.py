@@ -27,7 +27,7 @@ import yaml
 
 from pointlib.files import InputError, write_atomic
 from pointlib.formats.base import Format, Record
-from pointlib.formats.parts import half_sides, head_of, polygon_centre
+from pointlib.formats.parts import area_centre, half_sides, head_of
 from pointlib.formats.safe import points_table, read_bounded, read_numbers
 from pointlib.points import class_names
 
@@ -207,7 +207,7 @@ def _rows(fields, where, names, pose):
         score = numbers[n_numbers] if count > n_numbers else None
     elif count >= 7 and count % 2 and not pose:
         fractions = numbers[1:]
-        parts = [(*polygon_centre(fractions), label)]
+        parts = [(*area_centre([fractions]), label)]
     else:
         kinds = f"a pose, {n_numbers}" if pose else "a box, 5 or with its score 6, or a polygon"
         raise InputError(f"{where} has {count} numbers; expected those of {kinds}.")

@@ -5,46 +5,48 @@ import pytest
 
 from pointlib.files import InputError
 from pointlib.formats.parts import (
+    area_centre,
     box_centre,
     half_sides,
     head_of,
     plain,
-    polygon_centre,
     read_size,
     xml_text,
 )
 
 
-def test_polygon_centre_of_a_known_shape():
+def test_area_centre_of_a_known_shape():
     """An L of three unit squares: the mean of their middles, not of its corners."""
     corners = np.array([(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)])
     expected = np.mean([(0.5, 0.5), (1.5, 0.5), (0.5, 1.5)], axis=0)
-    assert np.allclose(polygon_centre(corners), expected)
-    assert np.allclose(polygon_centre(corners[::-1]), expected)
-    assert np.allclose(polygon_centre([*corners, corners[0]]), expected)
+    assert np.allclose(area_centre([np.array(corners)]), expected)
+    assert np.allclose(area_centre([np.array(corners[::-1])]), expected)
+    assert np.allclose(area_centre([np.array([*corners, corners[0]])]), expected)
 
 
-def test_polygon_centre_moves_with_the_polygon():
+def test_area_centre_moves_with_the_polygon():
     """Far from zero no digit is lost, as it would be if the triangles met there."""
     corners = np.array([(0, 0), (3, 0), (3, 2), (0, 2)])
-    assert np.allclose(polygon_centre(corners + 1e7), (1e7 + 1.5, 1e7 + 1), rtol=0, atol=1e-6)
+    assert np.allclose(
+        area_centre([np.array(corners + 1e7)]), (1e7 + 1.5, 1e7 + 1), rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     "corners",
     [[(3, 4)], [(0, 0), (2, 4)], [(1, 1), (2, 2), (3, 3)], [(0, 0), (2, 2), (2, 0), (0, 2)]],
 )
-def test_polygon_centre_without_area_is_the_mean_of_its_corners(corners):
+def test_area_centre_without_area_is_the_mean_of_its_corners(corners):
     """A point, a line and an outline that crosses itself have no area to go by."""
-    assert np.allclose(polygon_centre(corners), np.mean(corners, axis=0))
+    assert np.allclose(area_centre([np.array(corners)]), np.mean(corners, axis=0))
 
 
-def test_polygon_centre_lies_among_its_corners():
+def test_area_centre_lies_among_its_corners():
     """Whatever the corners, crossing or not, it never flies off."""
     rng = np.random.default_rng(3)
     for n_corners in range(1, 30):
         corners = rng.normal(size=(n_corners, 2)) * 10 ** rng.uniform(-3, 6)
-        centre = polygon_centre(corners)
+        centre = area_centre([np.array(corners)])
         assert (corners.min(axis=0) <= centre).all()
         assert (centre <= corners.max(axis=0)).all()
 
