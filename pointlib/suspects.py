@@ -9,16 +9,18 @@ an error: where the model is weak, the doubts are its own.
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from pointlib.anatomy import error_anatomy
 from pointlib.dataset import PartOf, check_item, dataset_classes, names_of
 from pointlib.files import InputError
 from pointlib.metrics import ImageResult, check_amount
-from pointlib.predict import class_settings, predict_candidates
+from pointlib.predict import candidates_of, class_settings, enlarge, predict_logits
 from pointlib.rules import near_pairs
 from pointlib.thresholds import join_classes
 
 KINDS = {"displaced": "displaced", "wrong class": "wrong class"}  # of anatomy; others by side
+SHARED = 0.5  # that a second point on one hill is wrong: it may be a second object
 
 
 class Suspect(NamedTuple):
@@ -38,10 +40,11 @@ def label_errors(model, dataset, *, radius=None):
     Kinds are those of `anatomy.error_anatomy`, with the labels in the dock. "missed": a hill and
     no point. "spurious": a point and no hill, or a second point on one hill. "displaced": a point
     without a hill beside a hill without a point. "wrong class": a point on another class's hill.
-    With s the score of that hill and t the score of the highest hill of the point's own class
-    that lies within the radius and is too low to be found, the confidence is s, 1 - t, or
-    s (1 - t) where there are both. Predictions out of sample are trusted in the same way by
-    Northcutt et al., "Confident learning", 2021.
+    With s the score of that hill and t what speaks for the point, the confidence is s, 1 - t, or
+    s (1 - t) where there are both. t is the height of its class's heatmap at the point, or the
+    score of a hill within the radius that is too low to be found; for a second point on one hill
+    it is one half: two objects may share one. Predictions out of sample are trusted in the same
+    way by Northcutt et al., "Confident learning", 2021.
 
     Parameters
     ----------
@@ -67,38 +70,54 @@ def label_errors(model, dataset, *, radius=None):
     suspects = []
     for i, name in enumerate(names_of(dataset)):
         image, points, labels = check_item(dataset[i], name)
-        found, low = {}, {}
-        for label, peaks in predict_candidates(model, image).items():
+        logits, shape = predict_logits(model, image), image.shape[:2]
+        found, support = {}, np.zeros(len(points))
+        heatmaps = torch.sigmoid(enlarge(logits, shape)).numpy()
+        candidates = candidates_of(logits, info.classes, shape)
+        for heatmap, (label, peaks) in zip(heatmaps, candidates.items(), strict=True):
             settings = class_settings(info, label)
             found[label] = peaks.select(**settings)
             every = peaks.select(threshold=0, min_distance=settings["min_distance"])
-            low[label] = [column[len(found[label][0]) :] for column in every]  # best come first
-        result = ImageResult(name, image.shape[:2], points, labels, *join_classes(found))
-        suspects += doubts(result, low, radius=radius)
+            low = [column[len(found[label][0]) :] for column in every]  # best come first
+            own = labels == label
+            support[own] = speaks_for(points[own], heatmap, low, radius=radius)
+        result = ImageResult(name, shape, points, labels, *join_classes(found))
+        suspects += doubts(result, support, radius=radius)
     return _ranked(suspects)
 
 
-def doubts(result, low, *, radius):
+def speaks_for(points, heatmap, low, *, radius):
+    """Return how high the heatmap (H, W) is at points (N, 2), or a low hill near by, (N,).
+
+    `low` holds points and scores of the hills that are too low to be found.
+    """
+    limits = np.array(heatmap.shape[::-1]) - 1
+    x, y = np.clip(np.round(points), 0, limits).astype(int).T
+    support = heatmap[y, x].astype(float)
+    i, j, _ = near_pairs(points, low[0], radius)
+    np.maximum.at(support, i, low[1][j])
+    return support
+
+
+def doubts(result, support, *, radius):
     """Return the suspects of one image, in no order.
 
     Parameters
     ----------
     result : metrics.ImageResult
         Its true points are the labels in doubt, its found ones the model's.
-    low : dict
-        {class: (points, scores)} of the candidates that are too low to be found.
+    support : ndarray of shape (N,)
+        What speaks for each label, 0 to 1.
     radius : float
         Pixels.
     """
-    suspects, hills = [], np.zeros(len(result.true))
-    for name, (points, scores) in low.items():
-        own = np.flatnonzero(result.true_labels == name)
-        i, j, _ = near_pairs(result.true[own], points, radius)
-        np.maximum.at(hills, own[i], scores[j])
+    suspects = []
     for flaw in error_anatomy(result, radius=radius):
         kind = KINDS.get(flaw.kind, "spurious" if flaw.is_miss else "missed")
         seen = result.scores[flaw.found] if flaw.is_ghost else 1.0
-        unseen = 1 - hills[flaw.true] if flaw.is_miss else 1.0
+        unseen = 1 - support[flaw.true] if flaw.is_miss else 1.0
+        if flaw.kind == "merged":
+            unseen = SHARED
         confidence = float(np.clip(seen * unseen, 0, 1))
         suspects.append(Suspect(flaw.image, flaw.x, flaw.y, kind, flaw.label, confidence))
     return suspects
