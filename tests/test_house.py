@@ -22,8 +22,8 @@ LEVELS = [
     {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch", "survey"}
     | {"sweep", "anatomy", "trust", "leaderboard"},
     {"validate", "evaluate", "ghosts", "ledger", "desk", "ceiling", "sources", "inputs"}
-    | {"beside", "insights", "snapshot", "sheet", "rehearsal"},
-    {"check", "train", "annotate", "findings", "trial", "judge"},
+    | {"beside", "insights", "snapshot", "sheet", "rehearsal", "suspects"},
+    {"check", "train", "annotate", "findings", "trial", "judge", "budget"},
     {"compare"},
     {"cli", "console"},
     {"tune"},
