@@ -22,13 +22,16 @@ from functools import partial
 from pointlib.files import InputError, write_atomic
 from pointlib.formats.base import Format, Record
 from pointlib.formats.companions import find_companions, has_companions
+from pointlib.formats.points_csv import SYNONYMS
 from pointlib.formats.safe import peek, points_table, read_numbers, read_rows
 
 PLACES = {"suffixes": (".csv",), "folders": ("spotiflow_results", "points", "csv", "images")}
 DELIMITERS = ",;\t"
 CLASSES = ("class_name", "class", "label", "category", "channel")
 SCORES = ("probability", "score")
-OTHERS = {"image", "images", "filename", "file", "image_name", "scorer"}  # tables of many images
+OTHERS = {"image", "images", "scorer"} | {
+    name for name, column in SYNONYMS.items() if column == "image"
+}  # columns of tables of many images
 
 
 def read(source, pictures, form):
