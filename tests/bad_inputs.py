@@ -489,7 +489,7 @@ CONVERSIONS = [
     Case("texts that do not read", write(TXT, "one,two\n"), "convert dots new --from origin", "dots_0.txt, line 1: 'one,two'", "expected x,y"),
     Case("NaN in another tool's text", write(TXT, "nan,0.5\n"), "convert dots new --from origin", "dots_0.txt, line 1: 'nan,0.5'", "expected x,y"),
     Case("folder that two formats fit", nothing, "convert dots new", "dots may be csv or txt", "Say which: --from csv"),
-    Case("file that no format fits", nothing, f"convert {CONFIG} new", "config.json is not recognised", "Name its format with --from: csv"),
+    Case("file that no format fits", nothing, f"convert {CONFIG} new", "config.json is not recognised", "Name its format with --from: coco, csv"),
     Case("images of a table in another folder", both(folder("void"), move("dots/points.csv", "void/points.csv")), "convert void/points.csv new", "void holds no image", r"\.png"),
     Case("no folder of images", nothing, f"{CSV} --images dotz", "folder of images dotz does not exist", "Did you mean dots"),
     Case("class that nobody has", nothing, f"{CSV} --map cell=dot", "class 'cell' is to be renamed, and the source has none", "Its classes are"),
@@ -501,7 +501,7 @@ CONVERSIONS = [
     Case("links into a folder that is moved", nothing, "convert dots/points.csv dots --overwrite --link", "dots lies in dots, which is moved", "Leave out --link"),
     Case("score that is none", write("dots/points.csv", "image,x,y,score\ndots_0.png,3,4,87\n"), CSV, "dots_0.png: score 87", "expected 0 to 1"),
     Case("spaces in a table", write("dots/points.csv", "image x y\ndots_0.png 3 4\n"), CSV, "points.csv has no column", "commas or semicolons or tabs between"),
-    Case("image in place of a table", nothing, f"convert {PNG} new", "dots_0.png is (not|no)", "text"),
+    Case("image in place of a table", nothing, f"convert {PNG} new", "dots_0.png is (not|no)", "text|--from"),
 ]
 
 BEFORE_AND_BESIDE = [
