@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from pointlib.blame import brief, describe
 from pointlib.config import TrainConfig, explain, find_function
-from pointlib.dataset import ImagePointDataset, dataset_classes, read_lists
+from pointlib.dataset import ImagePointDataset, dataset_classes, names_of, read_lists
 from pointlib.files import InputError, json_safe, need_place, suggest, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.judge import Predictions, judge, try_out
@@ -26,7 +26,7 @@ from pointlib.leaderboard import leaderboard_table, rank_rows, short_name, write
 from pointlib.lock import hold
 from pointlib.model import load_model
 from pointlib.thresholds import THRESHOLDS
-from pointlib.train import Run, describe_data, fit, load_parts, make_fabric, names_of, points_of
+from pointlib.train import Run, describe_data, fit, load_parts, make_fabric, points_of
 
 SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_split", "seed"} | {
     *("accelerator", "devices", "threads")

@@ -156,6 +156,27 @@ class MemoryDataset:
         return self.items[index]
 
 
+class PartOf:
+    """Some items of a dataset, by their indices, with its names and its classes."""
+
+    def __init__(self, dataset, indices):
+        self.dataset, self.indices = dataset, [int(i) for i in indices]
+        names = names_of(dataset)
+        self.names = [names[i] for i in self.indices]
+        self.classes = dataset_classes(dataset)
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, index):
+        return self.dataset[self.indices[index]]
+
+
+def names_of(dataset):
+    """Return the names of a dataset's images, or numbers where it has none."""
+    return [str(name) for name in getattr(dataset, "names", range(len(dataset)))]
+
+
 def check_item(item, name):
     """Return image (H, W, C), points (N, 2), labels (N,) of a dataset's item, or InputError."""
     try:

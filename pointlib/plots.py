@@ -135,6 +135,19 @@ def show_errors(image, true, found, match, ax=None):
     return _legend_below(ax)
 
 
+def show_suspect(image, points, suspect, ax=None, *, reach=20):
+    """Show the surroundings of a suspected label error, `reach` pixels each way.
+
+    The given `points` (N, 2) are rings; the suspect, of `suspects.label_errors`, is a red square.
+    """
+    ax = show_points(points, ax=show_image(image, ax))
+    marks = _mark(ax, np.array([[suspect.x, suspect.y]]), ("s", RED), 14)
+    marks.set(gid="suspect")
+    ax.set(xlim=(suspect.x - reach, suspect.x + reach), ylim=(suspect.y + reach, suspect.y - reach))
+    ax.set_title(f"{suspect.kind} {suspect.confidence:.2f}")
+    return ax
+
+
 def draw_overlay(image, points, labels):
     """Return a picture, (h, w, 3) uint8, of an image with its points, for a file.
 
@@ -270,6 +283,26 @@ def plot_history(history, ax=None):
     right.spines["top"].set_visible(False)
     ax.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     ax.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
+    return ax
+
+
+def plot_learning_curve(curve, ax=None, *, forecast=None):
+    """Plot F1 against clicks: the mean of the repetitions, and the band from worst to best.
+
+    `curve` is what `budget.learning_curve` gives, `forecast` what `budget.extrapolate` makes of it.
+    """
+    ax = _tidy(_axes(ax, (5, 3.4)))
+    clicks, f1 = curve.clicks.mean(axis=1), curve.f1
+    ax.fill_between(clicks, f1.min(axis=1), f1.max(axis=1), color=BLUE, alpha=0.3, linewidth=0)
+    ax.plot(clicks, f1.mean(axis=1), "o-", color=INK, label="mean, worst to best", gid="curve")
+    if forecast is not None:
+        reach = [[forecast.f1 - forecast.low], [forecast.high - forecast.f1]]
+        look = {"color": RED, "capsize": 4, "label": "forecast"}
+        ax.errorbar([forecast.clicks], [forecast.f1], reach, fmt="D", **look)
+    ax.set(xlabel="clicks", ylabel="F1", xscale="log")
+    ax.set_xticks(clicks, [f"{n:.0f}" for n in clicks])
+    ax.minorticks_off()
+    ax.legend(frameon=False, loc="lower right")
     return ax
 
 

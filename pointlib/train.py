@@ -24,7 +24,13 @@ from tqdm import tqdm
 from pointlib.blame import brief
 from pointlib.config import TrainConfig, find_function
 from pointlib.crops import Shrunk, TrainingCrops, learn_range
-from pointlib.dataset import check_item, dataset_classes, load_splits, sample_indices
+from pointlib.dataset import (
+    check_item,
+    dataset_classes,
+    load_splits,
+    names_of,
+    sample_indices,
+)
 from pointlib.files import InputError, keep_copy, need_place, write_atomic
 from pointlib.gaussians import auto_sigma
 from pointlib.heatmaps import HEATMAPS, density
@@ -41,7 +47,7 @@ WARM_UP = 0.05  # share of the steps in which the learning rate rises
 NOTHING = -30.0  # the logit of "surely no point", put where a crop saw no image
 
 
-def fit(train, val, *, config=None, output=None, log=print):
+def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: None):
     """Train a model.
 
     Parameters
@@ -55,6 +61,9 @@ def fit(train, val, *, config=None, output=None, log=print):
         training's is kept as a copy. None keeps the model in memory.
     log : callable
         Called with one line an epoch, and with warnings in words.
+    on_epoch : callable, optional
+        Called with (epoch, model) after each epoch, 1 for the first: predict with it, keep what
+        you see, leave it as it is.
 
     Returns
     -------
@@ -86,6 +95,7 @@ def fit(train, val, *, config=None, output=None, log=print):
         row |= run.validate()
         run.keep(row)
         log(describe_row(row))
+        on_epoch(row["epoch"], run.model.module)
         if words := run.alarm():
             log(words)
         if config.patience and run.epoch - run.best["epoch"] >= config.patience:
@@ -411,11 +421,6 @@ def check_output(output):
     output.parent.mkdir(parents=True, exist_ok=True)
     need_place(output.parent)  # where copies and the checkpoint go
     return output
-
-
-def names_of(dataset):
-    """Return the names of a dataset's images, or numbers where it has none."""
-    return [str(name) for name in getattr(dataset, "names", range(len(dataset)))]
 
 
 def points_of(dataset, index):

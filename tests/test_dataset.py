@@ -9,6 +9,7 @@ from pointlib.crops import Shrunk, TrainingCrops
 from pointlib.dataset import (
     ImagePointDataset,
     MemoryDataset,
+    PartOf,
     load_splits,
     split_by_crops,
     split_names,
@@ -250,3 +251,11 @@ def test_dataset_travels_to_other_processes(make_folder):
     dataset = ImagePointDataset(make_folder(2))
     again = pickle.loads(pickle.dumps(dataset))  # noqa: S301
     assert np.array_equal(again[1][0], dataset[1][0])
+
+
+def test_part_of_keeps_names_and_classes():
+    """Some items of a dataset are a dataset, with the classes of the whole."""
+    items = [(np.zeros((4, 6), np.uint8), [[k, 1.0]], [label]) for k, label in enumerate("abc")]
+    part = PartOf(MemoryDataset(items, names=["x", "y", "z"]), np.array([2, 0]))
+    assert (len(part), part.names, part.classes) == (2, ["z", "x"], ("a", "b", "c"))
+    assert [str(labels[0]) for _, _, labels in part] == ["c", "a"]

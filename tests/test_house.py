@@ -22,8 +22,8 @@ LEVELS = [
     {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch", "survey"}
     | {"sweep", "anatomy", "trust", "leaderboard"},
     {"validate", "evaluate", "ghosts", "ledger", "desk", "ceiling", "sources", "inputs"}
-    | {"beside", "insights", "snapshot", "sheet", "rehearsal"},
-    {"check", "train", "annotate", "findings", "trial", "judge"},
+    | {"beside", "insights", "snapshot", "sheet", "rehearsal", "suspects"},
+    {"check", "train", "annotate", "findings", "trial", "judge", "budget"},
     {"compare"},
     {"cli", "console"},
     {"tune"},
@@ -33,7 +33,7 @@ NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cl
     *("sweep", "anatomy", "trust", "line", "inputs", "sources", "findings", "tune", "check"),
     *("survey", "sheet", "gaussians", "ceiling"),
 ]
-MAX_LINES = 8_500
+MAX_LINES = 8_750
 MAX_SCRIPT_LINES = 1_500
 
 

@@ -11,9 +11,11 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from pointlib import plots
+from pointlib.budget import Forecast, LearningCurve
 from pointlib.files import InputError
 from pointlib.metrics import ImageResult, match_points, precision_recall_curve
 from pointlib.plots import picture_axes
+from pointlib.suspects import Suspect
 from pointlib.trust import reliability
 
 mpl.use("Agg")
@@ -60,6 +62,10 @@ def look(collection):
 
 TRIAL = {"label": "mse", "f1": 0.8, "f1_low": 0.7, "f1_high": 0.9, "like_best": True}
 TRIAL |= {"ceiling_f1": 0.95, "test_f1": 0.75, "failed": ""}
+CLICKS = np.array([[90, 110], [190, 210]])
+CURVE = LearningCurve(np.array([5, 10]), CLICKS, np.array([[0.5, 0.7], [0.8, 0.9]]))
+FORECAST = Forecast(400.0, 0.9, 0.85, 0.95)
+SUSPECT = Suspect("a.png", 30.25, 8.5, "spurious", "point", 0.876)
 CALLS = {
     "show_image": lambda ax: plots.show_image(IMAGE, ax),
     "show_points": lambda ax: plots.show_points(TRUE, ax=ax),
@@ -76,6 +82,8 @@ CALLS = {
     "plot_anatomy": lambda ax: plots.plot_anatomy(ANATOMY, ax),
     "plot_reliability": lambda ax: plots.plot_reliability(reliability([0.2, 0.9], [0, 1]), ax),
     "plot_history": lambda ax: plots.plot_history([{"epoch": 1, "loss": 0.5, "f1": 0.1}], ax),
+    "show_suspect": lambda ax: plots.show_suspect(IMAGE, TRUE, SUSPECT, ax),
+    "plot_learning_curve": lambda ax: plots.plot_learning_curve(CURVE, ax, forecast=FORECAST),
     "plot_leaderboard": lambda ax: plots.plot_leaderboard([TRIAL], ax),
 }
 
@@ -358,3 +366,24 @@ def test_draw_overlay_has_a_legend_only_for_several_classes():
     for labels, plain in ((["a", "a"], True), (["a", "b"], False)):
         corner = plots.draw_overlay(image, points, labels)[:100, :100]
         assert np.all(corner == 90) == plain
+
+
+def test_plot_learning_curve_shows_means_band_and_forecast(ax):
+    """The line is the mean, the band goes from worst to best, the forecast has its own reach."""
+    plots.plot_learning_curve(CURVE, ax, forecast=FORECAST)
+    (line,) = [artist for artist in ax.lines if artist.get_gid() == "curve"]
+    assert line.get_xydata() == pytest.approx(np.array([[100, 0.6], [200, 0.85]]))
+    band = ax.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == 0.5
+    assert band[:, 1].max() == 0.9
+    bar = ax.collections[-1]
+    assert bar.get_segments()[0][:, 1] == pytest.approx([0.85, 0.95])
+
+
+def test_show_suspect_puts_it_in_the_middle(ax):
+    """The suspect is marked in the middle of its surroundings, y downwards, given points beside it."""
+    plots.show_suspect(IMAGE, TRUE, SUSPECT, ax, reach=12)
+    assert marks(ax, "suspect").tolist() == [[30.25, 8.5]]
+    assert ax.get_xlim() == (18.25, 42.25)
+    assert ax.get_ylim() == (20.5, -3.5)
+    assert ax.get_title() == "spurious 0.88"

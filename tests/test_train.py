@@ -17,7 +17,7 @@ from pointlib.dataset import ImagePointDataset, MemoryDataset
 from pointlib.files import InputError
 from pointlib.losses import mse
 from pointlib.model import ModelInfo, load_model, read_info
-from pointlib.predict import predict_points
+from pointlib.predict import predict_heatmap, predict_points
 from pointlib.train import Run, describe_data, fit, train_folder
 from pointlib.validate import collapse_alarm
 
@@ -64,6 +64,21 @@ def test_fit_is_the_same_for_the_same_seed(parts):
     first, again, other = (weights_of(model) for model in models)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_fit_shows_each_epoch_and_is_not_changed_by_a_look(parts):
+    """`on_epoch` gets each epoch's model, ready to predict; looking leaves the training as it was."""
+    config, film = TrainConfig(**TINY), []
+
+    def look(epoch, model):
+        film.append((epoch, predict_heatmap(model, parts[1][0][0])))
+        torch.rand(3)  # the hook's own randomness is not the training's
+
+    watched = fit(*parts, config=config, log=quiet, on_epoch=look)
+    assert [epoch for epoch, _ in film] == [1, 2]
+    assert film[0][1].shape == (1, 48, 64)
+    assert not np.array_equal(film[0][1], film[1][1])
+    assert torch.equal(weights_of(watched), weights_of(fit(*parts, config=config, log=quiet)))
 
 
 def test_fit_resumes_to_the_same_end(parts, tmp_path, monkeypatch):
