@@ -14,7 +14,7 @@ from pointlib.files import InputError, json_safe, keep_copy, write_atomic
 from pointlib.images import image_folder, image_shape, list_images, read_image
 from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
 from pointlib.points import class_names, label_state, read_points, text_path
-from pointlib.predict import class_settings, predict_candidates, predict_heatmap
+from pointlib.predict import class_settings, predict_candidates, predict_heatmap, predict_points
 from pointlib.report import write_report
 from pointlib.thresholds import join_classes
 
@@ -48,7 +48,7 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
         raise InputError(
             f"the images have points of class {unknown[0]!r}; the model knows {list(info.classes)}."
         )
-    names = list(getattr(dataset, "names", [f"image {i}" for i in range(len(dataset))]))
+    names = _names(dataset)
     results, everything = [], []
     for i, name in enumerate(names):
         image, points, labels = check_item(dataset[i], name)
@@ -75,6 +75,20 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
             heatmaps=lambda name: predict_heatmap(model, dataset[place[name]][0]),
         )
     return metrics
+
+
+def image_results(model, dataset):
+    """Return what is true and what the model finds in each image: a list of metrics.ImageResult.
+
+    At the thresholds chosen in training. For what `evaluate` does not say: anatomy.py, rules.py
+    and trust.py work on such results, and on results that you have changed.
+    """
+    results = []
+    for i, name in enumerate(_names(dataset)):
+        image, points, labels = check_item(dataset[i], name)
+        found = predict_points(model, image)
+        results.append(ImageResult(name, image.shape[:2], points, labels, *found))
+    return results
 
 
 def compare_folders(true_folder, found_folder, *, radius, output=None):
@@ -139,6 +153,10 @@ def write_output(output, results, metrics, *, images, heatmaps=None):
         keep_copy(output / name)
     write_atomic(output / "metrics.json", json.dumps(json_safe(metrics), indent=2) + "\n")
     write_report(output / "report.html", results, metrics, images=images, heatmaps=heatmaps)
+
+
+def _names(dataset):
+    return list(getattr(dataset, "names", [f"image {i}" for i in range(len(dataset))]))
 
 
 def _add_curves(metrics, everything, info):

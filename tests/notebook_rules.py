@@ -19,6 +19,7 @@ from run_notebooks import NOTEBOOKS, clean, to_bytes
 
 LEEWAY = {
     # (notebook, measure): why it may leave its target, up to the hard limit.
+    ("03_dataset", "functions"): "a dataset of one's own is a class of two methods",
 }
 # One line of code or text that a stored output may not hold, and what to call it.
 FORBIDDEN = {

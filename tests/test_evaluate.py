@@ -8,9 +8,10 @@ import pytest
 from conftest import Brightness
 
 from pointlib.dataset import MemoryDataset
-from pointlib.evaluate import compare_folders, evaluate
+from pointlib.evaluate import compare_folders, evaluate, image_results
 from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
+from pointlib.metrics import score_images
 from pointlib.model import ModelInfo, PointModel
 from pointlib.points import read_points, write_points
 
@@ -56,6 +57,19 @@ def test_evaluate_knows_the_whole_curve(model):
     assert max(metrics["curve"]["recall"]) == 1.0
     assert metrics["pooled"]["average_precision"] == pytest.approx(1.0)
     assert metrics["thresholds"] == {"point": 0.5}
+
+
+def test_image_results_score_as_evaluate_says(model):
+    """The results hold the points that evaluate counts, an image each, and go by its name."""
+    items = MemoryDataset([item([[10, 10], [50, 30]], true=[[10, 11], [30, 20]]), item([])])
+    results = image_results(model, items)
+    assert [result.name for result in results] == ["image 0", "image 1"]
+    assert results[0].shape == SHAPE
+    pooled = score_images(results, radius=4, classes=["point"])["pooled"]
+    assert pooled["tp"] == 1
+    assert pooled == pytest.approx(
+        evaluate(model, items)["pooled"] | {"average_precision": pooled["average_precision"]}
+    )
 
 
 def test_evaluate_writes_numbers_and_a_page(model, tmp_path):
