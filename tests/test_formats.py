@@ -255,6 +255,14 @@ def test_recognise_tells_what_lies_inside(tmp_path):
         recognise(tmp_path / "all")
 
 
+def test_recognise_knows_naparis_points_by_their_columns(tmp_path):
+    """A layer saved as points.csv has no column for the image: it is not csv's table."""
+    (tmp_path / "points.csv").write_text("index,axis-0,axis-1\n0,2,1\n")
+    Image.new("L", SHAPE[::-1]).save(tmp_path / "points.png")
+    assert recognise(tmp_path).name == "spotiflow"
+    assert recognise(tmp_path / "points.csv").name == "spotiflow"
+
+
 def test_recognise_knows_utf16(tmp_path):
     """What Windows calls Unicode is named, and what to do."""
     (tmp_path / "clicks.csv").write_text("image,x,y\na.png,1,2\n", encoding="utf-16")

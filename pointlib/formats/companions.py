@@ -62,6 +62,7 @@ def has_companions(source, *, suffixes, folders, is_own):
             return source.suffix.lower() in suffixes and is_own(source, False)
         inside = [source / "images"] if (source / "images").is_dir() else []
         own = list(_own_folders(source, folders))
+        own += [source] if source.name.lower() in folders else []
         return any(
             is_own(file, place in own)
             for place in [source, *inside, *own]

@@ -1,10 +1,10 @@
 """`masks`, a label image for each image: one value an object, 0 the background.
 
 As Cellpose (NAME_cp_masks.png or .tif), StarDist, napari and ImageJ write them, in a folder `masks`
-or `labels`, or beside the image as NAME_mask, NAME_masks or NAME_label: PNG or TIFF of 8, 16 or 32
-bits, or .npy with whole numbers in it. An object's point is the mean of its pixels' middles, which
-are whole numbers. A palette's numbers count, else of a coloured picture each colour. No classes.
-All 0 says "looked, nothing there"; no mask, "not labelled yet".
+or `labels`, or beside the image, NAME or NAME_img, as NAME_mask, NAME_masks or NAME_label: PNG or
+TIFF of 8, 16 or 32 bits, or .npy with whole numbers in it. An object's point is the mean of its
+pixels' middles, which are whole numbers. A palette's numbers count, else of a coloured picture each
+colour. No classes. All 0 says "looked, nothing there"; no mask, "not labelled yet".
 
 Where the separate pieces are twice as many as the values, or more, the values are no numbers of
 objects but yes and no, or colours that keep neighbours apart (BBBC039): each piece of one value,
@@ -86,7 +86,7 @@ def looks(source):
 def _image_names(lone, file, alone):
     """Return what the image of a mask may be called; `lone` is that of `_lone_images`."""
     last = _LAST.fullmatch(file.stem)
-    names = [last[1]] if last else []
+    names = [last[1], f"{last[1]}_img"] if last else []
     if not alone:
         return names
     word = _WORD.search(file.stem)

@@ -72,12 +72,14 @@ def write(folder, records, form):
 def looks(source):
     """Return whether a folder has points.csv, or a table's first line names image, x and y."""
     if source.is_dir():
-        return (source / "points.csv").is_file()
+        return (source / "points.csv").is_file() and looks(source / "points.csv")
     first = peek(source).partition("\n")[0].lower()
     delimiter = max(DELIMITERS, key=first.count)
     names = [name.strip().strip('"') for name in first.split(delimiter)]
     columns = {SYNONYMS.get(name, name) for name in names}
-    return source.name == "points.csv" or names[0] == "scorer" or columns >= {"image", "x", "y"}
+    if source.name == "points.csv" and "axis-0" not in columns:  # which napari's would have
+        return True
+    return names[0] == "scorer" or columns >= {"image", "x", "y"}
 
 
 def _read_tall(table):

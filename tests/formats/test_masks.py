@@ -149,6 +149,7 @@ def test_black_mask_says_nothing_there(tmp_path):
         ("a.png", "a_mask.png"),
         ("a.png", "a_masks.tif"),
         ("a.png", "a_masks.npy"),
+        ("a_img.png", "a_masks.png"),  # Cellpose's own training set
         ("a.jpg", "labels/a.png"),
         ("images/a.tif", "masks/a.tif"),
         ("images/a.png", "masks/a_mask.png"),
@@ -164,6 +165,15 @@ def test_masks_are_no_images(tmp_path, image, file):
     assert (found.n_images, found.n_labelled, found.n_points) == (1, 1, 3)
     if "train" not in image:
         assert FORM.looks(tmp_path / "in")
+
+
+def test_folder_of_masks_alone_is_recognised(tmp_path):
+    """The folder `masks` itself may be named, with that of its images."""
+    make(tmp_path, {"masks/a.png": draw(), "images/a.png": draw()}, images=[])
+    with pytest.raises(InputError, match="Name the images' folder with --images"):
+        convert(tmp_path / "masks", tmp_path / "new")
+    found = convert(tmp_path / "masks", tmp_path / "new", images=tmp_path / "images")
+    assert (found.n_images, found.n_points) == (1, 3)
 
 
 def test_folder_of_cellpose_brings_its_images(tmp_path):
