@@ -33,7 +33,7 @@ NO_TORCH = ["points", "images", "thresholds", "metrics", "plots", "formats", "cl
     *("sweep", "anatomy", "trust", "line", "inputs", "sources", "findings", "tune", "check"),
     *("survey", "sheet", "gaussians", "ceiling"),
 ]
-MAX_LINES = 11_500
+MAX_LINES = 12_000
 MAX_SCRIPT_LINES = 1_500
 
 
