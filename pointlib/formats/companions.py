@@ -62,7 +62,9 @@ def has_companions(source, *, suffixes, folders, is_own):
             return source.suffix.lower() in suffixes and is_own(source, False)
         inside = [source / "images"] if (source / "images").is_dir() else []
         own = list(_own_folders(source, folders))
-        own += [source] if source.name.lower() in folders else []
+        # a folder of that name with texts or tables in it is some dataset's
+        kinds = {path.suffix.lower() for path in islice(source.iterdir(), MOST_LISTED)}
+        own += [source] if source.name.lower() in folders and kinds <= {*suffixes, ""} else []
         return any(
             is_own(file, place in own)
             for place in [source, *inside, *own]
