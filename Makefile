@@ -48,7 +48,7 @@ notebooks: setup  ## run every notebook in place and clean it; git stays clean w
 data: setup  ## draw data/ anew, the same to the byte
 	$(BIN)/python -m pointlib.synthetic data
 
-weights: setup  ## train the small models that lessons open, data/NAME/model (a minute)
+weights: setup  ## train the small models that lessons open, data/NAME/model (minutes)
 	$(ONE_THREAD) $(BIN)/python data/weights.py
 
 media: setup .venv/browser  ## draw the pictures of the README, record its film (make demo first)
