@@ -5,6 +5,7 @@ For any other the fault is ours, and its traceback is right.
 """
 
 import errno
+import re
 import sys
 import sysconfig
 import traceback
@@ -17,6 +18,8 @@ NOT_YOURS = (
     *{sysconfig.get_path(name) for name in ("stdlib", "purelib")},
 )
 KEPT = "what stood there is as it was"
+UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what a terminal may obey
+MOST_LETTERS = 560  # of a sentence: a line of a text may be a megabyte long
 REMEDIES = {
     errno.ENOSPC: f"Free some space, or name another disk, and run it again; {KEPT}.",
     errno.EDQUOT: f"Free some space, or name another disk, and run it again; {KEPT}.",
@@ -28,22 +31,24 @@ REMEDIES = {
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
     errno.ENOTDIR: "A file stands where a folder is needed: name another place.",
     errno.EEXIST: "A file stands where a folder is needed: name another place.",
+    errno.EISDIR: "A folder stands where a file is needed: name another place.",
+    errno.ENOENT: "Look whether it is still there, or name another place.",
     errno.EIO: "The disk does not answer as it should: save what is on it.",
 }
 
 
 def describe(error):
     """Return a sentence on an exception that is not our fault, "" on one that is."""
-    if isinstance(error, OSError) and error.errno is not None:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}. {REMEDIES.get(error.errno, '')}".rstrip()
-    if isinstance(error, OSError):
-        return brief(error)
     if _is_memory(error):
         return (
             f"there is not enough memory ({brief(error)}). Lower train.batch_size, train.crop_size "
             "or the size of the images, or use another computer."
         )
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. {REMEDIES.get(error.errno, '')}".rstrip()
+    if isinstance(error, OSError):
+        return brief(error)
     where = user_line(error)
     return f"{where} raises {brief(error)}. Mend this code." if where else ""
 
@@ -53,6 +58,20 @@ def brief(error):
     words = " ".join(str(error).split())
     words = words if len(words) <= 300 else f"{words[:300].rsplit(' ', 1)[0]} ..."
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def spell_out(text):
+    """Return text with the signs that a terminal would obey, line ends too, as escapes."""
+    return UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), str(text))
+
+
+def one_line(text):
+    """Return a sentence for a terminal: spelt out, and where it is long without its middle.
+
+    It begins with what came and ends with what to do.
+    """
+    text, half = spell_out(text), MOST_LETTERS // 2
+    return text if len(text) <= MOST_LETTERS else f"{text[:half]} ... {text[-half:]}"
 
 
 def user_line(error):
@@ -69,7 +88,9 @@ def _is_users(filename):
 
 
 def _is_memory(error):
-    """Tell whether an exception is torch's or numpy's way of saying that memory is short."""
+    """Tell whether an exception is somebody's way of saying that memory is short."""
     words = str(error).lower()
-    said = "allocate memory" in words or "out of memory" in words
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and said)
+    signs = ("allocate memory", "out of memory", "failed to map segment")  # a library's, the last
+    said = any(sign in words for sign in signs)
+    kinds = (RuntimeError, ImportError, OSError)
+    return isinstance(error, MemoryError) or (isinstance(error, kinds) and said)

@@ -18,16 +18,20 @@ import numpy as np
 from pointlib.ceiling import ceiling
 from pointlib.dataset import (
     FEW,
+    STRAY,
     n_colours,
     not_in,
     place_cut,
     read_list,
     sample_indices,
     split_names,
+    stray_list,
+    too_many_classes,
 )
 from pointlib.files import InputError, need_folder
 from pointlib.gaussians import auto_sigma
 from pointlib.images import image_folder
+from pointlib.metrics import check_reach
 from pointlib.points import nearest_distances, text_path
 from pointlib.survey import (
     DOUBLED,
@@ -92,9 +96,13 @@ def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
     place = image_folder(folder)
     paths, texts = list_files(place)
     images = survey(paths, every_pixel=every_pixel, on_image=on_image)
+    if radius:
+        check_reach(radius, [seen.header.shape for seen in images if seen.header])
     lists, findings = _read_lists(folder, {seen.path.name: seen for seen in images})
     known = {f"{name}.txt" for name in LISTS}
     files = file_findings(images, [path for path in texts if path.name not in known])
+    if stray := stray_list(folder, {seen.path.name for seen in images}):
+        findings.append(Finding("list that is not read", "problem", stray.name, f"it {STRAY}"))
     findings = [*files, *_classes(images), *_kinds(images), *findings]
     near = [_near(seen) for seen in images]
     findings += [*_copies(images, lists), *_lacking(images, lists), *_points(images, near)]
@@ -138,6 +146,9 @@ def _classes(images):
     for seen in named:
         counts.update(seen.labels.tolist())
         first = dict.fromkeys(seen.labels.tolist(), text_path(seen.path).name) | first
+    if words := too_many_classes(counts, counts.total()):
+        yield Finding("labels that are no classes", "problem", first[min(counts)], words)
+        return
     for label, n in counts.most_common():
         others = [name for name, m in counts.most_common(99) if m >= max(TYPO * n, 10)]
         twin = folded.setdefault(label.casefold(), label)

@@ -4,14 +4,17 @@ Each command reads its words, calls one function of the module that does the wor
 a person wants to know. What the user got wrong is a sentence and exit status 2.
 """
 
+import logging
+import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.core import TyperCommand
 
-from pointlib.blame import describe
+from pointlib.blame import describe, one_line, spell_out
 from pointlib.files import InputError, need_folder, need_place
 
 STOPPED = 130  # what shells call the end by Ctrl+C
@@ -299,22 +302,42 @@ def version():
 def main(arguments=None):
     """Run the command line; returns the exit status."""
     try:
+        _prepare()
         status = app(args=arguments, standalone_mode=False, prog_name="pointlib") or 0
     except typer.Abort:
         status = STOPPED
     except InputError as error:
-        print(f"pointlib: {error}", file=sys.stderr)
+        print(f"pointlib: {one_line(error)}", file=sys.stderr)
         return 2
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if type(error).__module__.split(".")[0] in ("click", "typer"):
             return _show_usage(error, sys.argv[1:] if arguments is None else arguments)
         if not (sentence := describe(error)):
             raise
-        print(f"pointlib: {sentence}", file=sys.stderr)
+        print(f"pointlib: {one_line(sentence)}", file=sys.stderr)
         return 2
     if status == STOPPED:
         print("pointlib: stopped", file=sys.stderr)
     return status
+
+
+def _prepare():
+    """Make sure that we can run here, and that nothing but our own sentences is shown."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not every terminal can write every name
+            stream.reconfigure(errors="backslashreplace")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", "Glyph|constrained_layout not applied", UserWarning)
+    if sys.flags.optimize > 1:
+        raise InputError(
+            "Python runs without docstrings, which some libraries need. Leave out -OO, or unset "
+            "PYTHONOPTIMIZE."
+        )
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise InputError("the working folder is gone. Change into another one.") from error
 
 
 def _show_usage(error, arguments):
@@ -325,7 +348,8 @@ def _show_usage(error, arguments):
     command = error.ctx.command_path if getattr(error, "ctx", None) else "pointlib"
     message = error.format_message().rstrip(".")
     given = " ".join(["pointlib", *map(str, arguments)])
-    print(f"pointlib: {message}. Given: {given}. See {command} --help.", file=sys.stderr)
+    sentence = one_line(f"{message}. Given: {given}. See {command} --help.")
+    print(f"pointlib: {sentence}", file=sys.stderr)
     return error.exit_code
 
 
@@ -363,7 +387,7 @@ def _annotate_settings(source):
     from pointlib.config import AnnotateConfig, load_config
 
     source = _default(source)
-    if source is not None and source.suffix != ".json":
+    if source is not None and (source.suffix != ".json" or source.is_dir()):
         return AnnotateConfig(dataset_path=str(source))
     settings = load_config(source).annotate
     if not settings.dataset_path:
@@ -373,7 +397,10 @@ def _annotate_settings(source):
 
 def _unseen(names, info):
     """Return the images that a model was not trained on; all where there are no others."""
-    seen = set(info.training.get("images", {}).get("train", []))
+    try:
+        seen = set(info.training["images"]["train"])
+    except (KeyError, TypeError):  # a folder that somebody else wrote
+        seen = set()
     unseen = [name for name in names if name not in seen]
     if not unseen:
         _say("warning: the model was trained on these images: the numbers are too good")
@@ -394,28 +421,31 @@ def _to_device(model):
 
 def _default(config):
     """Return config.json of the working folder where none is named and one stands there."""
-    return Path("config.json") if config is None and Path("config.json").is_file() else config
+    return Path("config.json") if config is None and os.path.lexists("config.json") else config
 
 
 def _say(text):
-    print(text, flush=True)
+    try:
+        print("\n".join(map(spell_out, str(text).split("\n"))), flush=True)
+    except BrokenPipeError:  # nobody listens any more, as after `| head`; the work goes on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say_image(name, n_points, error):
     if error is None:
-        _say(f"{name}: {n_points} points")
+        _say(f"{spell_out(name)}: {n_points} points")
     else:
-        print(f"{name}: left out: {error}", file=sys.stderr, flush=True)
+        print(f"{spell_out(name)}: left out: {one_line(error)}", file=sys.stderr, flush=True)
 
 
 def _say_only_image(name, n_points, error):
     if error:
         raise error
-    _say(f"{name}: {n_points} points")
+    _say(f"{spell_out(name)}: {n_points} points")
 
 
 def _say_counts(name, n_true, n_found):
-    _say(f"{name}: {n_true} true, {n_found} found")
+    _say(f"{spell_out(name)}: {n_true} true, {n_found} found")
 
 
 if __name__ == "__main__":

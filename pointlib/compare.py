@@ -21,6 +21,7 @@ from pointlib.config import TrainConfig, explain, find_function
 from pointlib.dataset import ImagePointDataset, dataset_classes, names_of, read_lists
 from pointlib.files import InputError, json_safe, need_place, suggest, write_atomic
 from pointlib.heatmaps import HEATMAPS
+from pointlib.images import image_folder
 from pointlib.judge import Predictions, judge, try_out
 from pointlib.leaderboard import leaderboard_table, rank_rows, short_name, write_leaderboard
 from pointlib.lock import hold
@@ -45,7 +46,10 @@ class Trial(NamedTuple):
     @property
     def done(self):
         """Whether it has been trained to its end."""
-        return all((self.folder / n).is_file() for n in ("training.json", "model/pointlib.json"))
+        needed = ("model/pointlib.json", "model/model.safetensors")
+        return bool(_kept(self.folder / "training.json")) and all(
+            (self.folder / name).is_file() for name in needed
+        )
 
     def __str__(self):
         return ", ".join(short_name(value) for value in self.what.values())
@@ -105,6 +109,8 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
 def compare_folder(config, axes, *, output="comparison", log=print):
     """Compare on a dataset folder, split as `train_folder` would split it; see `compare`."""
     train, val, how = load_parts(config)
+    if image_folder(config.dataset_path).resolve() == Path(output).resolve():
+        raise InputError(f"{output} holds the images, and the leaderboard is one. Name another.")
     log(how)
     parts = {"train": train, "val": val}
     if names := read_lists(Path(config.dataset_path)).get("test"):
@@ -212,7 +218,7 @@ def _train(trial, parts, log):
     """Return what there is to say of a training, after it."""
     path = trial.folder / "training.json"
     if trial.done:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _kept(path)
     model = fit(
         parts["train"],
         parts["val"],
@@ -234,8 +240,8 @@ def _scores(trial, parts, threshold, predicted):
     truth = [[part.tolist() for part in points_of(test, i)] for i in range(len(test))]
     mark = _digest(_code_of(find, name), {"test": (names_of(test), truth)})
     path = trial.folder / f"{_slug(name)}-{mark}.json"
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
+    if scores := _kept(path):
+        return scores
     if not predicted:
         model = load_model(trial.folder / "model", trust_code=True)
         model = model.to(make_fabric(trial.config).device)
@@ -245,6 +251,14 @@ def _scores(trial, parts, threshold, predicted):
     scores = json_safe(judge(**predicted, find=find, heatmap_fn=heatmap_fn))
     write_atomic(path, json.dumps(scores) + "\n")
     return scores
+
+
+def _kept(path):
+    """Return the dict that an earlier run has left in a file, or None: it is to be made again."""
+    with suppress(OSError, ValueError, RecursionError):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return data if isinstance(data, dict) else None
+    return None
 
 
 def _row(trial, threshold, *, failed="", **numbers):
@@ -315,3 +329,11 @@ def _digest(*parts):
 def _sentence(error):
     """Return what a row says of an error, whoever is to blame for it."""
     return str(error) if isinstance(error, InputError) else describe(error) or brief(error)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from pointlib.cli import main
+
+    sys.exit(main(["compare", *sys.argv[1:]]))

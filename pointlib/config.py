@@ -6,24 +6,29 @@ one grew from are enough; every other has a default. Paths are relative to the f
 
 import importlib
 import json
+import os
 import re
 import reprlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from pointlib.blame import brief
-from pointlib.files import InputError, load_python, need_file, suggest
+from pointlib.files import NAME_FAULTS, InputError, is_name, load_python, need_file, suggest
 
 
 def _class_names(names):
     """Return names of classes that can stand in a text file, or raise ValueError."""
-    if any(
-        not name or name.strip() != name or re.search(r"[,\r\n\ud800-\udfff]", name)
-        for name in names
-    ):
-        raise ValueError("names in UTF-8 without a comma or a space at an end")
+    if not all(map(is_name, names)):
+        raise ValueError(f"names in UTF-8 without {NAME_FAULTS}")
     if len(set(names)) < len(names):
         raise ValueError("each name once")
     return names
@@ -36,6 +41,16 @@ class Section(BaseModel):
     """A part of the configuration; a name it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_empty_text(cls, value, info):
+        """Refuse what would be taken for something else: "" for a folder's path, true for 1."""
+        if value == "":
+            raise ValueError("a value; leave the key out for its default")
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("no true or false here")
+        return value
 
 
 class TrainConfig(Section):
@@ -50,7 +65,7 @@ class TrainConfig(Section):
     num_channels: int | None = Field(None, ge=1, le=1024)  # of the input; null: as the first image
     gaussian_sigma: Annotated[float, Field(gt=0, le=256)] | Literal["auto"] = "auto"  # pixels
     output: str = "model"
-    radius: float | None = Field(None, gt=0)  # match radius, px; null: 2 sigma
+    radius: float | None = Field(None, ge=0.1)  # match radius, px; null: 2 sigma
     classes: Classes | None = None  # null: the labels found
     seed: int = Field(0, ge=0, lt=2**32)
     architecture: str = "Unet"
@@ -59,7 +74,7 @@ class TrainConfig(Section):
     model: str | None = None  # your own: "file.py:function"
     heatmap: str = "gaussian_max"
     loss: str = "weighted_bce"
-    scale: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] = "auto"  # to see images smaller
+    scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["auto"] = "auto"  # images seen smaller
     normalise: Literal["train", "percentile"] = "train"
     crop_size: int = Field(128, ge=32, le=8192)
     augment: bool = True
@@ -183,9 +198,8 @@ def _read_json(path):
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 text, as a config.json is. {_images_hint(path)}"
-        ) from error
+        hint = "Save it as UTF-8." if path.suffix == ".json" else _images_hint(path)
+        raise InputError(f"{path} is not UTF-8 text, as a config.json is. {hint}") from error
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}, line {error.lineno}: not JSON ({error.msg}). Look for a comma too many or "
@@ -228,7 +242,7 @@ def read_value(text):
     """Return a value of the command line: as JSON where it is that, else as text."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -242,7 +256,8 @@ def explain(error, source):
             model = model.model_fields[part].annotation
         return f"{source}: unknown key {place!r}. {suggest(first['loc'][-1], model.model_fields)}"
     wanted = [first["msg"], *(e["msg"] for e in others if e["loc"][:2] == first["loc"][:2])]
-    wanted = [re.sub(r"^(Input should be|Value error,) |,.*| or instance.*", "", w) for w in wanted]
+    noise = r"^(Input should be|Value error,) |, (got|unable).*| or instance.*"
+    wanted = [re.sub(noise, "", words) for words in wanted]
     value = reprlib.repr(first["input"])
     return f"{source}: {place} is {value}; expected {' or '.join(dict.fromkeys(wanted))}."
 
@@ -250,11 +265,11 @@ def explain(error, source):
 def _make_absolute(section, keys, folder):
     for key in keys:
         if (value := getattr(section, key)) is not None:
-            setattr(section, key, str(folder / Path(value).expanduser()))
+            setattr(section, key, str(folder / os.path.expanduser(value)))  # ~nobody stays
 
 
 def _anchor(section, key, folder):
     """Make the path of a `file.py:function` or a weights file absolute; leave names alone."""
     value = getattr(section, key)
     if value and (".py:" in value or value.endswith(".safetensors")):
-        setattr(section, key, str(folder / value))
+        setattr(section, key, str(folder / os.path.expanduser(value)))

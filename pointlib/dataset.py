@@ -8,6 +8,8 @@ An image without a text file is not yet labelled and is left out; one with an em
 labelled, nothing there, and is kept.
 """
 
+import contextlib
+import os
 from pathlib import PureWindowsPath
 
 import numpy as np
@@ -16,7 +18,7 @@ from pointlib.files import InputError, need_file, need_folder, suggest
 from pointlib.images import (
     check_image,
     image_folder,
-    image_shape,
+    image_header,
     list_images,
     read_image,
     to_channels,
@@ -30,9 +32,12 @@ from pointlib.points import (
     text_path,
 )
 
+LISTS = ("train.txt", "val.txt", "test.txt")
+STRAY = "is not read: lists stand beside images/, named in small letters. Move or rename it."
 CACHE_BYTES = 2**30  # of images kept in memory once read
 SAMPLE = 64  # images that sigma and the range of the pixel values are learnt from
 FEW = 5  # fewer labelled images than this are split by crops
+MANY, THIN = 20, 3  # classes, and points a class on average: with more and fewer they are none
 
 
 class ImagePointDataset:
@@ -66,7 +71,10 @@ class ImagePointDataset:
         self.names = list(labelled if names is None else names)
         _check_names(self.names, paths, labelled, self.folder)
         self.paths = [paths[name] for name in self.names]
-        self._records = [read_points(text_path(p), image_shape(p)) for p in self.paths]
+        headers = [image_header(path) for path in self.paths]
+        _check_depths(self.paths, headers)
+        shapes = [header.shape for header in headers]
+        self._records = list(map(read_points, map(text_path, self.paths), shapes))
         self.classes = self._checked_classes(classes)
         self.n_channels = n_channels or n_colours(read_image(self.paths[0]))
         self._cache = {}
@@ -118,6 +126,8 @@ class ImagePointDataset:
     def _checked_classes(self, classes):
         found = self._found_classes()
         if classes is None:
+            if words := too_many_classes(found, sum(len(points) for points, _ in self._records)):
+                raise InputError(f"{self.folder} has {words}")
             return found
         classes = tuple(classes)
         if not any(len(points) for points, _ in self._records):
@@ -202,6 +212,16 @@ def dataset_classes(dataset):
     if hasattr(dataset, "classes"):
         return tuple(dataset.classes)
     return class_names([np.asarray(dataset[i][2], dtype=str) for i in range(len(dataset))])
+
+
+def too_many_classes(names, n_points):
+    """Return what is wrong where nearly every point has a class of its own, as scores do, or ""."""
+    if len(names) <= max(MANY, n_points / THIN):
+        return ""
+    return (
+        f"{len(names)} classes, as {min(names)!r}, for {n_points} points. What stands third in a "
+        "line is a class, not a score or a number of the point: drop it, or set train.classes."
+    )
 
 
 def read_list(path):
@@ -330,18 +350,47 @@ def read_lists(folder):
     """Return {part: names} of train.txt, val.txt, test.txt; no image may stand in two of them."""
     paths = {part: folder / f"{part}.txt" for part in ("train", "val", "test")}
     inside = image_folder(folder)
-    stems = {path.stem for path in list_images(inside)} if inside == folder else ()
+    images = list_images(inside)
+    stems = {path.stem for path in images} if inside == folder else ()
     lists = {  # the text of an image test.png is no list
         part: read_list(path)
         for part, path in paths.items()
-        if path.is_file() and part not in stems
+        if os.path.lexists(path) and part not in stems
     }
+    if stray := stray_list(folder, {path.name for path in images}):
+        raise InputError(f"{stray} {STRAY}")
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         if both := sorted(set(lists.get(one, ())) & set(lists.get(other, ()))):
             raise InputError(
                 f"{both[0]} stands in both {one}.txt and {other}.txt of {folder}. Drop one."
             )
     return lists
+
+
+def stray_list(folder, names):
+    """Return a list of these images that is not read, for its place or its letters, or None.
+
+    Nobody would hear that the images which it holds back for a test are trained on.
+    """
+    places = {folder, image_folder(folder)}
+    if (above := folder.resolve()).name == "images":
+        places.add(above.parent)
+    for path in (path for place in sorted(places) for path in sorted(place.iterdir())):
+        if path.name.lower() in LISTS and not (path.parent == folder and path.name in LISTS):
+            with contextlib.suppress(InputError, OSError):
+                if read_list(path)[0] in names:
+                    return path
+    return None
+
+
+def _check_depths(paths, headers):
+    """Raise InputError where images hold different kinds of numbers: no range would fit both."""
+    first = {header.dtype.name: path for path, header in zip(paths, headers, strict=True)}
+    if len(first) > 1:
+        raise InputError(
+            f"the images mix {' and '.join(sorted(first))} pixels, as {first[min(first)]} and "
+            f"{first[max(first)]}; convert them to one kind."
+        )
 
 
 def _elsewhere(folder):

@@ -12,7 +12,13 @@ import numpy as np
 from pointlib.dataset import check_item, dataset_classes
 from pointlib.files import InputError, json_safe, keep_copy, write_atomic
 from pointlib.images import image_folder, image_shape, list_images, read_image
-from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
+from pointlib.metrics import (
+    ImageResult,
+    average_precision,
+    check_reach,
+    precision_recall_curve,
+    score_images,
+)
 from pointlib.points import class_names, label_state, read_points, text_path
 from pointlib.predict import class_settings, predict_candidates, predict_heatmap, predict_points
 from pointlib.report import write_report
@@ -63,6 +69,7 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
         everything.append(ImageResult(*true, *join_classes(ranked)))
         if on_image:
             on_image(name, len(points), len(results[-1].found))
+    check_reach(radius, [result.shape for result in results])
     metrics = score_images(results, radius=radius, classes=info.classes)
     _add_curves(metrics, everything, info)
     if output is not None:
@@ -113,6 +120,8 @@ def compare_folders(true_folder, found_folder, *, radius, output=None):
     """
     paths = [p for p in list_images(image_folder(true_folder)) if label_state(p) != "unlabelled"]
     found_folder = image_folder(found_folder)
+    if paths and found_folder.resolve() == paths[0].parent.resolve():
+        raise InputError(f"{true_folder} is on both sides, and agrees with itself. Name another.")
     both = [p for p in paths if (found_folder / text_path(p).name).is_file()]
     if not both:
         raise InputError(
@@ -129,6 +138,7 @@ def compare_folders(true_folder, found_folder, *, radius, output=None):
         true, found = ((points, np.where(labels == "", "point", labels)) for points, labels in pair)
         shape, scores = image_shape(path), np.ones(len(found[0]))
         results.append(ImageResult(path.name, shape, *true, *found, scores))
+    check_reach(radius, [result.shape for result in results])
     metrics = score_images(results, radius=radius, classes=tuple(sorted(classes)))
     metrics["n_left_out"] = len(paths) - len(both)
     if output is not None:
@@ -188,3 +198,11 @@ def _only(result, name):
         found_labels=result.found_labels[found],
         scores=result.scores[found],
     )
+
+
+if __name__ == "__main__":
+    import sys
+
+    from pointlib.cli import main
+
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pointlib.blame import brief, user_line
+from pointlib.blame import UNSEEN, brief, user_line
 
 MOST_NAMES = 20  # in a sentence that lists what is known
+LONGEST = 200  # letters of a class's name
+NAME_FAULTS = f"a comma, a line end or control sign, a space at an end or over {LONGEST} letters"
 
 
 class InputError(ValueError):
@@ -51,7 +53,8 @@ def need_place(path, what="output"):
     path = Path(path)
     there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
     if not there.is_dir():
-        raise InputError(f"{there} is a file; expected a folder there. Name another {what}.")
+        kind = "file" if there.exists() else "link to nowhere"
+        raise InputError(f"{there} is a {kind}; expected a folder there. Name another {what}.")
     if not os.access(there, os.W_OK):
         raise InputError(f"{there} cannot be written to; name another {what}.")
     return path
@@ -74,7 +77,7 @@ def write_atomic(path, content):
     except UnicodeEncodeError as error:
         word = error.object[error.start - 20 : error.end + 20]
         raise InputError(f"{path}: {word!a} cannot be written as UTF-8. Rename it.") from error
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".pointlib-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -137,10 +140,17 @@ def load_python(path):
 def suggest(word, known):
     """Return a sentence that names the known word nearest to `word`, or lists them all."""
     known = [str(k) for k in known if not str(k).startswith("__")]
-    if near := get_close_matches(str(word), known, n=1):
-        return f"Did you mean {near[0]!r}?"
+    folded = {name.casefold(): name for name in reversed(known)}
+    if near := get_close_matches(str(word).casefold(), folded, n=1):
+        return f"Did you mean {folded[near[0]]!r}?"
     more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
     return f"Known: {', '.join(known[:MOST_NAMES]) or 'none'}{more}."
+
+
+def is_name(text):
+    """Tell whether a class may be called so: it must fit into a line of a text, and be seen."""
+    plain = text == text.strip() and "," not in text and not UNSEEN.search(text)
+    return plain and 0 < len(text) <= LONGEST
 
 
 def _as_path(path, what):
@@ -151,7 +161,7 @@ def _as_path(path, what):
 
 def _absent(path, what):
     """Return the InputError on a path that is neither file nor folder."""
-    if path.is_symlink():
+    if path.is_symlink() and not path.exists():
         return InputError(f"{path} is a link to {os.readlink(path)}, which is not there. Mend it.")
     if path.exists():
         return InputError(f"{path} is neither file nor folder; expected a {what}.")

@@ -7,6 +7,7 @@ palette is looked up, CMYK becomes RGB, alpha stays last. tifffile reads TIFF, P
 Not about points on the image, nor about scaling values for a network (model does that).
 """
 
+import logging
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ _MODES = {"1": "L", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "
 _LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
 _BY_PILLOW = (3, 5, 6, 8)  # TIFF's palette, CMYK, YCbCr and Lab: it makes them RGB
 _bomb_check = threading.Lock()
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is raised as well
 
 
 class Header(NamedTuple):
@@ -50,7 +52,8 @@ def list_images(folder):
     """Return the image files directly in `folder`, sorted by name; hidden ones are left out."""
     folder = need_folder(folder, "folder of images")
     paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    paths = sorted(path for path in paths if path.name[0] != "." and path.is_file())
+    # links to nowhere are in: who opens one is told so, and no image goes missing unheard
+    paths = sorted(path for path in paths if path.name[0] != "." and not path.is_dir())
     if not paths:
         raise InputError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).{_hint(folder)}")
     check_names(path.name for path in paths)
@@ -72,6 +75,8 @@ def check_names(names):
 
 def _hint(folder):
     """Return what a folder holds in place of images, and what to do."""
+    if (folder / "pointlib.json").is_file():
+        return " It is a model: name a folder of images."
     for inside in sorted(path for path in folder.iterdir() if path.is_dir()):
         if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside.iterdir()):
             return f" Did you mean {inside}?"
@@ -86,16 +91,18 @@ def read_image(path):
     that is missing, empty, broken, no image, several images or above MAX_PIXELS: InputError.
     """
     with open_image(path) as (_, read):
-        image = np.ascontiguousarray(read())
-    if image.dtype.kind == "f" and not np.isfinite(image).any():
-        raise InputError(f"{path} has no finite pixel: all are NaN or infinite. Export it again.")
-    return image
+        return np.ascontiguousarray(read())
+
+
+def image_header(path):
+    """Return the Header of an image; no pixel is read."""
+    with open_image(path) as (header, _):
+        return header
 
 
 def image_shape(path):
     """Return (H, W) of the image as `read_image` would return it, from the header alone."""
-    with open_image(path) as (header, _):
-        return header.shape
+    return image_header(path).shape
 
 
 def check_image(image, name="image"):
@@ -191,7 +198,10 @@ def _plain_upright(array, turn):
     if array.dtype.kind == "c":
         raise TypeError("complex pixels; expected real ones, save the magnitude")
     array = array * np.uint8(255) if array.dtype.kind == "b" else array
-    array = array.astype(_plain(array.dtype))
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and counts as absent
+        array = array.astype(_plain(array.dtype))
+    if array.dtype.kind == "f" and not np.isfinite(array).any():
+        raise ValueError("no finite pixel: all are NaN or infinite")
     array = array.swapaxes(0, 1) if 5 <= turn <= 8 else array
     array = array[::-1] if turn in (3, 4, 7, 8) else array
     return array[:, ::-1] if turn in (2, 3, 6, 7) else array

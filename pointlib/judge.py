@@ -7,12 +7,10 @@ one model's full report (evaluate.py), nor about which of several is best (leade
 import time
 
 import numpy as np
-import torch
 
 from pointlib.ceiling import ONE_PASS, TRIED, ceiling
-from pointlib.heatmaps import gaussian_max
 from pointlib.metrics import match_points, precision_recall_f1, tp_curve
-from pointlib.predict import class_settings, predict_logits, read_logits
+from pointlib.predict import class_settings, find_one, predict_logits, read_logits
 from pointlib.rehearsal import tried
 from pointlib.sweep import choose_settings
 from pointlib.thresholds import FLOOR, Candidates, find_peaks
@@ -124,13 +122,9 @@ def count(images, info, find, settings):
 
 
 def try_out(find, name):
-    """Read a heatmap of one point, so that a function that cannot is known before any training."""
-    logits = torch.logit(gaussian_max([[10.0, 9.0]], (32, 40), sigma=2.0), eps=1e-6)
-    settings = {"threshold": 0.3, "min_distance": 2.0}
+    """Let a thresholding function find a point: one that cannot is known before any training."""
     needed = "threshold_fn(heatmap, *, threshold, min_distance) -> points, scores"
-    tried(
-        lambda: read_logits(logits[None], (32, 40), find, settings), f"threshold {name!r}", needed
-    )
+    tried(lambda: find_one(find), f"threshold {name!r}", needed)
 
 
 def _best_of_all(images, find, info):

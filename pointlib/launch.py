@@ -41,7 +41,8 @@ def write_notebook(folder, *, classes=None, model=None):
     if classes is not None:
         arguments.append(f"classes={tuple(classes)!r}")
     if model is not None:
-        need_file(Path(model) / "pointlib.json", "model file")
+        for name in ("pointlib.json", "model.safetensors"):
+            need_file(Path(model) / name, "model file")
         arguments.append(f"model={str(Path(model).resolve())!r}")
     content = _notebook(CODE.format(arguments=", ".join(arguments)))
     try:

@@ -306,6 +306,16 @@ def check_amount(value, name):
     return float(value)
 
 
+def check_reach(radius, shapes):
+    """Raise InputError where a match radius is as long as images of `shapes` (H, W, ...) are."""
+    side = max((max(shape[:2]) for shape in shapes), default=np.inf)
+    if check_amount(radius, "radius") >= side > 1:
+        raise InputError(
+            f"the match radius is {radius:g} px, and no image is over {side} px long: any point "
+            "would do for any other. Give about half the size of the objects, in pixels."
+        )
+
+
 def check_column(values, n_points, name):
     """Return one number a found point, (n_points,) float64, or raise InputError."""
     values = np.asarray(values, dtype=float)

@@ -9,8 +9,10 @@ trained. Loading never unpickles and never goes to the network.
 
 import dataclasses
 import glob
+import inspect
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,6 +32,7 @@ from pointlib.files import (
     InputError,
     copy_name,
     current_umask,
+    is_name,
     keep_copy,
     load_python,
     need_file,
@@ -41,7 +44,8 @@ from pointlib.files import (
 SCHEMA = 1
 OLD = ".old."  # of a model folder that is being replaced
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Above0 = Annotated[Finite, Field(gt=0)]
+Above0, From0 = Annotated[Finite, Field(gt=0)], Annotated[Finite, Field(ge=0)]
+Share = Annotated[From0, Field(le=1)]
 PRIOR = 0.02  # the height a fresh network predicts everywhere: most pixels hold no point
 ENCODER_DEPTH = 3
 
@@ -54,7 +58,9 @@ class ModelInfo:
     n_channels: Annotated[int, Field(ge=1, le=1024)] = 3
     sigma: Above0 = 3.0  # px
     radius: Above0 = 6.0  # px, match radius
-    scale: Above0 = 1.0  # images are seen at this share of their size; sigma and radius are not
+    scale: Annotated[Above0, Field(ge=0.01, le=1)] = (
+        1.0  # images are seen at this share of their size; sigma and radius are not
+    )
     low: tuple[Finite, ...] = (0.0,)  # pixel value that becomes 0, one a channel
     high: tuple[Finite, ...] = (255.0,)  # pixel value that becomes 1
     mean: tuple[Finite, ...] = (0.5,)  # of the scaled images, one a channel
@@ -65,8 +71,8 @@ class ModelInfo:
     normalise: Literal["train", "percentile"] = (
         "train"  # or "percentile": low and high from each image itself
     )
-    thresholds: dict[str, Finite] = dataclasses.field(default_factory=dict)  # class: score
-    min_distances: dict[str, Finite] = dataclasses.field(default_factory=dict)  # class: px
+    thresholds: dict[str, Share] = dataclasses.field(default_factory=dict)  # class: score
+    min_distances: dict[str, From0] = dataclasses.field(default_factory=dict)  # class: px
     metrics: dict = dataclasses.field(default_factory=dict)
     training: dict = dataclasses.field(default_factory=dict)
     custom: str = ""  # "file.py:function" of a model that smp does not know
@@ -231,7 +237,9 @@ def save_model(model, folder, *, keep=False):
         info = dataclasses.asdict(model.info)
         if model.info.custom:
             info["custom"] = _copy_code(model.info.custom, fresh)
-            weights = {k: v.contiguous() for k, v in model.network.state_dict().items()}
+            weights = {  # tensors may be shared, which the file cannot say
+                key: value.contiguous().clone() for key, value in model.network.state_dict().items()
+            }
             save_file(weights, fresh / "model.safetensors")
         else:
             model.network.save_pretrained(fresh)
@@ -270,13 +278,12 @@ def load_model(folder, *, trust_code=False):
         if info.custom:
             path = f"{folder / info.custom}"
             model = build_custom(info, path, trust_code=trust_code)
-            model.network.load_state_dict(load_file(weights))
+            _fill(model.network, weights)
         else:
             network = _rebuild(need_file(folder / "config.json", "network description"))
             _drop_unused(network, info.n_channels)
             model = PointModel(network, info, divisor=_divisor(network))
-            known = network.state_dict().keys()  # an older file also holds what is never used
-            network.load_state_dict({k: v for k, v in load_file(weights).items() if k in known})
+            _fill(network, weights)
     except InputError:
         raise
     except Exception as error:  # safetensors, JSON and torch each raise their own
@@ -294,7 +301,7 @@ def read_info(folder):
     path = need_file(Path(folder) / "pointlib.json", "model description")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}. Copy the model folder again.") from error
     schema = data.pop("schema", None) if isinstance(data, dict) else None
     if schema != SCHEMA:
@@ -307,13 +314,34 @@ def read_info(folder):
     if "classes" not in data:
         raise InputError(f"{path} names no classes: it is not whole. Copy the model folder again.")
     try:
-        return TypeAdapter(ModelInfo).validate_python(data)
+        info = TypeAdapter(ModelInfo).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         place, wanted = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Input should")
         raise InputError(
             f"{path}: {place} is {first['input']!r}; it should{wanted}. Copy the folder again."
         ) from None
+    if words := _misfit(info):
+        raise InputError(f"{path}: {words}. Copy the folder again.")
+    return info
+
+
+def _misfit(info):
+    """Return what in a ModelInfo does not fit together, or ""."""
+    known = set(info.classes)
+    if not known or len(known) < len(info.classes) or not all(map(is_name, known)):
+        return f"classes are {list(info.classes)!r:.200}; expected names, each once"
+    if strange := sorted({*info.thresholds, *info.min_distances} - known):
+        return f"thresholds or min_distances name {strange[0]!r}, which is no class"
+    for name in ("low", "high", "mean", "std"):
+        if len(getattr(info, name)) not in (1, info.n_channels):
+            return f"{name} has {len(getattr(info, name))} values for {info.n_channels} channels"
+    limits = (_per_channel(values, info.n_channels) for values in (info.low, info.high))
+    if any(low > high for low, high in zip(*limits, strict=True)):
+        return f"low {info.low} is above high {info.high}"
+    if Path(info.custom).name != info.custom:
+        return f"custom is {info.custom!r}; expected a file of the folder itself"
+    return ""
 
 
 def write_settings(folder, thresholds, min_distances, metrics):
@@ -340,8 +368,9 @@ def write_settings(folder, thresholds, min_distances, metrics):
         for name, value in values.items():
             if name not in info.classes:
                 raise InputError(f"{path} knows no class {name!r}. {suggest(name, info.classes)}")
-            if not 0 <= value < np.inf:
-                raise InputError(f"{name} is given {value}; expected a number, 0 or more.")
+            if not 0 <= value < np.inf or (values is thresholds and value > 1):
+                most = ", 1 at most" if values is thresholds else ""
+                raise InputError(f"{name} is given {value}; expected a number, 0 or more{most}.")
     info.thresholds = info.thresholds | {k: float(v) for k, v in thresholds.items()}
     info.min_distances = info.min_distances | {k: float(v) for k, v in min_distances.items()}
     info.metrics = info.metrics | metrics
@@ -378,8 +407,7 @@ def _smp_options(architecture, encoder, depth, info):
     if architecture.lower() not in known:
         names = [cls.__name__ for cls in known.values()]
         raise InputError(f"architecture {architecture!r}: {suggest(architecture, names)}")
-    if encoder not in smp.encoders.encoders and not encoder.startswith("tu-"):
-        raise InputError(f"encoder {encoder!r}: {suggest(encoder, smp.encoders.encoders)}")
+    _check_encoder(encoder)
     options = {"in_channels": info.n_channels, "classes": len(info.classes)}
     if depth and not depth.isdigit():
         raise InputError(f"encoder depth {depth!r}; expected a whole number, as in {encoder}:3.")
@@ -391,15 +419,42 @@ def _smp_options(architecture, encoder, depth, info):
     return options
 
 
+def _check_encoder(name):
+    """Raise InputError where smp has no such encoder, or would look for it on the network."""
+    if name not in smp.encoders.encoders and not re.fullmatch(r"tu-[\w.-]+", name):
+        raise InputError(f"encoder {name!r}: {suggest(name, smp.encoders.encoders)}")
+
+
 def _rebuild(path):
-    """Build the network that smp described in its config.json, with random weights."""
+    """Build the network that smp described in its config.json, with random weights.
+
+    A stranger's file may name more than smp writes: what timm would fetch or unpickle.
+    """
     config = json.loads(path.read_text(encoding="utf-8"))
     name = config.pop("_model_class")
     if name.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
         known = [cls.__name__ for cls in smp.MODEL_ARCHITECTURES_MAPPING.values()]
         hint = suggest(name, known)
         raise InputError(f"{path} names the architecture {name!r}, which smp has not. {hint}")
-    return smp.create_model(name, **{**config, "encoder_weights": None})
+    _check_encoder(config["encoder_name"])
+    known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[name.lower()]).parameters
+    if strange := [key for key in config if key not in known or key == "kwargs"]:
+        raise InputError(f"{path} names {strange[0]!r}, which {name} has not. Copy it again.")
+    plain = dict.fromkeys({"encoder_weights", "activation", "aux_params"} & known.keys())
+    return smp.create_model(name, **config | plain)
+
+
+def _fill(network, file):
+    """Put the weights of a file into a network; ValueError where they are not of its kind."""
+    known = network.state_dict()
+    # an older file also holds what is never used
+    weights = {key: value for key, value in load_file(file).items() if key in known}
+    for key, value in weights.items():
+        if value.is_floating_point() != known[key].is_floating_point():
+            raise ValueError(f"{key} is {value.dtype}, not {known[key].dtype}")
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"{key} holds NaN or infinite numbers")
+    network.load_state_dict(weights)
 
 
 def _divisor(network):
@@ -482,8 +537,9 @@ def _put_back(folder):
 
 def _replace_folder(fresh, folder, *, keep):
     """Put `fresh` where `folder` is; at any moment one of them is whole."""
-    if keep:
-        keep_copy(folder)
+    names = {path.name for path in fresh.iterdir()}
+    if keep or (folder.is_dir() and any(path.name not in names for path in folder.iterdir())):
+        keep_copy(folder)  # somebody else's files as well: not ours to delete
     if not folder.exists():
         fresh.rename(folder)
         return

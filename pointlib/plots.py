@@ -63,7 +63,7 @@ def show_points(points, labels=None, ax=None, *, marker="o", color=YELLOW):
     for k, name in enumerate(np.unique(labels)):
         some = points[np.asarray(labels) == name]
         marks = _mark(ax, some, (CLASS_SHAPES[k % 6], CLASS_COLORS[k % 5]), size)
-        marks.set(gid=name, label=f"{name} ({len(some)})")
+        marks.set(gid=name, label=f"{name} ({len(some)})".replace("$", r"\$"))
     return _legend_below(ax) if len(points) else ax
 
 

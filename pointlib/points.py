@@ -16,6 +16,7 @@ at the same place are legal.
 Not about other tools' files (formats), nor about matching true and found points (metrics).
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -23,11 +24,12 @@ import numpy as np
 from scipy.ndimage import center_of_mass
 from scipy.spatial import KDTree
 
-from pointlib.files import InputError, need_file, write_atomic
+from pointlib.files import LONGEST, NAME_FAULTS, InputError, is_name, need_file, write_atomic
 
+MOST_SHOWN = 100  # letters of a line in a sentence
 EDGE_SLACK = 1e-6  # pixels: how far arithmetic may carry a point over the edge before we object
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-_FRACTION, _LABEL = r"(0\.[0-9]+|1\.0+)", r"(\w(?:[\w .-]*\w)?)"
+_FRACTION, _LABEL = r"(0\.[0-9]+|1\.0+)", rf"(\w(?:[\w .-]{{,{LONGEST - 2}}}\w)?)"
 _PLAIN_LINE = re.compile(rf"^{_FRACTION},{_FRACTION}(?:,{_LABEL})?$", re.MULTILINE)
 
 
@@ -92,7 +94,7 @@ def text_path(image_path):
 def label_state(image_path):
     """Return "unlabelled" (no text file), "empty" (looked, nothing there) or "labelled"."""
     path = text_path(image_path)
-    if not path.exists():
+    if not os.path.lexists(path):  # a link to nowhere is a text that has gone
         return "unlabelled"
     return "labelled" if read_text(path).strip() else "empty"
 
@@ -211,7 +213,7 @@ def _parse_lines(text, path):
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            where = f"{path}, line {number}: {line.strip()!r}"
+            where = f"{path}, line {number}: {line.strip()[:MOST_SHOWN]!r}"
             rows.append(_parse_line(line, where))
             if bool(rows[-1][2]) != bool(rows[0][2]):
                 has = "a label" if rows[-1][2] else "no label"
@@ -232,6 +234,8 @@ def _parse_line(line, where):
         )
     if fields[-1] == "":
         raise InputError(f"{where} ends in an empty label. Drop the last comma.")
+    if fields[2:] and not is_name(fields[2]):
+        raise InputError(f"{where} has a label with {NAME_FAULTS}. Rename it.")
     return x, y, "".join(fields[2:])
 
 
@@ -239,7 +243,7 @@ def _line_hint(line, fields):
     """Return what an unreadable line looks like and what to do."""
     words = re.split(r"[,\s]+", line.strip())
     if len(words) == 5 and all(map(_NUMBER.fullmatch, words)):
-        return "has five numbers: this looks like YOLO, use convert."
+        return "has five numbers: this looks like YOLO, use convert with --from yolo."
     if len(fields) == 3 and all(map(_NUMBER.fullmatch, fields[1:])):
         return "has its label first; expected x,y,label."
     return "does not read as x,y or x,y,label: fractions 0 to 1, then a label without a comma."
@@ -249,8 +253,8 @@ def _check_labels(labels, n_points):
     labels = [str(label) for label in labels]
     if len(labels) != n_points:
         raise InputError(f"{len(labels)} labels for {n_points} points; expected one each.")
-    for label in labels:
-        if label != label.strip() or re.search(r"[,\r\n]", label):
-            raise InputError(f"label {label!r} has a comma, a line end or a space at an end of it.")
+    for label in set(labels) - {""}:
+        if not is_name(label):
+            raise InputError(f"label {label[:MOST_SHOWN]!r} has {NAME_FAULTS}. Rename it.")
     class_names([labels])  # objects where some are named and some not
     return labels

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from pointlib.augment import shrink
 from pointlib.blame import user_line
-from pointlib.files import InputError, copy_name, need_file, need_place, write_atomic
+from pointlib.files import InputError, keep_copy, need_file, need_place, write_atomic
 from pointlib.images import (
     IMAGE_SUFFIXES,
     check_image,
@@ -25,6 +25,7 @@ from pointlib.images import (
     to_channels,
     write_image,
 )
+from pointlib.metrics import check_column
 from pointlib.model import pixel_depth, scale_image
 from pointlib.points import check_points, write_points
 from pointlib.thresholds import FLOOR, find_candidates, find_peaks, join_classes
@@ -172,13 +173,23 @@ def find_images(path):
     if not path.is_dir():
         return [(need_file(path, "image or folder"), path.name)]
     found = []
-    for folder, subfolders, files in os.walk(path):
+    seen = set()  # folders: a link may lead back to one
+    for folder, subfolders, files in os.walk(path, onerror=_give_up, followlinks=True):
+        if (place := os.path.realpath(folder)) in seen:
+            subfolders.clear()
+            continue
+        seen.add(place)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         found += [Path(folder, name) for name in sorted(files) if _is_image(name)]
     if not found:
         raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
     check_names(str(p) for p in found)
     return [(p, p.relative_to(path).as_posix()) for p in sorted(found)]
+
+
+def _give_up(error):
+    """Raise what hides a subfolder: its images would go missing unheard."""
+    raise error
 
 
 def predict_folder(model, inputs, output, *, options=None, on_image=None):
@@ -215,7 +226,9 @@ def predict_folder(model, inputs, output, *, options=None, on_image=None):
     if extras["text"] or extras["overlay"]:
         _check_stems([name for _, name in sources])
     need_place(output)
-    # a blank image first: what fails there is a setting, and not the fault of any image
+    # drawn images first: what fails there is a setting, and not the fault of any image
+    if (find := options.get("threshold_fn", find_peaks)) is not find_peaks:
+        find_one(find)
     predict_points(model, _blank(model.info), **options)
     rows, counts = [], []
     for path, name in sources:
@@ -249,26 +262,36 @@ def _blank(info):
     return np.zeros((64, 64, info.n_channels), kind)
 
 
+def find_one(threshold_fn):
+    """Let a thresholding function find a point; InputError where it cannot, or finds y, x."""
+    y, x = np.mgrid[:32, :40]
+    hill = np.exp(-((x - 25) ** 2 + (y - 9) ** 2) / 8).astype(np.float32)
+    points, _ = _find(hill, threshold_fn, {"threshold": 0.3, "min_distance": 2.0})
+    right, swapped = (np.abs(points - p).sum(axis=1).min(initial=1e9) for p in ((25, 9), (9, 25)))
+    if swapped < right:
+        name = getattr(threshold_fn, "__name__", threshold_fn)
+        raise InputError(
+            f"thresholding: {name} finds a point at x 25, y 9 at x 9, y 25. Only arrays are "
+            "[y, x]; points are x, y: return points[:, ::-1]."
+        )
+
+
 def _find(heatmap, threshold_fn, settings):
     """Return what a threshold function finds, or raise InputError where it does not fit."""
     name, found = getattr(threshold_fn, "__name__", threshold_fn), None
     try:
         found = threshold_fn(heatmap, **settings)
         points, scores = found
-        points, scores = check_points(points), np.asarray(scores, dtype=float)
+        points = check_points(points, shape=heatmap.shape)
+        scores = check_column(scores, len(points), "scores")
     except (TypeError, ValueError) as error:
         if user_line(error):  # its own fault inside
             raise
-        kind = type(found).__name__
+        kind = "what does not fit" if isinstance(error, InputError) else type(found).__name__
         raise InputError(
             f"thresholding: {name} returned {kind}; expected threshold_fn(heatmap, *, threshold, "
             f"min_distance) -> points, scores ({error})."
         ) from error
-    if scores.shape != (len(points),):
-        raise InputError(
-            f"thresholding: {name} returned {len(points)} points and scores of shape "
-            f"{scores.shape}; expected points (N, 2) and scores (N,)."
-        )
     return points, scores
 
 
@@ -323,10 +346,15 @@ def _write_csv(path, header, rows):
 def _replace(path, write):
     """Write a file; what stood there is kept as a copy where it was something else."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    before = path.read_bytes() if path.exists() else None
-    write()
-    if before is not None and path.read_bytes() != before:
-        write_atomic(copy_name(path), before)
+    kept = keep_copy(path)  # first: a kill may come between the two
+    try:
+        write()
+    except BaseException:
+        if kept:
+            kept.rename(path)
+        raise
+    if kept and kept.is_file() and kept.read_bytes() == path.read_bytes():
+        kept.unlink()
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ only, a loss of one's own that returns a number a pixel. It is told here, in wor
 inside the first epoch. Not about whether training goes well: validate.py watches that.
 """
 
+from functools import partial
+
 import torch
 
 from pointlib.blame import brief, user_line
 from pointlib.files import InputError
 from pointlib.heatmaps import draw_classes
+from pointlib.thresholds import FLOOR
 
 
 def rehearse(model, config, *, loss_fn, heatmap_fn):
@@ -30,7 +33,7 @@ def rehearse(model, config, *, loss_fn, heatmap_fn):
     what = f"train.loss {config.loss!r}"
     needed = "loss_fn(logits, target)" if ":" in config.loss else ""
     loss = tried(lambda: loss_fn(logits, target.expand_as(logits)), what, needed)
-    is_one = isinstance(loss, torch.Tensor) and loss.ndim == 0
+    is_one = isinstance(loss, torch.Tensor) and loss.ndim == 0 and loss.is_floating_point()
     if not is_one or (logits.requires_grad and not loss.requires_grad):
         raise InputError(
             f"{what} returns {_look(loss)}; expected a tensor without axes that torch can derive, "
@@ -39,12 +42,33 @@ def rehearse(model, config, *, loss_fn, heatmap_fn):
 
 
 def _draw(config, info, heatmap_fn):
-    """Return the target (C, S, S) of one point."""
-    shape, what = (config.crop_size, config.crop_size), f"train.heatmap {config.heatmap!r}"
-    options = {"classes": info.classes, "sigma": info.sigma, "heatmap_fn": heatmap_fn}
-    points, labels = [[10.0, 10.0]], [info.classes[0]]
+    """Return the target (C, S, S) of one point, after a look at one in an oblong frame."""
+    what = f"train.heatmap {config.heatmap!r}"
     needed = "heatmap_fn(points, shape, *, sigma) -> (H, W)" if ":" in config.heatmap else ""
-    target = tried(lambda: draw_classes(points, labels, shape, **options), what, needed)
+    sigma = info.sigma * info.scale
+    options = {"classes": info.classes, "sigma": sigma, "heatmap_fn": heatmap_fn}
+
+    def drawn(place, shape):
+        call = partial(draw_classes, [place], info.classes[:1], shape, **options)
+        return _checked(tried(call, what, needed), shape, what)
+
+    heights = drawn((25.3, 9.4), (32, 40))[0]
+    if not heights.max() > FLOOR:
+        raise InputError(
+            f"{what} draws a point of sigma {sigma:g} px no higher than "
+            f"{float(heights.max()):.3f}, which no threshold finds. Use a larger "
+            "train.gaussian_sigma or train.scale, or draw points up to 1."
+        )
+    if heights[9, 25] < heights[25, 9]:
+        raise InputError(
+            f"{what} draws a point at x 25, y 9 at x 9, y 25. Only arrays are [y, x]; points are "
+            "x, y: swap the two."
+        )
+    return drawn((10, 10), (config.crop_size, config.crop_size))
+
+
+def _checked(target, shape, what):
+    """Return a target (C, H, W) where it has this shape and heights of 0 to 1, or InputError."""
     if target.shape[1:] != shape:
         raise InputError(
             f"{what} returns {_look(target[0])} for a shape of {shape}; expected (H, W)."
@@ -65,6 +89,8 @@ def _run(model, batch, config):
         f"a batch of {tuple(batch.shape)}. Try another train.batch_size (2 or more), "
         "train.crop_size or train.architecture"
     )
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise InputError(f"{what} has no weights to train. Give it a layer of torch.nn.")
     logits = tried(lambda: model.train()(batch), what, needed)
     model.load_state_dict(before)
     wanted = (len(batch), len(model.info.classes), *batch.shape[2:])
@@ -87,7 +113,7 @@ def tried(call, what, needed):
         return call()
     except InputError:
         raise
-    except Exception as error:  # the user's code, or a network that was not made for this
+    except (Exception, SystemExit) as error:  # the user's code, or a network not made for this
         where, fault = user_line(error), f"{what} fails: "
         if where:
             raise InputError(f"{fault}{where} raises {brief(error)}. Mend this code.") from error

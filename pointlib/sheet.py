@@ -234,7 +234,7 @@ def _legend(classes):
     look = {"linestyle": "", "markersize": 9, "markeredgecolor": "black"}
     return [
         Line2D([], [], marker=CLASS_SHAPES[k % 6], color=CLASS_COLORS[k % 5], label=name, **look)
-        for k, name in enumerate(map(_printable, classes))
+        for k, name in enumerate(_printable(name).replace("$", r"\$") for name in classes)
     ]
 
 

@@ -8,12 +8,11 @@ Not about writing it, nor about what follows from a difference: store.py.
 
 import hashlib
 import os
-import re
 from codecs import BOM_UTF8
 from collections import Counter
 from typing import NamedTuple
 
-from pointlib.files import InputError
+from pointlib.files import NAME_FAULTS, InputError, is_name
 from pointlib.points import format_points, text_path
 
 
@@ -114,9 +113,9 @@ def check_classes(classes, labels):
     if classes is None:
         classes = sorted(set().union(*labels.values()) - {"", "point"}) or ["point"]
     classes = (classes,) if isinstance(classes, str) else tuple(dict.fromkeys(classes))
-    if not classes or any(not c or c != c.strip() or re.search(r"[,\r\n]", c) for c in classes):
+    if not classes or not all(map(is_name, classes)):
         raise InputError(
-            f"classes are {list(classes)}; expected names without a comma, one at least."
+            f"classes are {list(classes)}; expected names without {NAME_FAULTS}, one at least."
         )
     known = {*classes, ""} if classes == ("point",) else {*classes}
     for path, found in labels.items():

@@ -35,6 +35,7 @@ from pointlib.files import InputError, keep_copy, need_place, write_atomic
 from pointlib.gaussians import auto_sigma
 from pointlib.heatmaps import HEATMAPS, density
 from pointlib.losses import LOSSES
+from pointlib.metrics import check_reach
 from pointlib.model import ModelInfo, build_custom, build_model, save_model
 from pointlib.rehearsal import rehearse, tried
 from pointlib.validate import collapse_alarm, describe_row, spread, validate
@@ -90,7 +91,7 @@ def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: 
         log("hint: a train.radius, how far off still counts, tells how large the objects are")
     for name in classes_without_points(val, run.info.classes):
         log(f"warning: no {name} in the validation images: its threshold will be a default")
-    while run.progress(run.epoch) < 1:
+    while not run.history or run.progress(run.epoch) < 1:
         row = run.train_epoch(run.epoch)
         row |= run.validate()
         run.keep(row)
@@ -158,7 +159,7 @@ class Run:
         seen = VALIDATED / self.info.scale**2
         self.watched, self.judged = spread(val, seen), spread(val, 10 * seen)
         self.output = None if output is None else check_output(output)
-        self.epoch, self.history, self.owned = 0, [], False
+        self.epoch, self.history, self.written = 0, [], ""  # of pointlib.json, a digest
         both = config.num_epochs, config.minutes
         self.n_epochs, self.minutes = (None, MINUTES) if both == (None, None) else both
         self.began, self.spent = time.monotonic(), 0.0  # seconds, before it was resumed
@@ -272,6 +273,7 @@ class Run:
                 "optimiser": self.optimiser.optimizer.state_dict(),
                 "best": self.best,
                 "history": self.history,
+                "written": self.written,
             }
             torch.save(state, content := io.BytesIO())
             write_atomic(self.checkpoint, content.getbuffer())
@@ -293,7 +295,7 @@ class Run:
         self._bare.load_state_dict(state["model"])
         self.optimiser.optimizer.load_state_dict(state["optimiser"])
         self.epoch, self.best, self.history = state["epoch"], state["best"], state["history"]
-        self.owned = True
+        self.written = state.get("written", "")
         self.spent = sum(row["seconds"] + row["val_seconds"] for row in self.history)
         log(f"resuming after epoch {self.epoch}")
 
@@ -337,8 +339,9 @@ class Run:
             return
         now = {k: v.clone() for k, v in self._bare.state_dict().items()}
         self._bare.load_state_dict(self.best["weights"])
-        save_model(self._bare, self.output, keep=not self.owned)
-        self.owned = True
+        described = self.output / "pointlib.json"  # another one may have come: a tuner's, a run's
+        save_model(self._bare, self.output, keep=digest(described) != self.written)
+        self.written = digest(described)
         self._bare.load_state_dict(now)
 
 
@@ -346,6 +349,8 @@ def describe_data(train, config):
     """Return a ModelInfo from the training images: classes, channels, sigma, pixel range."""
     every = [check_item(train[int(i)], f"train[{i}]") for i in sample_indices(train)]
     n_channels = np.atleast_3d(every[0][0]).shape[2]
+    if config.radius:
+        check_reach(config.radius, [image.shape for image, _, _ in every])
     classes = tuple(config.classes or dataset_classes(train))
     sigma = config.gaussian_sigma
     if sigma == "auto":
@@ -421,6 +426,11 @@ def check_output(output):
     output.parent.mkdir(parents=True, exist_ok=True)
     need_place(output.parent)  # where copies and the checkpoint go
     return output
+
+
+def digest(path):
+    """Return the SHA-256 of a file's bytes in hexadecimal letters, "" where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def points_of(dataset, index):

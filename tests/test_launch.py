@@ -33,7 +33,8 @@ def edit(path, text):
 def test_notebook_is_valid_and_names_everything(make_folder, tmp_path):
     """The notebook is valid, of this kernel's kind, and its one code cell builds the annotator."""
     folder = make_folder(1, folder='it\'s a "folder"')
-    (tmp_path / "pointlib.json").write_text("{}")
+    for name in ("pointlib.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
     path = write_notebook(folder, classes=["seed'ling", "weed"], model=tmp_path)
     nbformat.validate(nbformat.read(path, as_version=4))
     text, code = sources(path)
