@@ -256,7 +256,7 @@ def explain(error, source):
             model = model.model_fields[part].annotation
         return f"{source}: unknown key {place!r}. {suggest(first['loc'][-1], model.model_fields)}"
     wanted = [first["msg"], *(e["msg"] for e in others if e["loc"][:2] == first["loc"][:2])]
-    noise = r"^(Input should be|Value error,) |, (got|unable).*| or instance.*"
+    noise = r"^(Input should be|Value error,|Unable.* as) |, (got|unable|exceeded).*| or instance.*"
     wanted = [re.sub(noise, "", words) for words in wanted]
     value = reprlib.repr(first["input"])
     return f"{source}: {place} is {value}; expected {' or '.join(dict.fromkeys(wanted))}."

@@ -13,6 +13,7 @@ do (`needed`). Not about what the tests make of it: test_bad_inputs.py.
 
 import io
 import json
+import os
 import shutil
 import struct
 import zipfile
@@ -80,6 +81,27 @@ def move(source, target):
     return lambda: Path(source).rename(target)
 
 
+def link(target, *paths):
+    """Return a recipe: links in the place of files."""
+
+    def spoil():
+        for path in map(Path, paths):
+            path.unlink(missing_ok=True)
+            path.symlink_to(target)
+
+    return spoil
+
+
+def pipe(path):
+    """Return a recipe: a named pipe, at which a reader waits for ever."""
+
+    def spoil():
+        Path(path).unlink(missing_ok=True)
+        os.mkfifo(path)
+
+    return spoil
+
+
 def folder(path):
     """Return a recipe: a folder where something else is expected."""
 
@@ -103,6 +125,22 @@ def edit(path, **changes):
                 part = part[name]
             part.pop(last) if value is ... else part.update({last: value})
         Path(path).write_text(json.dumps(data))
+
+    return spoil
+
+
+def labelled(*labels):
+    """Return a recipe: the points of all texts get labels, one after the other; "#" counts them."""
+
+    def spoil():
+        number = 0
+        for path in sorted(Path("dots").glob("dots_*.txt")):
+            lines = []
+            for line in path.read_text().split():
+                label = labels[number % len(labels)]
+                lines.append(f"{line},{label.replace('#', str(number))}\n")
+                number += 1
+            path.write_text("".join(lines))
 
     return spoil
 
@@ -192,11 +230,25 @@ def tensors(path, **arrays):
     return lambda: save_file(arrays, path)
 
 
+def weights(change):
+    """Return a recipe: change the model's arrays, {name: array}, in their file."""
+
+    def spoil():
+        from safetensors.numpy import load_file, save_file
+
+        save_file(change(load_file(WEIGHTS)), WEIGHTS)
+
+    return spoil
+
+
 NAN = np.full((32, 48), np.nan, np.float32)
 LOSS, HEAT = "train --set train.loss=mine.py:f", "train --set train.heatmap=mine.py:f"
 NET, CHOOSE = "train --set train.model=mine.py:f", "predict --set infer.thresholding=mine.py:f"
 CSV = "convert dots/points.csv new"
 HEADER = "image,x,y\n"
+DRAW = "import torch\n\ndef f(points, shape, *, sigma):\n    "
+FIND = "import numpy as np\n\ndef f(heatmap, *, threshold, min_distance):\n    "
+LEARN = "import torch\n\ndef f(logits, target):\n    "
 
 ONE_SIZE = """
 import torch
@@ -234,6 +286,17 @@ FILES = [
     Case("folder without images to predict", folder("void"), "predict --set infer.image_path=void", "void holds no image", r"\.png"),
     Case("name of bytes", move(PNG, b"dots/caf\xe9.png".decode(errors="surrogateescape")), "predict", r"caf.*\.png.* is not a name in UTF-8", "Rename it"),
     Case("training on a name of bytes", move(PNG, b"dots/caf\xe9.png".decode(errors="surrogateescape")), "train", r"caf.*\.png.* is not a name in UTF-8", "Rename it"),
+    Case("images that are all links to nowhere", link("/mnt/gone.png", *(f"dots/dots_{i}.png" for i in range(6))), "train", r"dots_0.png is a link to /mnt/gone.png, which is not there", "Mend it"),
+    Case("home of nobody", nothing, "train --set train.dataset_path=~no-such-user/dots", "~no-such-user/dots does not exist", "Its folder"),
+    Case("variable that nobody set", nothing, "predict --set infer.image_path=", "infer.image_path is ''", "expected a value"),
+    Case("output of a variable that nobody set", nothing, "predict --set infer.output=", "infer.output is ''", "expected a value"),
+    Case("dataset of no name", edit(CONFIG, train__dataset_path=""), "train", "train.dataset_path is ''", "expected a value"),
+    Case("variable that nobody expands", nothing, "train --set 'train.dataset_path=$DATA/dots'", r"\$DATA/dots does not exist", r"\$DATA does not exist either"),
+    Case("star that nobody expands", nothing, "predict --set 'infer.image_path=dots/*.png'", r"dots/\*.png does not exist", "Looked in"),
+    Case("config that is a link to nowhere", link("gone.json", CONFIG), "train", "config.json is a link to gone.json", "Mend it"),
+    Case("pipe in place of the config", pipe(CONFIG), "train", "config.json is neither file nor folder", "expected a config file"),
+    Case("name with a line end", both(move(PNG, "dots/a\nb.png"), write("dots/a\nb.txt", "1,x\n")), "train", r"a\\nb.txt, line 1: '1,x'", "x,y or x,y,label"),
+    Case("name that a terminal obeys", write("dots/a\x1b[2Jb.png", "junk"), "predict --set 'infer.image_path=dots/a\x1b[2Jb.png'", r"a\\x1b\[2Jb.png cannot be read", "export it again"),
     Case("zero byte in a path", edit(CONFIG, train__dataset_path="do\0ts"), "train", "does not exist", "Did you mean dots"),
 ]
 
@@ -248,6 +311,16 @@ IMAGES = [
     Case("web page called .jpg", write("dots/dots_9.jpg", "<html>Not found</html>"), "predict --set infer.image_path=dots/dots_9.jpg", "dots_9.jpg cannot be read as an image", "Copy or export it again"),
     Case("moving GIF", both(animation("dots/dots_9.gif"), write("dots/dots_9.txt", "")), "train", "dots_9.gif holds 3 frames", "Save one as its own file"),
     Case("moving WebP", animation("dots/dots_9.webp"), "predict --set infer.image_path=dots/dots_9.webp", "dots_9.webp holds 3 frames", "Save one as its own file"),
+    Case("moving PNG", animation("dots/dots_9.png"), "predict --set infer.image_path=dots/dots_9.png", "dots_9.png holds 3 frames", "Save one as its own file"),
+    Case("phone's picture called .jpg", write("dots/dots_9.jpg", b"\0\0\0\x18ftypheic" + b"\0" * 99), "predict --set infer.image_path=dots/dots_9.jpg", "dots_9.jpg cannot be read as an image", "export it again"),
+    Case("TIFF of no page", write(TIF, b"II*\0\0\0\0\0"), f"predict --set infer.image_path={TIF}", "dots_9.tif cannot be read as an image", "export it again"),
+    Case("TIFF whose pages go in a circle", write(TIF, b"II*\0\x08\0\0\0\0\0\x08\0\0\0"), f"predict --set infer.image_path={TIF}", "dots_9.tif cannot be read as an image", "export it again"),
+    Case("numbers beyond 32-bit floats", every_image(np.full((32, 48), 1e300)), "train", "no finite pixel", "export it again"),
+    Case("numbers without a finite one", every_image(np.full((32, 48), -np.inf, np.float32)), "train", "dots_0.tif.*no finite pixel", "export it again"),
+    Case("image that is a link to nowhere", link("/mnt/gone.png", PNG), "train", "dots_0.png is a link to /mnt/gone.png", "Mend it"),
+    Case("image that is a link to itself", link("dots_0.png", PNG), "train", "dots_0.png is a link to dots_0.png", "Mend it"),
+    Case("pipe in place of an image", pipe(PNG), "train", "dots_0.png is neither file nor folder", "expected a image"),
+    Case("device in place of an image of a folder", link("/dev/zero", PNG), "train", "dots_0.png is neither file nor folder", "expected a image"),
     Case("TIFF of several pages", tif(np.zeros((7, 32, 48), np.uint8), photometric="minisblack"), "train", "dots_9.tif holds 7 pages", "Save one page"),
     Case("3-D stack", tif(np.zeros((5, 32, 48), np.uint16), metadata={"axes": "ZYX"}), "train", "dots_9.tif holds .*ZYX", "expected YX"),
     Case("movie with time", tif(np.zeros((2, 3, 32, 48), np.uint8), metadata={"axes": "TCYX"}, imagej=True), "train", "dots_9.tif holds", "expected YX"),
@@ -284,6 +357,23 @@ TEXTS = [
     Case("four columns", write(TXT, "0.5,0.5,cell,0.9\n"), "train", "dots_0.txt, line 1: '0.5,0.5,cell,0.9'", "without a comma"),
     Case("label first", write(TXT, "cell,0.5,0.5\n"), "train", "dots_0.txt, line 1.* label first", "expected x,y,label"),
     Case("one number", write(TXT, "0.5\n"), "train", "dots_0.txt, line 1: '0.5'", "x,y or x,y,label"),
+    Case("line of a megabyte", write(TXT, "a" * 1_000_000), "train", "dots_0.txt, line 1: 'aaa", "x,y or x,y,label"),
+    Case("number beyond all bounds", write(TXT, "1e400,0.5\n"), "train", "dots_0.txt, line 1: '1e400,0.5' lies outside", "0 to 1"),
+    Case("hexadecimal numbers", write(TXT, "0x1p-1,0.5\n"), "train", "dots_0.txt, line 1: '0x1p-1,0.5'", "x,y or x,y,label"),
+    Case("other digits", write(TXT, "\u0660.\u0665,0.5\n"), "train", r"dots_0.txt, line 1: '.\..,0.5'", "x,y or x,y,label"),
+    Case("two files joined", write(TXT, "0.5,0.5\n\ufeff0.2,0.2\n"), "train", r"dots_0.txt, line 2: '\\ufeff0.2", "x,y or x,y,label"),
+    Case("percent", write(TXT, "50%,50%\n"), "train", "dots_0.txt, line 1: '50%,50%'", "fractions 0 to 1"),
+    Case("numbers in quotes", write(TXT, '"0.5","0.5"\n'), "train", """dots_0.txt, line 1: '"0.5","0.5"'""", "x,y or x,y,label"),
+    Case("tabs", write(TXT, "0.5\t0.5\n"), "train", r"dots_0.txt, line 1: '0.5\\t0.5'", "x,y or x,y,label"),
+    Case("remark in a text", write(TXT, "# mine\n0.5,0.5\n"), "train", "dots_0.txt, line 1: '# mine'", "x,y or x,y,label"),
+    Case("Latin-1", write(TXT, b"0.5,0.5,caf\xe9\n"), "train", "dots_0.txt is not UTF-8", "[Ss]ave it as UTF-8"),
+    Case("label that a terminal obeys", write(TXT, "0.5,0.5,\x1b[31mred\n"), "train", "dots_0.txt, line 1: .*31mred", "control sign.*Rename"),
+    Case("label with a zero byte", write(TXT, "0.5,0.5,ce\0ll\n"), "train", "dots_0.txt, line 1: .*ce", "control sign.*Rename"),
+    Case("label without end", write(TXT, f"0.5,0.5,{'cell' * 999}\n"), "train", "dots_0.txt, line 1: .*cell", "over 200 letters.*Rename"),
+    Case("scores for labels", labelled("0.#"), "train", "dots has 30 classes, as '0.0', for 30 points", "not a score"),
+    Case("text that is a link to nowhere", link("/mnt/gone.txt", TXT), "train", "dots_0.txt is a link to /mnt/gone.txt", "Mend it"),
+    Case("text that is a link to itself", link("dots_0.txt", TXT), "train", "dots_0.txt is a link to dots_0.txt", "Mend it"),
+    Case("pipe in place of a text", pipe(TXT), "train", "dots_0.txt is neither file nor folder", "expected a text file of points"),
     Case("last comma", write(TXT, "0.5,0.5,\n"), "train", "dots_0.txt, line 1.* empty label", "Drop the last comma"),
     Case("some named, some not", write(TXT, "0.5,0.5,cell\n0.1,0.1\n"), "train", "dots_0.txt, line 2.* has no label", "Label all points, or none"),
     Case("one file named, others not", write(TXT, "0.5,0.5,cell\n"), "train", "cell.*no class", "[Nn]ame all"),
@@ -300,6 +390,15 @@ TEXTS = [
     Case("list with backslashes", write("dots/train.txt", "images\\dots_1.png\n"), "train", r"images.dots_1.png is listed", "Did you mean 'dots_1.png'"),
     Case("list without suffixes", write("dots/train.txt", "dots_1\n"), "train", "dots_1 is listed", "Did you mean 'dots_1.png'"),
     Case("one image in two lists", both(write("dots/train.txt", "dots_1.png\ndots_2.png\n"), write("dots/test.txt", "dots_1.png\n")), "train", "dots_1.png stands in both train.txt and test.txt", "one"),
+    Case("list with remarks", write("dots/train.txt", "# mine\ndots_1.png\n"), "train", "# mine is listed", "Known: dots_0.png"),
+    Case("list in capitals", write("dots/train.txt", "DOTS_1.PNG\n"), "train", "DOTS_1.PNG is listed", "Did you mean 'dots_1.png'"),
+    Case("list in one line", write("dots/train.txt", "dots_1.png,dots_2.png\n"), "train", "dots_1.png,dots_2.png is listed", "Did you mean 'dots_"),
+    Case("list in UTF-16", write("dots/test.txt", "dots_1.png\n".encode("utf-16")), "train", "test.txt is not UTF-8", "[Ss]ave it as UTF-8"),
+    Case("list that is a folder", folder("dots/val.txt"), "train", "val.txt is a folder", "expected a list"),
+    Case("list that is a link to nowhere", link("/mnt/gone.txt", "dots/test.txt"), "train", "test.txt is a link to /mnt/gone.txt", "Mend it"),
+    Case("list called in capitals", write("dots/Test.txt", "dots_1.png\n"), "train", "dots/Test.txt is not read", "in small letters. Move or rename it"),
+    Case("list among the images", both(folder("set"), move("dots", "set/images"), write("set/images/test.txt", "dots_1.png\n")), "train --set train.dataset_path=set", "images/test.txt is not read", "stand beside images/. Move|stand beside images/"),
+    Case("list above the images that are named", both(folder("set"), move("dots", "set/images"), write("set/test.txt", "dots_1.png\n")), "train --set train.dataset_path=set/images", "set/test.txt is not read", "stand beside images/"),
     Case("empty list", write("dots/val.txt", "\n"), "train", "val.txt is empty", "one file name a line"),
     Case("list of bytes", write("dots/val.txt", b"\xff\xfe\x00"), "train", "val.txt is not UTF-8", "[Ss]ave it as UTF-8"),
     Case("all images in the test list", write("dots/test.txt", "".join(f"dots_{i}.png\n" for i in range(6))), "train", "test.txt of .*dots names every labelled image", "none is left to train"),
@@ -314,6 +413,27 @@ CONFIGS = [
     Case("YAML", write(CONFIG, "train:\n  num_epochs: 3\n"), "train", "config.json, line 1: not JSON", ""),
     Case("deep nest", write(CONFIG, "[" * 100_000), "train", "config.json", "JSON"),
     Case("endless number", write(CONFIG, '{"train": {"seed": ' + "9" * 5000 + "}}"), "train", "config.json", "JSON"),
+    Case("config in UTF-16", write(CONFIG, '{"train": {}}'.encode("utf-16")), "train", "config.json is not UTF-8", "Save it as UTF-8"),
+    Case("config in Python", write(CONFIG, '{"train": {"augment": True}}'), "train", "config.json, line 1: not JSON", "JSON has no remarks"),
+    Case("config without sections", write(CONFIG, '{"num_epochs": 1}'), "train", "unknown key 'num_epochs'", "Known: train, infer, annotate"),
+    Case("section in a section", write(CONFIG, '{"train": {"train": {}}}'), "train", "unknown key 'train.train'", "Known: dataset_path"),
+    Case("section that is null", write(CONFIG, '{"train": null}'), "train --set train.num_epochs=1", "section 'train' is a NoneType", "expected keys and values"),
+    Case("true for a number", edit(CONFIG, train__num_epochs=True), "train", "train.num_epochs is True", "no true or false"),
+    Case("true for a rate", edit(CONFIG, train__learning_rate=True), "train", "train.learning_rate is True", "no true or false"),
+    Case("true for a sigma", edit(CONFIG, train__gaussian_sigma=True), "train", "train.gaussian_sigma is True", "no true or false"),
+    Case("list of images", edit(CONFIG, infer__image_path=["a.png", "b.png"]), "predict", "infer.image_path is ", "expected a valid string"),
+    Case("weights of no name", edit(CONFIG, train__encoder_weights=""), "train", "train.encoder_weights is ''", "leave the key out"),
+    Case("precision that nobody has", edit(CONFIG, train__precision=16), "train", "train.precision is 16", "'auto', '32' or 'bf16'"),
+    Case("radius as a fraction", edit(CONFIG, train__radius=0.05), "train", "train.radius is 0.05", "greater than or equal to 0.1"),
+    Case("radius longer than the images", edit(CONFIG, train__radius=5000), "train", "radius is 5000 px, and no image is over 48 px long", "half the size of the objects"),
+    Case("sigma that leaves no hill", edit(CONFIG, train__gaussian_sigma=0.05), "train", "sigma 0.05 px no higher than 0.000", "larger train.gaussian_sigma"),
+    Case("scale that leaves no hill", edit(CONFIG, train__gaussian_sigma=3, train__scale=0.01), "train", "sigma 0.03 px no higher than 0.000", "larger train.gaussian_sigma or train.scale"),
+    Case("scale that leaves no image", edit(CONFIG, train__scale=1e-6), "train", "train.scale is 1e-06", "greater than or equal to 0.01"),
+    Case("encoder on the network", nothing, "train --set train.encoder=tu-hf-hub:timm/resnet18", "encoder depth 'timm/resnet18'", "whole number"),
+    Case("class that a terminal obeys", edit(CONFIG, train__classes=["\x1b[31mred"]), "train", "train.classes is", "control sign"),
+    Case("--set of a number without end", nothing, f"train --set train.seed={'9' * 5000}", "train.seed is '999", "expected an integer"),
+    Case("--set of a deep nest", nothing, f"train --set train.seed={'[' * 20_000}", r"train.seed is '\[", "expected a valid integer"),
+    Case("--set of a whole section", nothing, "train --set 'train={}'", "--set 'train={}'", "expected section.key=value"),
     Case("one key twice", write(CONFIG, '{"train": {"seed": 1, "seed": 2}}'), "train", "config.json.*'seed' twice", "one"),
     Case("unknown section", edit(CONFIG, trian={}), "train", "unknown key 'trian'", "Did you mean 'train'"),
     Case("unknown key", edit(CONFIG, train__num_epoch=3), "train", "unknown key 'train.num_epoch'", "Did you mean 'num_epochs'"),
@@ -395,6 +515,25 @@ CODE = [
     Case("heatmap of another shape", code("import torch\n\ndef f(points, shape, *, sigma):\n    return torch.zeros(3, 3)"), HEAT, r"mine.py:f.*\(3, 3\)", r"\(H, W\)"),
     Case("heatmap of NaN", code("import torch\n\ndef f(points, shape, *, sigma):\n    return torch.full(shape, float('nan'))"), HEAT, "mine.py:f.*nan", "0 to 1"),
     Case("heatmap of None", code("def f(points, shape, *, sigma):\n    pass"), HEAT, "mine.py:f.*None", r"\(H, W\)"),
+    Case("heatmap of y, x", code(DRAW + "y, x = torch.meshgrid(*map(torch.arange, shape), indexing='ij')\n    h = [torch.exp(-((x - b) ** 2 + (y - a) ** 2) / 18) for a, b in points.tolist()]\n    return torch.stack([torch.zeros(shape), *h]).amax(0)"), HEAT, "draws a point at x 25, y 9 at x 9, y 25", "swap the two"),
+    Case("heatmap on its side", code(DRAW + "return torch.ones(shape[::-1])"), HEAT, r"\(40, 32\) for a shape of \(32, 40\)", r"\(H, W\)"),
+    Case("heatmap of nothing", code(DRAW + "return torch.zeros(shape)"), HEAT, "draws a point .* no higher than 0.000", "draw points up to 1"),
+    Case("heatmap of 255", code(DRAW + "return torch.full(shape, 255.0)"), HEAT, "returns values from 255 to 255", "0 to 1"),
+    Case("heatmap in pieces", code("def f(points, shape, *, sigma):\n    yield 1"), HEAT, "mine.py:f.*generator", r"\(H, W\)"),
+    Case("loss that is complex", code(LEARN + "return (logits * 1j).mean()"), LOSS, "mine.py:f.*Tensor of shape", "one number a batch"),
+    Case("loss that is cut off", code(LEARN + "return logits.detach().mean()"), LOSS, "mine.py:f.*Tensor of shape", "torch can derive"),
+    Case("loss that leaves", code("import sys\n\ndef f(logits, target):\n    sys.exit(3)"), LOSS, "mine.py, line 4 raises SystemExit: 3", "Mend this code"),
+    Case("loss without end", code("def f(logits, target):\n    return f(logits, target)"), LOSS, "mine.py, line 2 raises RecursionError", "Mend this code"),
+    Case("loss that is a class", nothing, "train --set train.loss=torch.nn:MSELoss", "torch.nn:MSELoss' fails", "loss_fn.logits, target"),
+    Case("code of zero bytes", write("mine.py", b"\0\0"), LOSS, "mine.py raises SyntaxError", "Mend this code"),
+    Case("folder in place of code", folder("mine.py"), LOSS, "mine.py is a folder", "expected a Python file"),
+    Case("network without weights", code("import torch\n\ndef f(in_channels, n_classes):\n    return torch.nn.Identity()"), NET, "mine.py:f' has no weights to train", "layer of torch.nn"),
+    Case("network of two outputs", code("import torch\n\nclass Net(torch.nn.Conv2d):\n    def forward(self, batch):\n        return super().forward(batch), 1\n\ndef f(in_channels, n_classes):\n    return Net(in_channels, n_classes, 1)"), NET, "mine.py:f' fails: TypeError", "must take a batch"),
+    Case("thresholding of y, x", code(FIND + "found = np.argwhere(heatmap >= threshold)\n    return found.astype(float), heatmap[heatmap >= threshold]"), CHOOSE, "f finds a point at x 25, y 9 at x 9, y 25", r"return points\[:, ::-1\]"),
+    Case("thresholding of y, x in a comparison", code(FIND + "found = np.argwhere(heatmap >= threshold)\n    return found.astype(float), heatmap[heatmap >= threshold]"), "compare --threshold find_peaks,mine.py:f", "f finds a point at x 25, y 9 at x 9, y 25", r"return points\[:, ::-1\]"),
+    Case("thresholding outside the image", code(FIND + "return np.array([[1e6, 5.0]]), np.ones(1)"), CHOOSE, "f returned what does not fit.*1000000.0, 5.0.*outside", "points, scores"),
+    Case("thresholding with scores that are none", code(FIND + "return np.array([[1.0, 5.0]]), np.array([np.nan])"), CHOOSE, r"f returned what does not fit.*scores\[0\] is NaN", "points, scores"),
+    Case("thresholding in pieces", code("def f(heatmap, *, threshold, min_distance):\n    yield 1"), CHOOSE, "f returned generator", "points, scores"),
     Case("network that raises", code("def f(in_channels, n_classes):\n    raise ValueError('oh')"), NET, "mine.py, line 2.*ValueError: oh", "[Mm]end"),
     Case("network that is none", code("def f(in_channels, n_classes):\n    return 5"), NET, "mine.py:f.* int", "[Mm]odule"),
     Case("network of another size", code("import torch\n\ndef f(in_channels, n_classes):\n    return torch.nn.Conv2d(in_channels, n_classes, 3, stride=2)"), NET, "mine.py:f", r"\(B, n_classes, H, W\)|H, W"),
@@ -430,6 +569,30 @@ MODELS = [
     Case("a sigma of 0", edit(INFO, sigma=0), "evaluate model dots", "pointlib.json: sigma is 0", "greater than 0"),
     Case("threshold in words", edit(INFO, thresholds={"point": "high"}), "predict", "pointlib.json: thresholds.*'high'", "number"),
     Case("spread of 0", edit(INFO, std=[0, 0]), "predict", "pointlib.json: std", "greater than 0|values for 1"),
+    Case("weights of NaN", weights(lambda w: {k: v * np.float32("nan") if v.dtype == np.float32 else v for k, v in w.items()}), "predict", "holds NaN or infinite numbers", "copy the folder again"),
+    Case("one weight without end", weights(lambda w: w | {"segmentation_head.0.bias": np.full(1, np.inf, np.float32)}), "predict", "segmentation_head.0.bias holds NaN or infinite", "copy the folder again"),
+    Case("weights of whole numbers", weights(lambda w: {k: v.astype(np.int64) for k, v in w.items()}), "predict", r"is torch.int64, not torch.float32", "copy the folder again"),
+    Case("weights without one", weights(lambda w: {k: v for k, v in w.items() if k != "segmentation_head.0.bias"}), "predict", "Missing key.*segmentation_head.0.bias", "copy the folder again"),
+    Case("weights that promise more than any memory", write(WEIGHTS, struct.pack("<Q", 2**62) + b"{}"), "predict", "model does not hold a whole model", "copy the folder again"),
+    Case("pipe in place of the weights", pipe(WEIGHTS), "predict", "model.safetensors is neither file nor folder", "expected a weights file"),
+    Case("one class twice in a model", edit(INFO, classes=["a", "a"], thresholds={}, min_distances={}), "predict", r"classes are \['a', 'a'\]", "names, each once"),
+    Case("class of a model with a line end", edit(INFO, classes=["a\nb"], thresholds={}, min_distances={}), "predict", "classes are", "names, each once"),
+    Case("class of a model without a name", edit(INFO, classes=[""], thresholds={}, min_distances={}), "predict", "classes are", "names, each once"),
+    Case("range upside down", edit(INFO, low=[255], high=[0]), "predict", r"low \(255.0,\) is above high \(0.0,\)", "Copy the folder again"),
+    Case("threshold below 0", edit(INFO, thresholds={"point": -1}), "predict", "thresholds.point is -1", "greater than or equal to 0"),
+    Case("threshold of a model in percent", edit(INFO, thresholds={"point": 30}), "predict", "thresholds.point is 30", "less than or equal to 1"),
+    Case("threshold of a class that is none", edit(INFO, thresholds={"cel": 0.5}), "predict", "thresholds or min_distances name 'cel'", "no class"),
+    Case("distance below 0", edit(INFO, min_distances={"point": -3}), "predict", "min_distances.point is -3", "greater than or equal to 0"),
+    Case("scale beyond reason", edit(INFO, scale=1e9), "predict", "scale is 1000000000", "less than or equal to 1"),
+    Case("scale next to nothing", edit(INFO, scale=1e-9), "predict", "scale is 1e-09", "greater than or equal to 0.01"),
+    Case("three ranges for one channel", edit(INFO, low=[1, 2, 3]), "predict", "pointlib.json: low has 3 values for 1 channels", "Copy the folder again"),
+    Case("description that is a deep nest", write(INFO, '{"schema": 1, "a": ' + "[" * 100_000), "predict", "pointlib.json is not JSON", "Copy the model folder again"),
+    Case("code outside the model's folder", both(edit(INFO, custom="../evil.py:f"), write("evil.py", "1 / 0")), "predict --trust-code", "custom is '../evil.py:f'", "file of the folder itself"),
+    Case("code anywhere", edit(INFO, custom="/evil.py:f"), "predict --trust-code", "custom is '/evil.py:f'", "file of the folder itself"),
+    Case("network that is fetched", edit("model/config.json", encoder_name="tu-hf-hub:timm/resnet18.a1_in1k"), "predict", "encoder 'tu-hf-hub:timm/resnet18.a1_in1k'", "Known|Did you mean"),
+    Case("network of another folder", edit("model/config.json", encoder_name="tu-local-dir:/tmp"), "predict", "encoder 'tu-local-dir:/tmp'", "Known|Did you mean"),
+    Case("network with a pickled file", both(write("evil.pth", b"\x80\x02}q\0."), edit("model/config.json", encoder_name="tu-resnet18", checkpoint_path="evil.pth")), "predict", "config.json names 'checkpoint_path'", "Copy it again"),
+    Case("network of an architecture that is a number", edit("model/config.json", _model_class=5), "predict", "model does not hold a whole model", "copy the folder again"),
     Case("half the weights", cut(WEIGHTS, 0.5), "predict", "model does not hold a whole model", "copy the folder again"),
     Case("weights of 0 bytes", write(WEIGHTS, b""), "predict", "model does not hold a whole model", "copy the folder again"),
     Case("pickled weights in a model", write(WEIGHTS, b"\x80\x02}q\x00."), "predict", "model does not hold a whole model", "copy the folder again"),
@@ -455,6 +618,14 @@ ARGUMENTS = [
     Case("images that lie where predictions go", both(folder("x"), move("dots", "x/text")), "predict --text --set infer.image_path=x/text --set infer.output=x", "all of .*x/text lies where", "name another output"),
     Case("radius in words", nothing, "evaluate model dots --radius wide", "--radius wide", "valid number"),
     Case("list that is not there", nothing, "evaluate model dots --list nosuch", "list dots/nosuch.txt does not exist", "Did you mean|Looked in"),
+    Case("points against themselves", nothing, "evaluate ./dots/../dots dots --radius 3", "dots is on both sides", "Name another"),
+    Case("points against a model", nothing, "evaluate dots model --radius 3", "model holds no image", "It is a model: name a folder of images"),
+    Case("radius that joins all", nothing, "evaluate model dots --radius 1e6", r"radius is 1e\+06 px, and no image is over 48 px long", "half the size of the objects"),
+    Case("argument of bytes", nothing, "evaluate model 'd\udcff'", r"d\\udcff does not exist", "Looked in"),
+    Case("argument that a terminal obeys", nothing, "evaluate model 'd\x1b[2J'", r"d\\x1b\[2J does not exist", "Looked in"),
+    Case("folder called .json to annotate", folder("x.json"), "annotate x.json", "x.json holds no image", r"\.png"),
+    Case("annotate with a model without weights", remove(WEIGHTS), "annotate dots --model model", "model.safetensors does not exist", "model file"),
+    Case("annotate with a class of two lines", nothing, "annotate dots --classes 'a\nb'", "classes are", "names without .*a line end"),
     Case("points without a radius", nothing, "evaluate dots dots", "holds no pointlib.json", "give --radius"),
     Case("points of other images", write("other/a.txt", "0.5,0.5\n"), "evaluate other dots --radius 3", "no text file of other", "belongs to a labelled image of dots"),
     Case("images that are not there", nothing, "evaluate model dotz", "dotz does not exist", "Did you mean dots"),
@@ -469,6 +640,7 @@ CONVERSIONS = [
     Case("format that nobody knows", nothing, "convert dots/points.csv new --from cvs", "format 'cvs' is unknown", "Did you mean 'csv'"),
     Case("source that is not there", nothing, "convert dots/point.csv new", "point.csv does not exist", "Did you mean points.csv"),
     Case("target that exists", nothing, "convert dots/points.csv dots", "dots exists and is not overwritten", "Give a new name"),
+    Case("target that is a link to nowhere", link("/mnt/gone", "new"), CSV, "new is a link to nowhere", "another"),
     Case("target in a file", nothing, "convert dots/points.csv config.json/new", "config.json is a file", "another"),
     Case("table of 0 bytes", write("dots/points.csv", ""), CSV, "points.csv has no column image, x, y among none", "first line must name"),
     Case("table without x", write("dots/points.csv", "image,y\ndots_0.png,3\n"), CSV, "points.csv has no column x", "first line must name"),
@@ -509,6 +681,8 @@ BEFORE_AND_BESIDE = [
     Case("check of one image", nothing, f"check {PNG}", "dots_0.png is a file", "expected a dataset folder"),
     Case("check that would write into the images", nothing, "check dots --output dots/report", "dots/report lies inside dots", "name another"),
     Case("check with its output in a file", nothing, "check dots --output config.json", "config.json is a file", "another"),
+    Case("check with a radius that joins all", nothing, "check dots --radius 1e6", "no image is over 48 px long", "half the size of the objects"),
+    Case("comparison onto the images", nothing, "compare --loss mse,focal --output dots", "dots holds the images, and the leaderboard is one", "Name another"),
     Case("check with a radius below 0", nothing, "check dots --radius -1", "--radius -1", "greater than"),
     Case("comparison of one", nothing, "compare --loss mse", "one combination has no rival", "name two values"),
     Case("comparison of losses that nobody has", nothing, "compare --loss mse,mes", "loss 'mes'", "Did you mean 'mse'"),

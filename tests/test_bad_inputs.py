@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bad_inputs import CASES
+from bad_inputs import CASES, INFO, edit, labelled
 from conftest import blobs
 
 import pointlib.files
@@ -101,7 +101,7 @@ def sentence(capsys):
 
 def test_table_has_distinct_names():
     """The table is as long as it looks."""
-    assert len({case.name for case in CASES}) == len(CASES) > 200
+    assert len({case.name for case in CASES}) == len(CASES) > 350
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -245,6 +245,20 @@ def test_killed_in_the_middle_of_a_write(command, function, number, here):
     assert not lost(here, before)
 
 
+@needs_fork
+@pytest.mark.parametrize("number", range(4))
+def test_killed_while_older_predictions_are_replaced(number, here):
+    """What stood where predictions go is there, or beside it as a copy, whenever the kill comes."""
+    for name in ("points.csv", "counts.csv", "text/dots_0.txt"):
+        path = Path("predictions", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    before = snapshot(here)
+    status = in_child(lambda: main(["predict", "--text"]), deadly=("os.replace", number))
+    assert status == signal.SIGKILL
+    assert not lost(here, before)
+
+
 SHUT = [
     ("predict", ".", 0o555, r"work cannot be written to; name another output"),
     ("train", ".", 0o555, r"work cannot be written to; name another output"),
@@ -290,6 +304,24 @@ def test_no_permission_is_a_sentence(command, path, mode, words, open_folder):
     assert status == 512
     assert re.fullmatch(f"pointlib: .*{words}.*\n", (open_folder.parent / "stderr").read_text())
     assert not lost(open_folder, before)
+
+
+@needs_fork
+def test_no_permission_for_a_subfolder_is_a_sentence(open_folder):
+    """Images in a subfolder that may not be looked into do not go missing unheard."""
+    Path("dots/sub").mkdir()
+    Path("dots/sub").chmod(0)
+    Path(".").chmod(0o777)
+
+    def without_rights():
+        if os.geteuid() == 0:
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        return main(["predict"])
+
+    assert in_child(without_rights) == 512
+    words = r"pointlib: .*dots/sub: Permission denied. Change the permissions.*\n"
+    assert re.fullmatch(words, (open_folder.parent / "stderr").read_text())
+    Path("dots/sub").chmod(0o755)
 
 
 @pytest.fixture
@@ -368,6 +400,97 @@ def test_one_bad_image_does_not_stop_the_others(capsys):
 
 
 @pytest.mark.usefixtures("here")
+def test_long_and_strange_names_are_predicted(capsys):
+    """Names of 255 bytes, of signs and with a line end are predicted, written and shown in a line."""
+    names = ["n" * 251, "-rf", "a\nb", "a\x1b[2Jb", "bee \U0001f41d 'q\""]
+    for i, name in enumerate(names):
+        Path(f"dots/dots_{i}.png").rename(f"dots/{name}.png")
+    assert main(["predict", "--text", "--overlays"]) == 0
+    out, err = capsys.readouterr()
+    assert not err
+    assert "\x1b" not in out
+    assert r"a\nb.png: " in out
+    assert all(Path(f"predictions/text/{name}.txt").is_file() for name in names)
+    assert all(Path(f"predictions/overlays/{name}.png").is_file() for name in names)
+
+
+@pytest.mark.usefixtures("here")
+def test_linked_subfolders_are_predicted_once():
+    """A link to a folder of images is a subfolder; one that leads back is no second copy."""
+    Path("elsewhere").mkdir()
+    Path("dots/dots_0.png").rename("elsewhere/dots_0.png")
+    Path("dots/sub").symlink_to("../elsewhere")
+    Path("dots/loop").symlink_to("..")
+    assert main(["predict"]) == 0
+    listed = Path("predictions/counts.csv").read_text().split("\n")[1:-1]
+    assert sorted(Path(line.split(",")[0]).name for line in listed) == [
+        *(f"dots_{i}.png" for i in range(6))
+    ]
+
+
+@needs_fork
+@pytest.mark.usefixtures("here")
+def test_reader_that_leaves_does_not_end_the_work():
+    """After `| head` the tables are written all the same, and nothing stands on stderr."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    def unheard():
+        sys.stdout = os.fdopen(writer, "w")
+        return main(["predict"])
+
+    assert in_child(unheard) == 0
+    assert len(Path("predictions/counts.csv").read_text().splitlines()) == 7
+    assert not Path("../stderr").read_text()
+
+
+@needs_fork
+@pytest.mark.usefixtures("here")
+def test_terminal_that_cannot_write_a_name_gets_its_number():
+    """A name that the terminal's encoding lacks is spelt out, and is no traceback."""
+    Path("dots/dots_0.png").rename("dots/caf\xe9.png")
+
+    def ascii_only():
+        sys.stdout = open("../ascii", "w", encoding="ascii")  # noqa: SIM115
+        return main(["predict"])
+
+    assert in_child(ascii_only) == 0
+    assert r"caf\xe9.png: " in Path("../ascii").read_text(encoding="ascii")
+
+
+@needs_fork
+@pytest.mark.usefixtures("here")
+def test_working_folder_that_is_gone_is_a_sentence():
+    """As on a cluster whose scratch folders are cleared."""
+    Path("gone").mkdir()
+
+    def nowhere():
+        os.chdir("gone")
+        Path("../gone").rmdir()
+        return main(["predict"])
+
+    assert in_child(nowhere) == 512
+    assert re.search("working folder is gone. Change into another", Path("../stderr").read_text())
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("images", [5, [1], {"train": [[1]]}, {"train": 5}])
+def test_training_record_of_a_stranger_is_passed_over(images, capsys):
+    """What a model folder says of its training may be anything; evaluation does without it."""
+    edit(INFO, training={"images": images})()
+    assert main(["evaluate", "model", "dots"]) == 0
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_check_draws_names_that_look_like_formulas(capsys):
+    """Labels with dollars and of other scripts are drawn, and no library's warning is shown."""
+    labelled("$\\foo{$", "\u871c\u8702")()
+    assert main(["check", "dots"]) == 0
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
 def test_foreign_checkpoint_is_kept_aside():
     """What stands at the checkpoint's place and is none is kept, and training starts anew."""
     torch.save([1, 2], "new-model.checkpoint")
@@ -399,12 +522,20 @@ def test_fault_of_ours_has_its_traceback(monkeypatch):
         main(["train"])
 
 
+SHORT = [
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 TB"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"),  # under ulimit -v
+    OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+]
+
+
 @pytest.mark.usefixtures("here")
-def test_short_memory_is_a_sentence(monkeypatch, capsys):
+@pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
+def test_short_memory_is_a_sentence(error, monkeypatch, capsys):
     """Memory that is not there is told with what to lower."""
 
     def short(*_args, **_kwargs):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 TB")
+        raise error
 
     monkeypatch.setattr("pointlib.train.train_folder", short)
     assert main(["train"]) == 2

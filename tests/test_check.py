@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from conftest import blobs
 
 from pointlib import check as check_module
@@ -48,6 +49,28 @@ def found(folder, kind, **options):
     """Return the findings of a kind, as (severity, file)."""
     findings = check_folder(folder, **options).findings
     return [(f.severity, f.file) for f in findings if f.kind == kind]
+
+
+@pytest.mark.parametrize("image", [np.full(SHAPE, np.nan, np.float32), np.full(SHAPE, 1e300)])
+def test_image_without_a_number_is_a_problem(image, folder):
+    """All pixels NaN, or beyond what is computed with, is no image that a training could take."""
+    (folder / "dots_3.png").unlink()
+    tifffile.imwrite(folder / "dots_3.tif", image)
+    assert found(folder, "unreadable image") == [("problem", "dots_3.tif")]
+
+
+def test_labels_that_are_scores_are_a_problem(folder):
+    """A class of its own for nearly every point is told once, and not as so many rare classes."""
+    for number in range(6):
+        relabel(folder, number, [f"0.{number}{k}" for k in range(5)])
+    assert found(folder, "labels that are no classes") == [("problem", "dots_0.txt")]
+    assert not found(folder, "rare class")
+
+
+def test_list_that_nobody_reads_is_a_problem(folder):
+    """A list in capital letters would hold nothing back for a test."""
+    (folder / "Test.txt").write_text("dots_1.png\n")
+    assert found(folder, "list that is not read") == [("problem", "Test.txt")]
 
 
 def relabel(folder, number, label, *, n=5):

@@ -15,6 +15,7 @@ from pointlib.dataset import (
     split_names,
 )
 from pointlib.files import InputError
+from pointlib.images import read_image, write_image
 from pointlib.model import ModelInfo
 from pointlib.thresholds import find_peaks
 
@@ -243,6 +244,25 @@ def test_load_splits_never_trains_on_test_images(make_folder):
         load_splits(folder)
     (folder / "train.txt").write_text("\n")
     with pytest.raises(InputError, match="train.txt is empty"):
+        load_splits(folder)
+
+
+def test_one_deep_image_among_many_is_told(make_folder):
+    """An image of another depth is found by its header, though no sample would have met it."""
+    folder = make_folder(70)
+    image = read_image(folder / "dots_41.png")
+    write_image(folder / "dots_41.png", image.astype(np.uint16) * 256)
+    with pytest.raises(InputError, match="mix uint16 and uint8 pixels, as .*dots_41.png and"):
+        ImagePointDataset(folder)
+
+
+def test_lists_of_other_tools_are_none(make_folder):
+    """A list called in capitals is refused only where it names images of the folder."""
+    folder = make_folder(5)
+    (folder / "Train.txt").write_text("/home/me/images/a.jpg\n")
+    load_splits(folder)
+    (folder / "Train.txt").write_text("dots_1.png\n")
+    with pytest.raises(InputError, match="Train.txt is not read"):
         load_splits(folder)
 
 

@@ -133,6 +133,17 @@ def test_custom_model_can_be_loaded_and_saved_again(tmp_path):
     assert load_model(tmp_path / "n", trust_code=True).info.classes == ("a", "b")
 
 
+def test_custom_model_may_share_its_weights(tmp_path):
+    """Two layers of one weight are saved, though the file knows no sharing, and load as they were."""
+    code = CUSTOM + "\ndef twice(**sizes):\n    return torch.nn.Sequential(*[tiny(**sizes)] * 2)\n"
+    (tmp_path / "mine.py").write_text(code)
+    info = ModelInfo(classes=("a", "b"), n_channels=2)
+    model = build_custom(info, f"{tmp_path / 'mine.py'}:twice", trust_code=True).eval()
+    save_model(model, tmp_path / "m")
+    image = torch.rand(1, 2, 33, 40)
+    assert torch.equal(load_model(tmp_path / "m", trust_code=True)(image), model(image))
+
+
 @pytest.mark.parametrize(("options", "words"), [
     ({"encoder": "mobilnet_v2"}, "Did you mean 'mobilenet_v2'"),
     ({"architecture": "Unett"}, "Did you mean 'Unet'"),
@@ -210,6 +221,8 @@ def test_write_settings_refuses_what_predict_could_not_use(tmp_path):
         write_settings(tmp_path / "m", {"c": 0.3}, {}, {})
     with pytest.raises(InputError, match="a is given nan; expected a number, 0 or more"):
         write_settings(tmp_path / "m", {"a": float("nan")}, {}, {})
+    with pytest.raises(InputError, match="a is given 1.5; expected a number, 0 or more, 1 at most"):
+        write_settings(tmp_path / "m", {"a": 1.5}, {}, {})
     with pytest.raises(InputError, match="b is given -1"):
         write_settings(tmp_path / "m", {}, {"b": -1}, {})
     with pytest.raises(InputError, match="model description .* does not exist"):

@@ -140,6 +140,28 @@ def test_fit_keeps_the_model_that_stood_there(parts, tmp_path):
     assert any("m.checkpoint.bak cannot be read" in line for line in lines)
 
 
+@pytest.mark.parametrize("name", ["pointlib.json", "notes.txt"])
+def test_fit_keeps_what_came_into_its_folder_meanwhile(name, parts, tmp_path, monkeypatch):
+    """Another run's or a tuner's settings, and files of one's own, are not replaced unheard."""
+    keep = Run.keep
+
+    def meddle(run, row):
+        keep(run, row)
+        if row["epoch"] == 1:
+            (tmp_path / "m" / name).write_text("mine")
+
+    monkeypatch.setattr(Run, "keep", meddle)
+    fit(*parts, config=TrainConfig(**TINY | {"num_epochs": 2}), output=tmp_path / "m", log=quiet)
+    assert [path.read_text() for path in tmp_path.glob(f"m.bak*/{name}")] == ["mine"]
+
+
+def test_time_that_is_over_at_once_is_one_step(parts):
+    """However few the minutes, a model comes of them."""
+    config = TrainConfig(**TINY | {"num_epochs": None, "minutes": 1e-9})
+    history = fit(*parts, config=config, log=quiet).info.training["history"]
+    assert [row["steps"] for row in history] == [1]
+
+
 def test_fit_stops_when_patience_ends(parts):
     """Epochs without a better F1 end the training early."""
     lines = []

@@ -237,9 +237,9 @@ def test_write_keeps_names_that_xml_must_escape(tmp_path):
 
 
 def test_write_refuses_what_xml_cannot_hold(tmp_path):
-    """A control character in a label is a sentence before there is a file."""
+    """A character in a label that XML has no place for is a sentence before there is a file."""
     source = export(tmp_path / "kit")
-    write_points(source / "images" / "a.txt", [(1, 2)], SHAPE, labels=["a\x01"])
+    write_points(source / "images" / "a.txt", [(1, 2)], SHAPE, labels=["a\ufffe"])
     with pytest.raises(InputError, match="which XML cannot hold. Rename"):
         convert(source, tmp_path / "there", from_="txt", to="cvat")
 
