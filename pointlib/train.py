@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from pointlib.blame import brief
 from pointlib.config import TrainConfig, find_function
-from pointlib.crops import Shrunk, TrainingCrops, learn_range
+from pointlib.crops import Shrunk, TrainingCrops, learn_range, mean_pixels
 from pointlib.dataset import (
     check_item,
     dataset_classes,
@@ -156,8 +156,8 @@ class Run:
             options={"seed": config.seed, "augment": config.augment},
         )
         self.loader = self.fabric.setup_dataloaders(self.make_loader())
-        seen = VALIDATED / self.info.scale**2
-        self.watched, self.judged = spread(val, seen), spread(val, 10 * seen)
+        n_watched = VALIDATED / self.info.scale**2 / mean_pixels(val)
+        self.watched, self.judged = spread(val, n_watched), spread(val, 10 * n_watched)
         self.output = None if output is None else check_output(output)
         self.epoch, self.history, self.written = 0, [], ""  # of pointlib.json, a digest
         both = config.num_epochs, config.minutes

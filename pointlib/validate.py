@@ -11,7 +11,6 @@ import torch
 from torch.utils.data import Subset
 
 from pointlib.augment import resize, warp_points
-from pointlib.crops import mean_pixels
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.losses import weighted_bce
 from pointlib.metrics import count_errors, precision_recall_f1, tp_curve
@@ -62,9 +61,9 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
     return row | {"val_seconds": time.monotonic() - start}, settings
 
 
-def spread(dataset, n_pixels):
-    """Return a part of a dataset, its images spread evenly: about `n_pixels`, 3 images at least."""
-    n = min(len(dataset), max(3, round(n_pixels / mean_pixels(dataset))))
+def spread(dataset, n_images):
+    """Return a part of a dataset, its images spread evenly: `n_images`, 3 at least, or all."""
+    n = min(len(dataset), max(3, round(n_images)))
     if n == len(dataset):
         return dataset
     return Subset(dataset, np.linspace(0, len(dataset) - 1, n).astype(int).tolist())
