@@ -7,10 +7,10 @@ NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-w
 RUN := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lab notebooks data weights media bench mutants lock
+.PHONY: help setup demo test test-all newest check lab notebooks data weights media bench mutants lock
 
 help:  ## list these commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 setup: .venv/ready  ## install everything into .venv, exactly as requirements.lock says
 
@@ -34,6 +34,15 @@ demo: setup  ## train on data/cells, evaluate, predict; writes runs/demo (about 
 test: setup check .venv/browser  ## lint, unit tests, training and browser tests, notebooks
 	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist worksteal tests
 	$(ONE_THREAD) $(BIN)/pytest -q -n 2 --dist loadfile $(NBVAL) notebooks
+
+test-all: test  ## and every lesson in JupyterLab, Run All; what a reader sees goes to runs/lessons
+	$(BIN)/pytest -q tests/browser/read_lessons.py
+
+# What a user gets who installs the wheel today: not the lock, and numbers may differ in the last digit
+newest: setup  ## the lessons with the newest versions of everything, from a wheel, compared laxly (once a week)
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv-newest
+	$(UV) pip install --quiet --upgrade --python .venv-newest/bin/python --group dev .
+	$(ONE_THREAD) .venv-newest/bin/pytest -q -n 2 --dist loadfile $(subst --nbval ,--nbval-lax ,$(NBVAL)) notebooks
 
 check: setup  ## lint and format check
 	$(BIN)/ruff check .

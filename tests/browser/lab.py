@@ -27,9 +27,12 @@ OPTIONS = [
 
 
 class Lab:
-    """The server; `root` is its folder, with all that Jupyter and IPython keep in it."""
+    """The server; `root` is its folder, with all that Jupyter and IPython keep in it.
 
-    def __init__(self, root, browser):
+    `settings` stand in place of JupyterLab's own: {plugin: {setting: value}}.
+    """
+
+    def __init__(self, root, browser, *, settings=None):
         self.root, self.token = root, secrets.token_hex(16)
         self.context = browser.new_context(viewport={"width": 1100, "height": 900})
         self.context.set_default_timeout(LIMIT)
@@ -38,6 +41,8 @@ class Lab:
         home = root / "jupyter"
         (home / "config" / "labconfig").mkdir(parents=True)
         (home / "config" / "labconfig" / "page_config.json").write_text(json.dumps(QUIET))
+        overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
+        overrides.write_text(json.dumps(settings or {}))
         names = {"JUPYTER_CONFIG_DIR": "config", "IPYTHONDIR": "ipython"}
         names |= {"JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
         port, command = self.address.rpartition(":")[2], [sys.executable, "-m", "jupyterlab"]
