@@ -18,7 +18,6 @@ import numpy as np
 from pointlib.ceiling import ceiling
 from pointlib.dataset import (
     FEW,
-    STRAY,
     n_colours,
     not_in,
     place_cut,
@@ -27,6 +26,7 @@ from pointlib.dataset import (
     split_names,
     stray_list,
     too_many_classes,
+    why_stray,
 )
 from pointlib.files import InputError, need_folder
 from pointlib.gaussians import auto_sigma
@@ -102,7 +102,9 @@ def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
     known = {f"{name}.txt" for name in LISTS}
     files = file_findings(images, [path for path in texts if path.name not in known])
     if stray := stray_list(folder, {seen.path.name for seen in images}):
-        findings.append(Finding("list that is not read", "problem", stray.name, f"it {STRAY}"))
+        findings.append(
+            Finding("list that is not read", "problem", stray.name, f"it {why_stray(stray)}")
+        )
     findings = [*files, *_classes(images), *_kinds(images), *findings]
     near = [_near(seen) for seen in images]
     findings += [*_copies(images, lists), *_lacking(images, lists), *_points(images, near)]

@@ -33,7 +33,6 @@ from pointlib.points import (
 )
 
 LISTS = ("train.txt", "val.txt", "test.txt")
-STRAY = "is not read: lists stand beside images/, named in small letters. Move or rename it."
 CACHE_BYTES = 2**30  # of images kept in memory once read
 SAMPLE = 64  # images that sigma and the range of the pixel values are learnt from
 FEW = 5  # fewer labelled images than this are split by crops
@@ -358,7 +357,7 @@ def read_lists(folder):
         if os.path.lexists(path) and part not in stems
     }
     if stray := stray_list(folder, {path.name for path in images}):
-        raise InputError(f"{stray} {STRAY}")
+        raise InputError(f"{stray} {why_stray(stray)}")
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         if both := sorted(set(lists.get(one, ())) & set(lists.get(other, ()))):
             raise InputError(
@@ -381,6 +380,13 @@ def stray_list(folder, names):
                 if read_list(path)[0] in names:
                     return path
     return None
+
+
+def why_stray(path):
+    """Return why the list at `path`, of `stray_list`, is not read, and what to do."""
+    if (path.parent / "images").is_dir() and path.name in LISTS:
+        return f"is not read where images/ is named. Name the folder above it: {path.parent}"
+    return "is not read: lists stand beside images/, named in small letters. Move or rename it."
 
 
 def _check_depths(paths, headers):

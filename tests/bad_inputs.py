@@ -398,7 +398,7 @@ TEXTS = [
     Case("list that is a link to nowhere", link("/mnt/gone.txt", "dots/test.txt"), "train", "test.txt is a link to /mnt/gone.txt", "Mend it"),
     Case("list called in capitals", write("dots/Test.txt", "dots_1.png\n"), "train", "dots/Test.txt is not read", "in small letters. Move or rename it"),
     Case("list among the images", both(folder("set"), move("dots", "set/images"), write("set/images/test.txt", "dots_1.png\n")), "train --set train.dataset_path=set", "images/test.txt is not read", "stand beside images/. Move|stand beside images/"),
-    Case("list above the images that are named", both(folder("set"), move("dots", "set/images"), write("set/test.txt", "dots_1.png\n")), "train --set train.dataset_path=set/images", "set/test.txt is not read", "stand beside images/"),
+    Case("list above the images that are named", both(folder("set"), move("dots", "set/images"), write("set/test.txt", "dots_1.png\n")), "train --set train.dataset_path=set/images", "set/test.txt is not read where images/ is named", "Name the folder above it: "),
     Case("empty list", write("dots/val.txt", "\n"), "train", "val.txt is empty", "one file name a line"),
     Case("list of bytes", write("dots/val.txt", b"\xff\xfe\x00"), "train", "val.txt is not UTF-8", "[Ss]ave it as UTF-8"),
     Case("all images in the test list", write("dots/test.txt", "".join(f"dots_{i}.png\n" for i in range(6))), "train", "test.txt of .*dots names every labelled image", "none is left to train"),

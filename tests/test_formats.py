@@ -356,9 +356,11 @@ def test_convert_takes_another_convention(folder, tmp_path):
 def test_convert_gives_the_box_to_the_writer(folder, tmp_path):
     """`box` reaches a writer as form.box."""
     seen = []
-    form = replace(FORMATS["csv"], write=lambda _folder, _records, form: seen.append(form.box))
+    form = replace(FORMATS["yolo"], write=lambda _folder, _records, form: seen.append(form.box))
     convert(folder, tmp_path / "new", from_="txt", to=form, box=9)
     assert seen == [9.0]
+    with pytest.raises(InputError, match="csv files hold no boxes"):
+        convert(folder, tmp_path / "other", from_="txt", to="csv", box=9)
 
 
 def test_convert_warns_of_fractions(tmp_path):

@@ -212,6 +212,10 @@ def _choose(source, from_, to, options):
     if options.box is not None:
         if not 0 < options.box < math.inf:
             raise InputError(f"box is {options.box}; expected a side in pixels above 0.")
+        if writer.box is None:
+            raise InputError(
+                f"{writer.name} files hold no boxes, so box has no meaning: leave it out."
+            )
         writer = replace(writer, box=float(options.box))
     if options.convention:
         other = writer if reader.name == "txt" else reader

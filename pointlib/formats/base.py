@@ -51,7 +51,7 @@ class Format:
     checked : the program that reads and wrote such files in the tests; "" for none: unverified
     forbids : characters that no class may have in its name, nor then a space at an end
     merges : whether points on one place (after rounding) become one in its files
-    box : side in pixels of the boxes that a format of boxes writes round the points
+    box : side in pixels of the boxes that it writes round the points; None where it has no boxes
     """
 
     name: str
@@ -67,7 +67,7 @@ class Format:
     checked: str = ""
     forbids: str = ""
     merges: bool = False
-    box: float = 16.0
+    box: float | None = None
 
     def __post_init__(self):
         """Refuse words that are not in the lists above."""

@@ -294,4 +294,5 @@ FORMAT = Format(
     decimals=6,
     carries=frozenset({"labels", "empty", "scores"}),
     checked="pycocotools",
+    box=16.0,
 )

@@ -141,5 +141,6 @@ FORMAT = Format(
     convention="corner",
     decimals=6,
     forbids="\n",
+    box=16.0,
     checked="labelImg 1.8.6, Datumaro 1.13.12, globox 2.9",
 )

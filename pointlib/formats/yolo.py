@@ -263,6 +263,7 @@ FORMAT = Format(
     unit="fraction",
     convention="corner",
     decimals=8,
+    box=16.0,
     carries=frozenset({"labels", "empty", "scores"}),
     checked="labelImg 1.8.6, Datumaro 1.13.12, supervision 0.31.2, globox 2.9",
 )
