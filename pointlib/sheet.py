@@ -111,7 +111,7 @@ def _listed(report):
         groups.setdefault((finding.severity, finding.kind), []).append(finding)
     blocks = []
     for (severity, kind), findings in groups.items():
-        lines = [_sentence(finding, report.folder) for finding in findings[:SHOWN]]
+        lines = [_one_line(_sentence(finding, report.folder)) for finding in findings[:SHOWN]]
         if len(findings) > SHOWN:
             lines.append(f"... and {len(findings) - SHOWN:,} more; all in check.json")
         if not any(finding.text for finding in findings):
@@ -312,6 +312,11 @@ def _number(n, word):
 
 def _short(name):
     return name if len(name) < 30 else f"{name[:14]}...{name[-12:]}"
+
+
+def _one_line(text):
+    """Return text whose line ends are seen and not obeyed: file names may hold them."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _printable(text):

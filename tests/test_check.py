@@ -429,6 +429,12 @@ def test_names_that_no_terminal_prints_are_survived(folder, capsys):
     assert draw_sheet(report)[:4] == b"\x89PNG"
 
 
+def test_line_ends_in_names_break_no_line(folder):
+    """A name is one line of the text, whatever it holds."""
+    os.rename(folder / "dots_1.png", folder / "a\nb.png")
+    assert "    a\\nb.png" in describe(check_folder(folder)).splitlines()
+
+
 def test_sheet_keeps_other_files_as_copies(folder, tmp_path):
     """The same report again leaves no copy; another one keeps the first."""
     output = tmp_path / "out"
