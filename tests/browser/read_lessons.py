@@ -95,7 +95,6 @@ def test_reader_sees_all_of_it(lesson):
     for width, height, text in drawn:
         assert width > 100
         assert height > 20
-        assert "Loading widget" not in text
-        assert "Error" not in text
+        assert not re.search(r"Loading widget|\w+Error\b", text)
     assert lesson.read(IMAGES) == []
     assert lesson.problems == []
