@@ -955,6 +955,15 @@ def test_narrow_page_puts_the_numbers_below(view, scenes):
     check_all(view, scenes)
 
 
+@pytest.mark.parametrize("width", [780, 860, 940, 1060, 1200])
+def test_bar_hides_no_button(view, width):
+    """Where the bar is one row, its last button, help, is inside it at every width."""
+    view.page.set_viewport_size({"width": width, "height": 800})
+    bar, button = view.root.get_by_role("group", name="View"), view.root.get_by_title("Help (?)")
+    outer, inner = bar.bounding_box(), button.bounding_box()
+    assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+
+
 def test_nothing_sticks_out_of_a_phone(view):
     """At 360 pixels of width all controls and the whole status line are inside the widget."""
     view.page.set_viewport_size({"width": 360, "height": 900})
