@@ -6,6 +6,8 @@ with one it never touches pyplot, so a report may draw in any thread.
 Points need no shift: `imshow` puts the centre of the top-left pixel at (0, 0), as points.py does.
 """
 
+import io
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
@@ -169,6 +171,18 @@ def picture_axes(shape, side):
     figure = Figure(figsize=size, dpi=side / 5, facecolor="black", layout="none")
     FigureCanvasAgg(figure)
     return figure.add_axes((0, 0, 1, 1))
+
+
+def to_png(ax):
+    """Return the picture of `ax` as a PNG file, bytes, as a widget that shows images takes it.
+
+    Closes its figure, so that a notebook does not show it a second time.
+    """
+    from matplotlib import pyplot as plt  # only here, as in _axes
+
+    ax.figure.savefig(file := io.BytesIO(), format="png")
+    plt.close(ax.figure)
+    return file.getvalue()
 
 
 def plot_pr_curve(precision, recall, ax=None, *, at=None):

@@ -7,6 +7,7 @@ is needed: everything is read from the stored file. Not about right results: nbv
 
 import ast
 import base64
+import io
 import re
 from functools import cache
 from itertools import pairwise
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import nbformat
 import numpy as np
+from PIL import Image
 from run_notebooks import NOTEBOOKS, clean, to_bytes
 
 LEEWAY = {
@@ -30,6 +32,7 @@ FORBIDDEN = {
     "a timing": r"\b\d+(?:\.\d+)? ?(?:ns|µs|ms|s|sec|seconds|minutes|it/s)\b",
     "a version": r"\b\d+\.\d+\.\d+\b",
     "a warning": r"\w*Warning\b",
+    "a widget that is not ready": r"\bpredicting\)",
 }
 
 
@@ -264,6 +267,22 @@ def pictures_have_numbers(lesson):
             yield number, "a picture, and no number printed beside it"
 
 
+def pictures_are_opaque(lesson):
+    """No see-through pixel: black ink on a dark page cannot be read."""
+    for number, data in figures(lesson):
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            if image.convert("RGBA").getextrema()[3][0] < 255:
+                yield number, "a picture that is see-through: give its figure a facecolor"
+
+
+def pictures_have_alt_texts(lesson):
+    """Each picture of the prose says in words what it shows, for who cannot see it."""
+    for number, cell in lesson.cells("markdown"):
+        for tag in re.findall(r"!\[\s*\]|<img\b[^>]*", cell.source):
+            if not re.search(r"""\salt=["']\s*[^\s"']""", tag):
+                yield number, f"a picture without a text in its place: {tag}"
+
+
 def code_is_introduced(lesson):
     """The cell before the first of a run of code cells is prose, not a bare heading."""
     cells = lesson.notebook.cells
@@ -348,6 +367,8 @@ RULES = {
         code_suits_nbval,
         ignored_outputs_are_few,
         pictures_have_numbers,
+        pictures_are_opaque,
+        pictures_have_alt_texts,
         code_is_introduced,
         frame_is_complete,
         imports_stand_in_one_cell,

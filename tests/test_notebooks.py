@@ -13,6 +13,7 @@ import matplotlib as mpl
 import nbformat
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from notebook_rules import LEEWAY, MEASURES, RULES, Lesson, broken, figures, measure, read, texts
 from PIL import Image, PngImagePlugin
 from run_notebooks import NOTEBOOKS, clean, find, strip_png, to_bytes
@@ -52,10 +53,14 @@ def test_leeway_names_real_measures_and_says_why():
         assert len(reason.split()) > 3
 
 
-def test_matplotlibrc_sets_the_resolution_of_the_rules():
-    """The notebooks' own settings make pictures of 72 dots an inch."""
-    settings = mpl.rc_params_from_file(NOTEBOOKS / "matplotlibrc", fail_on_error=True)
+def test_matplotlibrc_sets_the_resolution_and_the_paper_of_the_rules():
+    """The notebooks' own settings make pictures of 72 dots an inch, dark ink on opaque white."""
+    path = NOTEBOOKS / "matplotlibrc"
+    settings = mpl.rc_params_from_file(path, fail_on_error=True, use_default_template=False)
     assert settings["figure.dpi"] == 72
+    assert settings["savefig.transparent"] is False
+    for part in ("figure.facecolor", "axes.facecolor", "savefig.facecolor"):
+        assert to_rgba(settings[part]) == (1, 1, 1, 1), part
 
 
 def test_sanitizer_has_at_most_five_rules_and_each_is_needed():
@@ -72,9 +77,9 @@ def test_sanitizer_has_at_most_five_rules_and_each_is_needed():
 # The rules can fail: a lesson that keeps them all, and one spoiled copy for each.
 
 
-def png(*, dpi=72, size=20, **text):
+def png(*, dpi=72, size=20, channels=3, **text):
     """Return a noisy picture as a PNG file, with the given comments in it."""
-    noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (size, size, channels), dtype=np.uint8)
     comments, file = PngImagePlugin.PngInfo(), io.BytesIO()
     for key, value in text.items():
         comments.add_text(key, value)
@@ -200,6 +205,8 @@ SPOILERS = {
     "code_suits_nbval": source("math.pi", "math.pi;"),
     "ignored_outputs_are_few": lambda cells: cells[1].metadata.update(tags=["nbval-ignore-output"]),
     "pictures_have_numbers": no_numbers,
+    "pictures_are_opaque": output(picture(png(channels=4))),
+    "pictures_have_alt_texts": source("Section 0", "## Section 0\n\n![](next.ipynb) shows it."),
     "code_is_introduced": source("Section 0", "## Section 0"),
     "frame_is_complete": source("You need", "# Title\n\nOne sentence."),
     "imports_stand_in_one_cell": source("math.pi", "import cmath"),
@@ -238,6 +245,7 @@ def test_rule_fails_on_a_spoiled_lesson(name, tmp_path):
         "done in 3.2 s",
         "torch 2.11.0",
         "UserWarning: look",
+        "Tuner(6 images, predicting)",
     ],
 )
 def test_outputs_are_clean_fails_on_each_forbidden_text(text, tmp_path):
@@ -252,6 +260,25 @@ def test_outputs_are_clean_lets_ordinary_numbers_pass(tmp_path):
     cells = good_cells()
     said("(3, 64, 96) 0.9712 12 points, 3 seeds, F1 above 0.9: True")(cells)
     assert broken_by(cells, tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("tag", "is_told"),
+    [
+        ("![Hits and misses](next.ipynb)", True),
+        ("![ ](next.ipynb)", False),
+        ('<img src="next.ipynb" alt="Hits and misses">', True),
+        ("<img alt='Hits' src='next.ipynb'/>", True),
+        ('<img src="next.ipynb" alt="">', False),
+        ('<img src="next.ipynb" data-alt="Hits">', False),
+        ('<img\n  src="next.ipynb">', False),
+    ],
+)
+def test_pictures_have_alt_texts_reads_both_ways_of_writing_them(tag, is_told, tmp_path):
+    """A picture is a picture in Markdown and in HTML, and an empty text is none."""
+    cells = good_cells()
+    cells[0].source += f"\n\n{tag}"
+    assert ("pictures_have_alt_texts" in broken_by(cells, tmp_path)) is not is_told
 
 
 def test_file_is_clean_fails_on_metadata_a_browser_adds(tmp_path):

@@ -1,5 +1,6 @@
 """Plots draw the right marks at the right places and leave pyplot alone."""
 
+import io
 import itertools
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from pointlib import plots
 from pointlib.budget import Forecast, LearningCurve
@@ -351,6 +353,18 @@ def test_draw_overlay_marks_points_at_their_place(dtype):
     assert marked.dtype == np.uint8
     place = np.argwhere(np.any(marked != bare, axis=2)).mean(axis=0)[::-1]
     assert place == pytest.approx([(70.25 + 0.5) * 8 - 0.5, (12 + 0.5) * 8 - 0.5], abs=0.6)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_to_png_gives_the_picture_once(given):
+    """The file holds the figure as large as it is, opaque; pyplot keeps none to show again."""
+    ax = plots.show_heatmap(HEATMAP, picture_axes(SHAPE, 300) if given else None)
+    width, height = ax.figure.canvas.get_width_height()
+    with Image.open(io.BytesIO(plots.to_png(ax))) as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (width, height)
+        assert picture.convert("RGBA").getextrema()[3] == (255, 255)
+    assert not plt.get_fignums()
 
 
 def test_picture_axes_keeps_odd_shapes_drawable():
