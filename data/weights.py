@@ -16,7 +16,7 @@ SAME = {"radius": 6, "threads": 1, "precision": "32"}  # sums come out alike on 
 MODELS = {
     "cats": SAME | {"num_epochs": 6, "gaussian_sigma": 4, "learning_rate": 0.01},
     "cells": SAME | {"num_epochs": 6, "gaussian_sigma": 3, "learning_rate": 0.01},
-    "field": SAME | {"num_epochs": 8, "gaussian_sigma": 5.2},
+    "field": SAME | {"num_epochs": 4, "gaussian_sigma": 5.2},
 }
 
 

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from pointlib.files import InputError
 
-STRENGTH = {"rotation": 180.0, "scale": 1.2, "shear": 5.0, "light": 0.2, "noise": 0.03}
+STRENGTH = {"rotation": 180.0, "scale": 1.2, "shear": 5.0, "light": 0.1, "noise": 0.01}
 
 
 def shift(dx, dy):

@@ -17,7 +17,7 @@ MOST_CROPS = 2_000  # an epoch
 NEAR_POINT = 0.8  # share of the crops that are placed at a point
 KEPT_BYTES = 2**30  # of images in memory
 RUN, TOGETHER = 25, 16  # crops of each image, of so many images, where memory does not hold them
-WARPED = 0.5  # share of the crops turned by any angle; the others are mirrored and quarter-turned
+WARPED = 0.25  # share of the crops turned by any angle; the others are mirrored and quarter-turned
 
 
 class TrainingCrops(torch.utils.data.Dataset):

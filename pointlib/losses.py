@@ -14,13 +14,13 @@ FLOOR = 0.01  # a pixel of this height or more belongs to a point
 PEAK = 0.6  # the pixel nearest to a point is at least this high for sigma >= 0.7
 
 
-def weighted_bce(logits, target, *, weight=10.0):
+def weighted_bce(logits, target, *, weight=1.0):
     """Binary cross entropy with soft targets, pixels of points counted `1 + weight` times.
 
     ``mean(w * (-t log p - (1 - t) log(1 - p) - H(t)))`` with w = 1 + weight [t >= 0.01] and H(t)
     the target's own entropy, so that 0 is perfect. Both terms of a pixel carry the weight: its
-    optimum stays at p = t (torch's `pos_weight` would move it). The weight is Spotiflow's
-    (Dominguez Mantes et al. 2025).
+    optimum stays at p = t (torch's `pos_weight` would move it). After Spotiflow's loss
+    (Dominguez Mantes et al. 2025), whose weight of 10 found less; see benchmarks/ACCURACY.md.
 
     Parameters
     ----------

@@ -156,7 +156,7 @@ MUTANTS = [
     Mutant(
         "points weigh no more than background",
         "losses.py",
-        "def weighted_bce(logits, target, *, weight=10.0)",
+        "def weighted_bce(logits, target, *, weight=1.0)",
         "def weighted_bce(logits, target, *, weight=0.0)",
         (*unit("losses"), TRAIN),
     ),
