@@ -405,6 +405,23 @@ def test_code_has_the_magnet_and_classes(folder, open_annotator):
     assert read_points(folder / "a.txt", SHAPE)[1].tolist() == ["spot", "dot", "dot"]
 
 
+def test_add_takes_labels_as_arrays(folder, open_annotator):
+    """Labels come as predictions and datasets give them, an array of one each; also of none."""
+    annotator = open_annotator(folder, classes=("dot", "spot"))
+    annotator.add(SPOTS, label=np.array(["spot", "dot"]))
+    annotator.add(np.empty((0, 2)), label=np.empty(0, dtype=str))
+    assert annotator.labels.tolist() == ["spot", "dot"]
+
+
+def test_delete_of_none_is_no_step(annotator):
+    """A mask that chooses no point changes nothing, and undo goes to the step before."""
+    annotator.add(SPOTS)
+    annotator.delete(annotator.points[:, 0] < 0)
+    annotator.undo()
+    annotator.delete(slice(None))
+    assert annotator.points.tolist() == []
+
+
 def test_goto_goes_by_name_number_and_step(annotator):
     """Steps stop at the ends; numbers count from the end as in lists."""
     for where, name in ((2, "c.png"), (-1, "c.png"), ("b.png", "b.png"), (0, "a.png")):
