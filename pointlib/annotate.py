@@ -244,7 +244,7 @@ class Annotator(anywidget.AnyWidget):
         )
         drawn.thumbnail((PREVIEW, PREVIEW))
         file = io.BytesIO()
-        drawn.quantize(64).save(
+        drawn.quantize(64, kmeans=1).save(
             file, "PNG", optimize=True, dpi=(72, 72)
         )  # it is stored in the notebook
         return file.getvalue()

@@ -20,6 +20,7 @@ from pointlib.ghosts import Helper
 from pointlib.images import write_image
 from pointlib.model import ModelInfo, PointModel
 from pointlib.points import read_points
+from pointlib.synthetic import draw_cells
 
 SHAPE = (40, 56)
 SESSION = "abcdef"
@@ -473,6 +474,17 @@ def test_display_holds_widget_text_and_a_small_picture(annotator):
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert picture.size == (400, round(400 * 40 / 56))
     assert data["image/png"] != bare["image/png"]
+
+
+def test_preview_keeps_grey_grey(annotator, folder):
+    """Where there are no points, a grey image does not take their colour."""
+    scene = draw_cells((96, 128), n=12, seed=2)
+    write_image(folder / "c.png", scene.image)
+    annotator.goto("c.png")
+    annotator.add(scene.points[scene.points[:, 0] < 50])
+    data = annotator._repr_mimebundle_()[0]["image/png"]
+    picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    assert np.ptp(np.asarray(picture, int)[:, 200:], axis=2).max() < 10
 
 
 def test_two_annotators_of_a_folder_are_one(annotator, browser, folder, open_annotator):
