@@ -139,7 +139,8 @@ class Annotator(anywidget.AnyWidget):
         blob under it, where there is one.
         """
         points = check_points(points)
-        labels = [label or self.classes[0]] * len(points) if np.ndim(label or "") == 0 else label
+        label = self.classes[0] if label is None else label
+        labels = [label] * len(points) if np.ndim(label) == 0 else label
         if len(labels) != len(points):
             raise InputError(f"{len(labels)} labels for {len(points)} points; expected one each.")
         self._add(points, labels, "code", magnet=magnet)
@@ -151,7 +152,8 @@ class Annotator(anywidget.AnyWidget):
             chosen = np.atleast_1d(ids[indices])
         except IndexError as error:
             raise InputError(f"{self.image} has {len(ids)} points: {error}.") from error
-        self._edit("delete", points=[{"id": key} for key in chosen.tolist()])
+        if chosen.size:
+            self._edit("delete", points=[{"id": key} for key in chosen.tolist()])
 
     def mark(self, mark):
         """Mark this image "empty" (looked, nothing here), "skipped" or "unlabelled"."""
@@ -242,7 +244,7 @@ class Annotator(anywidget.AnyWidget):
         )
         drawn.thumbnail((PREVIEW, PREVIEW))
         file = io.BytesIO()
-        drawn.quantize(64).save(
+        drawn.quantize(64, kmeans=1).save(
             file, "PNG", optimize=True, dpi=(72, 72)
         )  # it is stored in the notebook
         return file.getvalue()

@@ -252,7 +252,8 @@ class Store:
         self._commit_outside(name, lines, text, found)
         text.signature, text.error = now, ""
         if lines and name not in self._raw:
-            change = f"{len(added)} points more, {len(gone)} less"
+            moved = f"{len(added)} points more, {len(gone)} less"
+            change = moved if added or gone else f"now {lines[0]['mark']}"
             self.notice("warning", f"{path.name} was changed by another program: {change}.")
 
     def _resize(self, name, record, text, shape):

@@ -20,6 +20,7 @@ from pointlib.ghosts import Helper
 from pointlib.images import write_image
 from pointlib.model import ModelInfo, PointModel
 from pointlib.points import read_points
+from pointlib.synthetic import draw_cells
 
 SHAPE = (40, 56)
 SESSION = "abcdef"
@@ -405,6 +406,23 @@ def test_code_has_the_magnet_and_classes(folder, open_annotator):
     assert read_points(folder / "a.txt", SHAPE)[1].tolist() == ["spot", "dot", "dot"]
 
 
+def test_add_takes_labels_as_arrays(folder, open_annotator):
+    """Labels come as predictions and datasets give them, an array of one each; also of none."""
+    annotator = open_annotator(folder, classes=("dot", "spot"))
+    annotator.add(SPOTS, label=np.array(["spot", "dot"]))
+    annotator.add(np.empty((0, 2)), label=np.empty(0, dtype=str))
+    assert annotator.labels.tolist() == ["spot", "dot"]
+
+
+def test_delete_of_none_is_no_step(annotator):
+    """A mask that chooses no point changes nothing, and undo goes to the step before."""
+    annotator.add(SPOTS)
+    annotator.delete(annotator.points[:, 0] < 0)
+    annotator.undo()
+    annotator.delete(slice(None))
+    assert annotator.points.tolist() == []
+
+
 def test_goto_goes_by_name_number_and_step(annotator):
     """Steps stop at the ends; numbers count from the end as in lists."""
     for where, name in ((2, "c.png"), (-1, "c.png"), ("b.png", "b.png"), (0, "a.png")):
@@ -456,6 +474,17 @@ def test_display_holds_widget_text_and_a_small_picture(annotator):
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert picture.size == (400, round(400 * 40 / 56))
     assert data["image/png"] != bare["image/png"]
+
+
+def test_preview_keeps_grey_grey(annotator, folder):
+    """Where there are no points, a grey image does not take their colour."""
+    scene = draw_cells((96, 128), n=12, seed=2)
+    write_image(folder / "c.png", scene.image)
+    annotator.goto("c.png")
+    annotator.add(scene.points[scene.points[:, 0] < 50])
+    data = annotator._repr_mimebundle_()[0]["image/png"]
+    picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    assert np.ptp(np.asarray(picture, int)[:, 200:], axis=2).max() < 10
 
 
 def test_two_annotators_of_a_folder_are_one(annotator, browser, folder, open_annotator):

@@ -523,6 +523,18 @@ def test_text_emptied_or_removed_outside_is_taken_so(hand, folder):
     assert sum(line["op"] == "delete" for line in journal(folder)) == 2
 
 
+def test_mark_changed_outside_is_named(hand, folder):
+    """Where an empty text came or went and no point did, the notice says what it means."""
+    (folder / "a.txt").touch()
+    events = listen(hand.ledger)
+    hand.ledger.load("a.png")
+    (folder / "a.txt").unlink()
+    hand.ledger.load("a.png")
+    said = [event["text"] for event in events if event["type"] == "notice"]
+    told = "a.txt was changed by another program: now"
+    assert said == [f"{told} empty.", f"{told} unlabelled."]
+
+
 def test_outside_edit_spares_what_was_not_yet_saved(hand, folder, monkeypatch):
     """What was acknowledged after the last save is not in the text: it is not taken for deleted."""
     a, b, c = hand.add("a.png", (1, 1), (2, 2), (3, 3))
