@@ -17,13 +17,19 @@ import numpy as np
 from pydantic import ValidationError
 
 from pointlib.blame import brief, describe
-from pointlib.config import TrainConfig, explain, find_function
+from pointlib.config import TrainConfig, explain, find_function, name_function
 from pointlib.dataset import ImagePointDataset, dataset_classes, names_of, read_lists
 from pointlib.files import InputError, json_safe, need_place, suggest, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.images import image_folder
 from pointlib.judge import Predictions, judge, try_out
-from pointlib.leaderboard import leaderboard_table, rank_rows, short_name, write_leaderboard
+from pointlib.leaderboard import (
+    label_rows,
+    leaderboard_table,
+    rank_rows,
+    short_name,
+    write_leaderboard,
+)
 from pointlib.lock import hold
 from pointlib.model import load_model
 from pointlib.thresholds import THRESHOLDS
@@ -83,8 +89,9 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
     Returns
     -------
     list of dict
-        The rows of the leaderboard, best first; see `leaderboard.rank_rows`. A trial that failed
-        is a row with a sentence in ``failed``, and is tried again the next time.
+        The rows of the leaderboard, best first, as `plot_leaderboard` takes them; see
+        `leaderboard.rank_rows`. A trial that failed is a row with a sentence in ``failed``, and is
+        tried again the next time.
     """
     axes = check_axes({"threshold": ["find_peaks"], **axes})
     names = map(str, axes.pop("threshold"))
@@ -96,7 +103,7 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
     if len(trials) * len(finds) < 2:
         raise InputError("one combination has no rival; name two values, as --loss mse,focal.")
     with hold(need_place(output / "trials") / "lock", doing=f"compares into {output}") as lock:
-        rows = rank_rows(_run_trials(trials, parts, finds, lock=lock, log=log))
+        rows = label_rows(rank_rows(_run_trials(trials, parts, finds, lock=lock, log=log)))
         if all(row["failed"] for row in rows):
             raise InputError(f"every trial failed; the first one: {rows[0]['failed']}")
         title = _title(parts, trials)
@@ -127,7 +134,7 @@ def check_axes(axes):
             raise InputError(f"trials cannot differ in {axis!r}. {suggest(axis, known)}")
         if not isinstance(values, (list, tuple)) or not values:
             raise InputError(f"{axis} is {values!r}; expected a list of one or more values.")
-    named = {axis: list(map(_name_of, values)) for axis, values in axes.items()}
+    named = {axis: list(map(name_function, values)) for axis, values in axes.items()}
     return {axis: list({repr(v): v for v in values}.values()) for axis, values in named.items()}
 
 
@@ -296,16 +303,6 @@ def _number(n, word):
 
 def _count_points(dataset):
     return sum(len(points_of(dataset, i)[0]) for i in range(len(dataset)))
-
-
-def _name_of(value):
-    """Return the name that `find_function` finds a function by; other values as they are."""
-    if not callable(value):
-        return value
-    name = getattr(value, "__qualname__", "<none>")
-    if "<" in name:  # a lambda, a partial, a function within a function
-        raise InputError(f"{value!r} cannot be found by a name; define it with def in a module.")
-    return f"{value.__module__}:{name}"
 
 
 def _code_of(function, name):

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -34,7 +35,18 @@ def _class_names(names):
     return names
 
 
+def name_function(value):
+    """Return the name that `find_function` finds a function by; other values as they are."""
+    if not callable(value):
+        return value
+    name = getattr(value, "__qualname__", "<none>")
+    if "<" in name:  # a lambda, a partial, a function within a function
+        raise InputError(f"{value!r} cannot be found by a name; define it with def in a module.")
+    return f"{value.__module__}:{name}"
+
+
 Classes = Annotated[list[str], Field(min_length=1), AfterValidator(_class_names)]
+Function = Annotated[str, BeforeValidator(name_function)]  # by name; in Python itself, too
 
 
 class Section(BaseModel):
@@ -72,8 +84,8 @@ class TrainConfig(Section):
     encoder: str = "mobilenet_v2"  # "name" or "name:depth"
     encoder_weights: str | None = None  # "imagenet" or a .safetensors file
     model: str | None = None  # your own: "file.py:function"
-    heatmap: str = "gaussian_max"
-    loss: str = "weighted_bce"
+    heatmap: Function = "gaussian_max"
+    loss: Function = "weighted_bce"
     scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["auto"] = "auto"  # images seen smaller
     normalise: Literal["train", "percentile"] = "train"
     crop_size: int = Field(128, ge=32, le=8192)
@@ -93,7 +105,7 @@ class InferConfig(Section):
     output: str = "predictions"
     threshold: float | None = Field(None, ge=0, le=1)  # null: as chosen in training
     min_distance: float | None = Field(None, ge=0)
-    thresholding: str = "find_peaks"
+    thresholding: Function = "find_peaks"
 
 
 class AnnotateConfig(Section):

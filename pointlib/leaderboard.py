@@ -104,16 +104,21 @@ def write_leaderboard(folder, rows, *, title):
         values = row | row["what"] | {"settings": _read_at(row), "folder": row["folder"].name}
         writer.writerow(_cell(values.get(key)) for key in ("rank", *axes, *NUMBERS, *EXTRA))
     write_kept(folder / "leaderboard.csv", table.getvalue())
-    labels = [" · ".join(names) for names in _names(rows, varying_axes(rows))]
-    size = 6.5 + 0.08 * max(map(len, labels)), 1.6 + 0.36 * len(rows)
+    rows = label_rows(rows)
+    size = 6.5 + 0.08 * max(len(row["label"]) for row in rows), 1.6 + 0.36 * len(rows)
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    labelled = [row | {"label": label} for row, label in zip(rows, labels, strict=True)]
-    plot_leaderboard(labelled, figure.add_subplot())
+    plot_leaderboard(rows, figure.add_subplot())
     figure.suptitle(title, fontsize=10)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
     write_kept(folder / "leaderboard.png", picture.getvalue())
+
+
+def label_rows(rows):
+    """Return ranked rows, each with its "label": its values on the axes in which rows differ."""
+    names = _names(rows, varying_axes(rows))
+    return [row | {"label": " · ".join(own)} for row, own in zip(rows, names, strict=True)]
 
 
 def varying_axes(rows):
@@ -123,8 +128,11 @@ def varying_axes(rows):
 
 
 def short_name(value):
-    """Return a setting as it is shown: without folders, and without the middle of a long name."""
-    name = str(value).rpartition("/")[2]
+    """Return a setting as it is shown: without folders, and without the middle of a long name.
+
+    A function of the notebook itself, `__main__:mine`, goes by its own name.
+    """
+    name = str(value).rpartition("/")[2].removeprefix("__main__:")
     return name if len(name) <= 40 else f"{name[:22]}...{name[-15:]}"
 
 

@@ -323,8 +323,9 @@ def plot_learning_curve(curve, ax=None, *, forecast=None):
 def plot_leaderboard(rows, ax=None):
     """Plot the F1 of ranked trials: a dot, its 95 % interval, and a tick where the ceiling is.
 
-    `rows` is what `leaderboard.rank_rows` gives, each with its "label". Rows that cannot be told
-    from the best are filled, the others hollow; a diamond is the F1 on test images.
+    `rows` is what `compare` gives: those of `leaderboard.rank_rows`, each with its "label". Rows
+    that cannot be told from the best are filled, the others hollow; a diamond is the F1 on test
+    images.
     """
     ax = _tidy(_axes(ax, (8, 1.2 + 0.36 * len(rows))))
     sound = [row for row in rows if not row["failed"]]

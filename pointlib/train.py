@@ -73,8 +73,6 @@ def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: 
         a dict an epoch.
     """
     config = config or TrainConfig()
-    if config.threads:
-        torch.set_num_threads(config.threads)
     for part, name in ((train, "training"), (val, "validation")):
         if not (hasattr(part, "__len__") and len(part)):
             raise InputError(f"the {name} part holds no image; expected one or more.")
@@ -131,6 +129,8 @@ class Run:
     """One training: its parts, and what of it must survive a kill."""
 
     def __init__(self, train, val, config, output):
+        if config.threads:
+            torch.set_num_threads(config.threads)
         self.val, self.config = val, config
         self.loss_fn = find_function(config.loss, LOSSES, what="loss")
         self.heatmap_fn = find_function(config.heatmap, HEATMAPS, what="heatmap")

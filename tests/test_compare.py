@@ -75,6 +75,7 @@ def test_compare_ranks_a_network_that_learns_above_one_that_cannot(parts, tmp_pa
     axes, lines = {"learning_rate": [1e-8, 0.01]}, []
     rows = compare(parts, axes, config=config, output=tmp_path, log=lines.append)
     assert values(rows, "learning_rate") == [(0.01,), (1e-8,)]
+    assert [row["label"] for row in rows] == ["0.01", "1e-08"]
     assert rows[0]["f1"] > rows[1]["f1"]
     title = "5 points in 1 validation image and 25 points in 5 test images, match radius 4 px, "
     assert f"{title}seed 0, 4 epochs each" in lines[-2]

@@ -6,6 +6,7 @@ import pytest
 
 from pointlib.config import TrainConfig, find_function, load_config
 from pointlib.files import InputError
+from pointlib.heatmaps import gaussian_max
 from pointlib.losses import LOSSES, mse
 
 NINE = {
@@ -109,6 +110,17 @@ def test_config_file_paths_of_functions_are_relative_to_it(write, tmp_path):
     )
     assert config.train.loss == f"{tmp_path / 'mine.py'}:loss"
     assert config.infer.thresholding == f"{tmp_path / 'm.py'}:f"
+
+
+def test_train_config_takes_functions_by_their_names():
+    """In Python a function itself may stand where its name can; it is kept as the name."""
+    config = TrainConfig(loss=mse, heatmap=gaussian_max)
+    assert config.loss == "pointlib.losses:mse"
+    assert find_function(config.heatmap, {}) is gaussian_max
+    config.loss = "focal"
+    assert config.loss == "focal"
+    with pytest.raises(ValueError, match="cannot be found by a name; define it with def"):
+        config.loss = lambda logits, target: logits
 
 
 def test_train_config_checks_assignments():

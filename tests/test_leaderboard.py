@@ -119,6 +119,7 @@ def test_varying_axes_names_one_where_none_varies(rows):
     assert varying_axes(rows) == ["loss"]
     assert short_name("/home/me/mine.py:own") == "mine.py:own"
     assert short_name(0.5) == "0.5"
+    assert short_name("__main__:own") == "own"
     assert len(short_name(f"{'a' * 90}.py:{'b' * 90}")) == 40
 
 
