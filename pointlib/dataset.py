@@ -36,6 +36,7 @@ LISTS = ("train.txt", "val.txt", "test.txt")
 CACHE_BYTES = 2**30  # of images kept in memory once read
 SAMPLE = 64  # images that sigma and the range of the pixel values are learnt from
 FEW = 5  # fewer labelled images than this are split by crops
+ENOUGH = 10  # training images, of which a fifth can be held back
 MANY, THIN = 20, 3  # classes, and points a class on average: with more and fewer they are none
 
 
@@ -343,6 +344,36 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
         raise InputError(f"with {used} of {folder} no image is left to {part}. Name fewer there.")
     sets = (ImagePointDataset(folder, names=part, **options) for part in (train, val))
     return *sets, how + left_out
+
+
+def load_three(folder, *, seed=0, **options):
+    """Load a dataset folder in three parts: to learn from, to choose by, and to judge by.
+
+    What `test.txt` names judges. Without it a fifth of the training images is held back, at random,
+    where there are ten or more; else the validation images must judge as well, and `how` says so.
+
+    Parameters
+    ----------
+    folder, seed, **options
+        As `load_splits` takes them.
+
+    Returns
+    -------
+    train, val, test : datasets
+    how : str
+        One sentence that says how they were split.
+    """
+    train, val, how = load_splits(folder, seed=seed, **options)
+    same = {"classes": train.classes, "n_channels": train.n_channels}
+    if names := read_lists(need_folder(folder)).get("test"):
+        how += f"; {len(names)} judge, as test.txt says"
+    elif len(train) < ENOUGH:
+        return train, val, val, f"{how}; too few to hold any back: those that validate also judge"
+    else:
+        rest, names = split_names(train.names, seed=seed)
+        train = ImagePointDataset(folder, names=rest, **same)
+        how += f"; {len(names)} of those that train are held back to judge"
+    return train, val, ImagePointDataset(folder, names=names, **same), how
 
 
 def read_lists(folder):

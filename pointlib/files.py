@@ -24,6 +24,10 @@ NAME_FAULTS = f"a comma, a line end or control sign, a space at an end or over {
 class InputError(ValueError):
     """Something the user gave cannot be used: says what came, what is needed, what to do."""
 
+    def _render_traceback_(self):
+        """Return what a notebook shows: the sentence alone, as the command line does."""
+        return [f"InputError: {self}"]
+
 
 def need_file(path, what="file"):
     """Return `path` as a Path, or raise InputError where it is no file."""

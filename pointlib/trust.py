@@ -2,7 +2,8 @@
 
 A score is the height of a peak, not a probability: `reliability` says how many points of such a
 score are true. A count comes with an interval from images whose count is known: `count_interval`,
-split conformal prediction, which assumes nothing about how the errors are distributed.
+split conformal prediction, which assumes nothing about how the errors are distributed. So does F1:
+`f1_interval`.
 
 Not about choosing a threshold (sweep.py). Images that took part in that choice, or in training,
 must not take part in the interval.
@@ -17,6 +18,7 @@ import numpy as np
 from pointlib.files import InputError
 from pointlib.metrics import check_column, rank_images
 
+DRAWS = 1000  # of images, for an interval of F1
 ROUNDING = 1e-9  # what arithmetic adds must not cost a whole point or a whole image
 
 
@@ -143,6 +145,32 @@ def count_interval(true_counts, found_counts, *, coverage=0.9):
         return CountInterval(math.inf, n, coverage, _too_few(n, coverage))
     off = np.sort(np.abs(true - found) / np.sqrt(found + 1))
     return CountInterval(float(off[k - 1]), n, coverage, "")
+
+
+def f1_interval(rows, *, coverage=0.95, seed=0):
+    """Return between which numbers F1 lies for other images like these: (low, high).
+
+    A thousand times as many images are drawn from these, with replacement, and their hits, ghosts
+    and misses summed. Of very few images the draws are too much alike, so the interval is too
+    narrow; 0 where nothing is true and nothing was found.
+    After Efron, "Bootstrap methods: another look at the jackknife", 1979.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        ``tp``, ``fp`` and ``fn`` an image, as in ``score_images(...)["images"]``.
+    coverage : float
+        Above 0, below 1.
+    seed : int
+    """
+    if not len(rows):
+        raise InputError("there is no image; expected one row or more.")
+    counts = np.array([[row[key] for key in ("tp", "fp", "fn")] for row in rows])
+    chosen = np.random.default_rng(seed).integers(0, len(counts), (DRAWS, len(counts)))
+    tp, fp, fn = counts[chosen].sum(axis=1).T
+    f1 = 2 * tp / np.maximum(2 * tp + fp + fn, 1)
+    low, high = np.quantile(f1, [(1 - coverage) / 2, (1 + coverage) / 2])
+    return float(low), float(high)
 
 
 def _are_counts(*sides):

@@ -25,6 +25,8 @@ LEEWAY = {
     ("07_your_own_parts", "code lines, median"): "five parts are shown whole, as functions",
     ("07_your_own_parts", "code lines, most"): "parts of five kinds need imports of as many",
     ("07_your_own_parts", "words a markdown cell, median"): "each part has a formula and a source",
+    ("09_your_images", "code lines, median"): "cells ask first whether there are points at all",
+    ("09_your_images", "code lines, most"): "the imports of the whole path stand in one cell",
 }
 # Measures that a lesson need not keep at all, and why.
 EXEMPT = {

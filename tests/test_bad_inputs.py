@@ -21,6 +21,7 @@ import pytest
 import torch
 from bad_inputs import CASES, INFO, edit, labelled
 from conftest import blobs
+from IPython.core.interactiveshell import InteractiveShell
 
 import pointlib.files
 from pointlib.cli import main
@@ -540,3 +541,13 @@ def test_short_memory_is_a_sentence(error, monkeypatch, capsys):
     monkeypatch.setattr("pointlib.train.train_folder", short)
     assert main(["train"]) == 2
     assert re.search("not enough memory.*Lower train.batch_size", sentence(capsys))
+
+
+def test_bad_input_in_a_notebook_is_one_sentence(capsys):
+    """A cell that fails for what the user gave shows the sentence, and no way to it."""
+    shell = InteractiveShell.instance()
+    shell.run_cell("from pointlib.check import check_folder; check_folder('not there')")
+    said = capsys.readouterr().out
+    assert "InputError: dataset folder not there does not exist." in said
+    assert "Traceback" not in said
+    InteractiveShell.clear_instance()

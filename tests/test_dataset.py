@@ -11,6 +11,7 @@ from pointlib.dataset import (
     MemoryDataset,
     PartOf,
     load_splits,
+    load_three,
     split_by_crops,
     split_names,
 )
@@ -136,6 +137,27 @@ def test_load_splits_leaves_the_test_images_alone(make_folder):
     (folder / "test.txt").write_text("dots_2.png\n")
     train, val, _ = load_splits(folder)
     assert "dots_2.png" not in train.names + val.names
+
+
+def test_load_three_holds_back_images_that_no_other_part_has(make_folder):
+    """test.txt judges; without it a fifth of the training images, which then no longer train."""
+    folder = make_folder(13)
+    train, val, test, how = load_three(folder)
+    assert how.endswith("2 of those that train are held back to judge")
+    assert sorted(train.names + val.names + test.names) == ImagePointDataset(folder).names
+    assert load_three(folder)[2].names == test.names
+    (folder / "test.txt").write_text("dots_2.png\n")
+    train, val, test, how = load_three(folder)
+    assert how.endswith("1 judge, as test.txt says")
+    assert (test.names, "dots_2.png" in train.names + val.names) == (["dots_2.png"], False)
+
+
+def test_load_three_says_where_there_are_too_few_to_hold_any_back(make_folder):
+    """With six images, or three cut in two, the validation images judge as well, and it is said."""
+    for n in (6, 3):
+        _, val, test, how = load_three(make_folder(n, folder=f"of_{n}"))
+        assert test is val
+        assert "those that validate also judge" in how
 
 
 @pytest.fixture

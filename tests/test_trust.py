@@ -13,7 +13,7 @@ from pointlib.files import InputError
 from pointlib.metrics import match_points
 from pointlib.synthetic import draw_cells
 from pointlib.thresholds import Candidates, find_candidates
-from pointlib.trust import count_interval, reliability, true_scores
+from pointlib.trust import count_interval, f1_interval, reliability, true_scores
 
 NONE = np.zeros((0, 2))
 PLACES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=6)
@@ -243,3 +243,23 @@ def test_count_interval_adapts_to_the_count(cell_counts):
     interval = count_interval(true, found[:, 2])
     widths = [np.subtract(*interval.of(n)[::-1]) for n in (0, 5, 20)]
     assert widths[0] < widths[1] < widths[2]
+
+
+def test_f1_interval_holds_the_f1_of_all_images_and_narrows_with_more():
+    """It lies about 2 tp / (2 tp + fp + fn); four times the images make it half as wide."""
+    counts = np.random.default_rng(3).integers([5, 0, 0], [20, 6, 9], (160, 3))
+    rows = [dict(zip(("tp", "fp", "fn"), row, strict=True)) for row in counts.tolist()]
+    widths = []
+    for some, (tp, fp, fn) in ((rows[:40], counts[:40].sum(axis=0)), (rows, counts.sum(axis=0))):
+        low, high = f1_interval(some)
+        assert low < 2 * tp / (2 * tp + fp + fn) < high
+        widths.append(high - low)
+    assert 0.35 < widths[1] / widths[0] < 0.65
+    assert f1_interval(rows, coverage=0.5)[1] - f1_interval(rows, coverage=0.5)[0] < widths[1]
+
+
+def test_f1_interval_of_nothing():
+    """Nothing true and nothing found is 0, without a warning; no image is an error."""
+    assert f1_interval([{"tp": 0, "fp": 0, "fn": 0}]) == (0, 0)
+    with pytest.raises(InputError, match="there is no image"):
+        f1_interval([])
