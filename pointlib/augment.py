@@ -18,7 +18,10 @@ from torchvision.transforms import v2
 
 from pointlib.files import InputError
 
-STRENGTH = {"rotation": 180.0, "scale": 1.2, "shear": 5.0, "light": 0.1, "noise": 0.01}
+# warped: the share of crops that `random_affine` moves; the others are mirrored and quarter-turned
+STRENGTH = {"warped": 0.25, "rotation": 180.0, "scale": 1.2, "shear": 5.0}
+STRENGTH |= {"light": 0.1, "noise": 0.01}
+STRONG = STRENGTH | {"warped": 0.5, "light": 0.2, "noise": 0.03}
 
 
 def shift(dx, dy):

@@ -309,6 +309,7 @@ def _code_of(function, name):
     """Return the source of your own function's file: where that changes, its trials are new."""
     if ":" not in name:
         return ""
+    function = getattr(function, "func", function)  # of one with options
     for look in (lambda f: Path(inspect.getfile(f)).read_text(encoding="utf-8"), inspect.getsource):
         with suppress(OSError, TypeError):  # a notebook's cell is in no file
             return look(function)

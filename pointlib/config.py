@@ -10,7 +10,7 @@ import os
 import re
 import reprlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -60,7 +60,8 @@ class Section(BaseModel):
         """Refuse what would be taken for something else: "" for a folder's path, true for 1."""
         if value == "":
             raise ValueError("a value; leave the key out for its default")
-        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+        kind = cls.model_fields[info.field_name].annotation
+        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
             raise ValueError("no true or false here")
         return value
 
@@ -86,10 +87,11 @@ class TrainConfig(Section):
     model: str | None = None  # your own: "file.py:function"
     heatmap: Function = "gaussian_max"
     loss: Function = "weighted_bce"
+    loss_options: dict[str, float] = {}  # its keywords, such as {"weight": 10}
     scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["auto"] = "auto"  # images seen smaller
     normalise: Literal["train", "percentile"] = "train"
     crop_size: int = Field(128, ge=32, le=8192)
-    augment: bool = True
+    augment: bool | Literal["strong"] = True
     patience: int | None = Field(None, ge=1)  # stop after so many epochs without a better F1
     accelerator: str = "auto"  # cpu, cuda, mps
     precision: Literal["auto", "32", "bf16"] = "auto"  # auto: bf16 where the device is made for it

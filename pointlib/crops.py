@@ -17,7 +17,6 @@ MOST_CROPS = 2_000  # an epoch
 NEAR_POINT = 0.8  # share of the crops that are placed at a point
 KEPT_BYTES = 2**30  # of images in memory
 RUN, TOGETHER = 25, 16  # crops of each image, of so many images, where memory does not hold them
-WARPED = 0.25  # share of the crops turned by any angle; the others are mirrored and quarter-turned
 
 
 class TrainingCrops(torch.utils.data.Dataset):
@@ -36,12 +35,13 @@ class TrainingCrops(torch.utils.data.Dataset):
         Side of the crops, pixels.
     heatmap_fn : callable
     options : dict
-        ``seed`` (int) and ``augment`` (bool).
+        ``seed`` (int) and ``augment`` (bool, or "strong").
     """
 
     def __init__(self, dataset, info, *, size=128, heatmap_fn=gaussian_max, options=None):
         self.dataset, self.info, self.size, self.heatmap_fn = dataset, info, size, heatmap_fn
         self.options = {"seed": 0, "augment": True, **(options or {})}
+        self.strength = augment.STRONG if self.options["augment"] == "strong" else augment.STRENGTH
         self.epoch = 0
         n_pixels = mean_pixels(dataset)
         self.large = len(dataset) * n_pixels * dataset[0][0][0, 0].nbytes > KEPT_BYTES
@@ -72,7 +72,7 @@ class TrainingCrops(torch.utils.data.Dataset):
         onto_crop = matrix @ augment.shift(*corner)
         crop, valid = augment.warp_image(piece, onto_crop, (self.size, self.size))
         if self.options["augment"]:
-            crop = augment.random_light(crop, int(rng.integers(2**31)))
+            crop = augment.random_light(crop, int(rng.integers(2**31)), strength=self.strength)
         target = draw_classes(
             augment.warp_points(points, matrix),
             labels,
@@ -112,8 +112,8 @@ class TrainingCrops(torch.utils.data.Dataset):
         middle = (self.size - 1) / 2
         centre = self._centre(rng, shape, points, labels)
         matrix = np.eye(3)
-        if self.options["augment"] and rng.random() < WARPED:
-            matrix = augment.random_affine(rng, centre)
+        if self.options["augment"] and rng.random() < self.strength["warped"]:
+            matrix = augment.random_affine(rng, centre, strength=self.strength)
         elif self.options["augment"]:
             matrix = _quarter_turned(rng, centre)
         return augment.shift(middle - centre[0], middle - centre[1]) @ matrix

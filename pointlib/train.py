@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -133,6 +134,8 @@ class Run:
             torch.set_num_threads(config.threads)
         self.val, self.config = val, config
         self.loss_fn = find_function(config.loss, LOSSES, what="loss")
+        if config.loss_options:
+            self.loss_fn = partial(self.loss_fn, **config.loss_options)
         self.heatmap_fn = find_function(config.heatmap, HEATMAPS, what="heatmap")
         if self.heatmap_fn is density:
             raise InputError(

@@ -176,6 +176,20 @@ def test_crops_are_a_function_of_seed_epoch_and_index(crops):
     assert not np.array_equal(crops[5][0], a[0])
 
 
+def test_crops_change_more_where_told_strong(make_folder):
+    """With "strong" more crops are turned by odd angles, which leaves corners, and light varies more."""
+    data, info = ImagePointDataset(make_folder(8)), ModelInfo(n_channels=1, sigma=2.0)
+    found = []
+    for how in (False, True, "strong"):
+        crops = TrainingCrops(data, info, size=40, options={"augment": how})
+        parts = [crops[i] for i in range(len(crops))]
+        # the background is grey 30 of 255, so what differs is light
+        levels = [float(image[valid.expand_as(image)].median()) for image, _, valid in parts]
+        found.append((np.mean([not valid.all() for *_, valid in parts]), np.std(levels)))
+    assert found[0][0] == 0 < found[1][0] < found[2][0]
+    assert found[0][1] < found[1][1] < found[2][1]
+
+
 def test_crops_move_image_and_target_together(crops):
     """Where the target of an augmented crop peaks, the picture is bright."""
     bright = []

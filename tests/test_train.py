@@ -190,6 +190,15 @@ def test_fit_uses_the_loss_it_is_told(parts):
     assert own == 7.0 != plain
 
 
+def test_fit_gives_the_loss_its_options(parts):
+    """`loss_options` reach the loss: points that count elevenfold cost more than twice as much."""
+    losses = []
+    for weight in (1, 10):
+        config = TrainConfig(**TINY | {"num_epochs": 1, "loss_options": {"weight": weight}})
+        losses.append(fit(*parts, config=config, log=quiet).info.training["history"][0]["loss"])
+    assert losses[1] > 2 * losses[0]
+
+
 def test_fit_says_when_the_loss_is_not_a_number(parts):
     """NaN ends the training with a sentence that names the learning rate."""
     config = TrainConfig(**TINY)
