@@ -393,7 +393,11 @@ def _tidy(ax):
 
 
 def _legend_below(ax):
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, frameon=False)
+    """Add a legend of up to three columns; of fewer where the image would get no room."""
+    longest = max((len(label) for label in ax.get_legend_handles_labels()[1]), default=0)
+    width = ax.get_window_extent().width / ax.figure.dpi  # inches
+    ncols = int(np.clip(width / (0.07 * (longest + 4)), 1, 3))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=ncols, frameon=False)
     return ax
 
 

@@ -401,3 +401,16 @@ def test_show_suspect_puts_it_in_the_middle(ax):
     assert ax.get_xlim() == (18.25, 42.25)
     assert ax.get_ylim() == (20.5, -3.5)
     assert ax.get_title() == "spurious 0.88"
+
+
+@pytest.mark.filterwarnings("error")
+def test_legends_leave_room_for_the_image():
+    """Ten classes of long names in three narrow panels: the layout still finds room for pictures."""
+    figure, axes = plt.subplots(1, 3, figsize=(8, 2.4), layout="constrained")
+    points = np.random.default_rng(0).uniform(0, 290, (40, 2))
+    labels = np.array([f"species number {i % 10}" for i in range(40)])
+    for ax in axes:
+        plots.show_points(points, labels, plots.show_image(np.zeros((480, 640), np.uint8), ax))
+    figure.canvas.draw()
+    assert min(ax.get_window_extent().width for ax in axes) > 20
+    plt.close(figure)
