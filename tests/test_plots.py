@@ -405,10 +405,10 @@ def test_show_suspect_puts_it_in_the_middle(ax):
 
 @pytest.mark.filterwarnings("error")
 def test_legends_leave_room_for_the_image():
-    """Ten classes of long names in three narrow panels: the layout still finds room for pictures."""
-    figure, axes = plt.subplots(1, 3, figsize=(8, 2.4), layout="constrained")
+    """Six classes of long names in three narrow panels: the layout still finds room for pictures."""
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
     points = np.random.default_rng(0).uniform(0, 290, (40, 2))
-    labels = np.array([f"species number {i % 10}" for i in range(40)])
+    labels = np.array([f"species number {i % 6}" for i in range(40)])
     for ax in axes:
         plots.show_points(points, labels, plots.show_image(np.zeros((480, 640), np.uint8), ax))
     figure.canvas.draw()
