@@ -161,3 +161,11 @@ def test_rules_take_peaks_of_three_tenths(rule):
     points, scores = rule(heatmap)
     assert points.tolist() == [[3, 2]]
     assert scores.tolist() == pytest.approx([0.3])
+
+
+def test_connected_components_touch_along_corners():
+    """Two pixels that share a corner are one piece, two with a pixel between them are two."""
+    heatmap = np.zeros((6, 9), np.float32)
+    heatmap[[1, 2, 2], [1, 2, 4]] = 0.8
+    points, _ = connected_components(heatmap)
+    assert points.tolist() == [[1.5, 1.5], [4, 2]]
