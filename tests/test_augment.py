@@ -1,5 +1,7 @@
 """Image and points move together."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +98,20 @@ def test_random_affine_keeps_its_centre_and_its_seed():
         a, b = (augment.random_affine(np.random.default_rng(seed), centre) for _ in range(2))
         assert np.array_equal(a, b)
         assert np.allclose(augment.warp_points([centre], a), [centre])
+
+
+def test_random_affine_stays_within_its_strength():
+    """Areas grow or shrink by 1.2 squared at most; turns go all round; every other is mirrored."""
+    rng = np.random.default_rng(0)
+    linear = np.array([augment.random_affine(rng, (12.5, 30.0))[:2, :2] for _ in range(400)])
+    area = np.linalg.det(linear)
+    assert 1 / 1.44 < np.abs(area).min() < 0.75
+    assert 1.35 < np.abs(area).max() < 1.44
+    assert 0.4 < (area < 0).mean() < 0.6
+    quadrant = (linear[:, 0, 0] > 0) * 2 + (linear[:, 1, 0] > 0)
+    assert (np.bincount(quadrant) > 70).all()
+    lean = np.abs((linear[:, :, 0] * linear[:, :, 1]).sum(axis=1) / np.abs(area))
+    assert 0.9 * math.tan(math.radians(5)) < lean.max() <= math.tan(math.radians(5))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])

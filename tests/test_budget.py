@@ -114,6 +114,15 @@ def test_learning_curve_trains_on_growing_parts(model):
     assert set(parts[0][0].names) != set(parts[7][0].names)
 
 
+def test_learning_curve_trains_on_one_image_at_least(model):
+    """A share of next to nothing is one image, and two shares of one size are one point."""
+    val = MemoryDataset([(picture(1, 1), PLACES[:2], ["point"] * 2)])
+    curve = learning_curve(
+        dataset_of(8), val, lambda *_: model, shares=(0.01, 0.1, 0.3), seeds=(0,)
+    )
+    assert curve.n_images.tolist() == [1, 2]
+
+
 def curve_of(*, a=2.0, power=0.5, offset=0.0):
     """Return a curve whose error is a n ** -power, its second repetition worse by `offset`."""
     clicks = np.array([[100, 100], [200, 200], [400, 400]])

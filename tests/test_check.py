@@ -245,6 +245,7 @@ def test_text_without_image_is_a_problem_where_it_holds_points(folder):
 
 def test_doubled_points_are_a_note(folder):
     """Two clicks on one place: of one class doubled, of two classes a doubt."""
+    (folder / "dots_0.txt").write_text("0.5,0.5,a\n0.516,0.5,a\n0.9,0.9,b\n")  # a pixel apart
     (folder / "dots_1.txt").write_text("0.5,0.5,a\n0.501,0.5,a\n0.9,0.9,b\n")
     (folder / "dots_2.txt").write_text("0.5,0.5,a\n0.501,0.5,b\n0.9,0.9,b\n")
     assert found(folder, "doubled point") == [("note", "dots_1.txt")]

@@ -12,6 +12,7 @@ from pointlib.dataset import (
     PartOf,
     load_splits,
     load_three,
+    place_cut,
     split_by_crops,
     split_names,
 )
@@ -112,6 +113,17 @@ def test_split_by_crops_loses_no_point():
         x, y = np.floor(points + 0.5).astype(int).T
         assert sorted(values) == sorted(image[y, x])
         assert parts[0][0][0].size + parts[1][0][0].size == image.size
+
+
+def test_place_cut_leaves_a_fifth_of_the_longer_side():
+    """Wide and square images are cut along x, tall ones along y, at four fifths unless told."""
+    assert place_cut((30, 50)) == place_cut((50, 50)) == (1, 40)
+    assert place_cut((50, 30)) == (0, 40)
+    image, points = np.zeros((30, 50), np.uint8), np.array([[39.4, 9.0], [39.5, 9.0]])
+    data = MemoryDataset([(image, points, np.full(2, "point"))])
+    train, val = split_by_crops(data)
+    assert (train[0][1].tolist(), val[0][1].tolist()) == ([[39.4, 9.0]], [[-0.5, 9.0]])
+    assert split_by_crops(data, fraction=0.4)[1][0][0].shape == (30, 20, 1)
 
 
 def test_load_splits_follows_the_lists_and_says_how(make_folder):

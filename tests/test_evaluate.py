@@ -117,3 +117,10 @@ def test_compare_folders_takes_unnamed_points_as_of_the_only_class(make_folder):
     named = make_folder(2, labels=("cell",), folder="named")
     unnamed = make_folder(2, folder="unnamed")
     assert compare_folders(named, unnamed, radius=1)["pooled"]["f1"] == 1
+
+
+def test_compare_folders_sorts_the_classes(make_folder):
+    """The order of classes is that of the alphabet, not of chance."""
+    labels = ("worm", "cell", "egg", "ant", "fly")
+    one, two = (make_folder(1, labels=labels, folder=name) for name in ("one", "two"))
+    assert list(compare_folders(one, two, radius=1)["classes"]) == sorted(labels)

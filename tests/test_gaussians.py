@@ -45,6 +45,15 @@ def test_draw_hills_draws_what_gaussian_max_draws(n, shape, sigma):
     assert np.allclose(drawn, taught.numpy(), rtol=0, atol=1e-6)
 
 
+def test_draw_hills_reaches_as_far_as_gaussian_max():
+    """Whole pixels and a reach of whole pixels: what lies at just 4 sigma is drawn by both."""
+    drawn = draw_hills([[20, 18]], SHAPE, sigma=1.5)
+    assert np.allclose(drawn, gaussian_max([[20, 18]], SHAPE, sigma=1.5), rtol=0, atol=1e-6)
+    assert (drawn[18, [14, 26]] > 3e-4).all()
+    assert (drawn[[12, 24], 20] > 3e-4).all()
+    assert not drawn[18, [13, 27]].any()
+
+
 def test_draw_hills_of_a_place_beyond_numbers_is_empty():
     """What lies nowhere near the frame draws nothing, and warns of nothing."""
     assert not draw_hills([[1e300, 4.0], [4.0, -1e300]], SHAPE, sigma=2.0).any()

@@ -1,5 +1,7 @@
 """Losses."""
 
+import math
+
 import pytest
 import torch
 
@@ -89,3 +91,33 @@ def test_mse_barely_sees_a_small_point():
     target = gaussian_max([[128, 128]], (256, 256), sigma=1.5)[None, None]
     empty = torch.full_like(target, -20.0)
     assert mse(empty, target) < 2e-4
+
+
+@pytest.mark.parametrize("name", ["weighted_bce", "weighted_mse"])
+def test_weights_begin_at_a_hundredth(name):
+    """A pixel of 0.01 counts eleven times, one a little lower once."""
+    heights = (0.01, 0.01 - 1e-6)
+    costs = [LOSSES[name](torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), h)) for h in heights]
+    assert float(costs[0] / costs[1]) == pytest.approx(11, rel=1e-3)
+
+
+def test_mse_is_the_mean_of_squares():
+    """Of heights 0.5 against 0 and 1 and 0.5, two are off by a half."""
+    target = torch.tensor([[[[0.0, 1.0, 0.5]]]])
+    assert float(mse(torch.zeros_like(target), target)) == pytest.approx(0.5 / 3)
+
+
+def test_focal_is_its_formula():
+    """Two peaks and two other pixels, by hand: powers, logarithms, divided by the peaks."""
+    target = torch.tensor([[[[1.0, 0.3, 0.0, 0.9]]]])
+    p = torch.tensor([[[[0.7, 0.4, 0.2, 0.6]]]])
+    found = 0.3**3 * math.log(0.7) + 0.4**3 * math.log(0.6)
+    ghosts = 0.7**5 * 0.4**3 * math.log(0.6) + 0.2**3 * math.log(0.8)
+    loss = focal(torch.logit(p), target, alpha=3.0, beta=5.0)
+    assert float(loss) == pytest.approx(-(found + ghosts) / 2, rel=1e-5)
+
+
+def test_focal_peaks_are_high_maxima():
+    """A pixel that no neighbour exceeds is a peak from a height of 0.6 on; its slope is none."""
+    target = torch.tensor([[[[0.6, 0.2, 0.59, 0.2, 0.9, 0.8, 0.1]]]])
+    assert focal_peaks(target)[0, 0, 0].tolist() == [True, *[False] * 3, True, False, False]

@@ -8,7 +8,7 @@ from pointlib.dataset import MemoryDataset
 from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.model import ModelInfo, PointModel
-from pointlib.suspects import cross_fit, label_errors
+from pointlib.suspects import cross_fit, label_errors, speaks_for
 
 SHAPE = (60, 90)
 CLASSES = ("crop", "weed")
@@ -148,3 +148,21 @@ def test_bad_inputs_are_sentences():
         label_errors(model_of(("other", "weed")), dataset)
     with pytest.raises(InputError, match="radius is -1"):
         label_errors(model_of(CLASSES), dataset, radius=-1)
+
+
+def test_speaks_for_reads_the_pixel_under_the_point():
+    """The column is x, rounded, and points outside read the nearest pixel."""
+    heatmap = np.arange(12.0).reshape(3, 4) / 100
+    points = np.array([[3.0, 0.4], [0.6, 2.0], [9.0, 9.0], [-3.0, -3.0]])
+    nothing = np.zeros((0, 2)), np.zeros(0)
+    assert speaks_for(points, heatmap, nothing, radius=2).tolist() == [0.03, 0.09, 0.11, 0.0]
+
+
+def test_speaks_for_takes_a_low_hill_as_near_as_the_radius():
+    """The best of several low hills counts, as far as the radius, and the pixel where it is more."""
+    low = np.array([[5.0, 2.0], [3.0, 2.0], [9.1, 2.0]]), np.array([0.2, 0.3, 0.9])
+    heatmap = np.full((5, 20), 0.1)
+    heatmap[4, 15] = 0.5
+    points = np.array([[5.0, 4.0], [15.0, 4.0]])
+    assert speaks_for(points, heatmap, low, radius=3).tolist() == [0.3, 0.5]
+    assert speaks_for(points, heatmap, low, radius=2).tolist() == [0.2, 0.5]

@@ -151,3 +151,21 @@ def test_find_peaks_sees_two_pixels_apart():
     heatmap = np.zeros((5, 9), np.float32)
     heatmap[2, [2, 4]] = 0.9, 0.8
     assert len(find_peaks(heatmap, min_distance=0)[0]) == 2
+
+
+@pytest.mark.parametrize("rule", THRESHOLDS.values())
+def test_rules_take_peaks_of_three_tenths(rule):
+    """What nobody sets is the same for all rules: a peak of 0.3 counts, one of 0.29 does not."""
+    heatmap = np.zeros((9, 12), np.float32)
+    heatmap[2, 3], heatmap[6, 9] = 0.3, 0.29
+    points, scores = rule(heatmap)
+    assert points.tolist() == [[3, 2]]
+    assert scores.tolist() == pytest.approx([0.3])
+
+
+def test_connected_components_touch_along_corners():
+    """Two pixels that share a corner are one piece, two with a pixel between them are two."""
+    heatmap = np.zeros((6, 9), np.float32)
+    heatmap[[1, 2, 2], [1, 2, 4]] = 0.8
+    points, _ = connected_components(heatmap)
+    assert points.tolist() == [[1.5, 1.5], [4, 2]]

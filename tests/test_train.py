@@ -422,6 +422,14 @@ def test_large_objects_are_seen_smaller(radius, scale):
     assert (info.sigma, info.scale) == (radius / 2, scale)
 
 
+def test_match_radius_is_two_sigma_unless_told():
+    """What is near enough follows from sigma; a radius that is given stays."""
+    item = (np.zeros((48, 64), np.uint8), np.array([[9.0, 9.0], [50.0, 30.0]]), np.full(2, "point"))
+    data = MemoryDataset([item])
+    assert describe_data(data, TrainConfig(gaussian_sigma=3)).radius == 6
+    assert describe_data(data, TrainConfig(gaussian_sigma=3, radius=4)).radius == 4
+
+
 def test_small_scales_have_longer_epochs():
     """Images seen at half their size give half as many crops an epoch, not a quarter."""
     item = (np.zeros((128, 256), np.uint8), np.zeros((0, 2)), np.zeros(0, str))

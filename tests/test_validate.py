@@ -1,0 +1,119 @@
+"""What a training says of itself: losses, choices and counts of the validation images."""
+
+import numpy as np
+import pytest
+from conftest import Brightness
+
+from pointlib.dataset import MemoryDataset
+from pointlib.heatmaps import gaussian_max
+from pointlib.model import ModelInfo, PointModel
+from pointlib.thresholds import Candidates
+from pointlib.validate import (
+    choose_for_classes,
+    describe_row,
+    distances_to_try,
+    score_choice,
+    spread,
+    validate,
+)
+
+POINTS = np.array([[20.4, 30.0], [90.0, 61.3], [131.0, 12.2]])
+LABELS = np.full(3, "point")
+
+
+def model_of(**options):
+    """Return a model whose heatmap is the grey image itself, 255 being 1."""
+    return PointModel(Brightness(), ModelInfo(n_channels=1, mean=(0.0,), std=(1.0,), **options))
+
+
+def painted(points, *, sigma):
+    """Return a dataset of one image (90, 140): the heatmap of the points."""
+    image = 255 * gaussian_max(points, (90, 140), sigma=sigma).numpy()
+    return MemoryDataset([(image, POINTS, LABELS)])
+
+
+def ranked(points, scores):
+    """Return Candidates that are alone."""
+    points = np.reshape(points, (-1, 2)).astype(float)
+    return Candidates(points, np.array(scores, float), np.full(len(scores), np.inf))
+
+
+def test_validate_of_a_perfect_network():
+    """Who paints the target has no loss, finds all and counts right."""
+    row, settings = validate(model_of(sigma=3.0), painted(POINTS, sigma=3.0))
+    assert row["val_loss"] == pytest.approx(0, abs=1e-4)
+    assert [row[key] for key in ("f1", "precision", "recall", "mae", "n_true")] == [1, 1, 1, 0, 3]
+    assert row["highest"] > 0.95
+    assert row["mean_height"] == pytest.approx(3 * 2 * np.pi * 9 / (90 * 140), rel=0.1)
+    assert 0 < settings["point"]["threshold"] < 1
+
+
+def test_validate_draws_the_target_at_the_size_the_network_sees():
+    """At half the size target and heatmap still agree, to less than half a pixel of the image."""
+    model = model_of(sigma=6.0, scale=0.5)
+    losses = [
+        validate(model, painted(POINTS + shift, sigma=6.0))[0]["val_loss"]
+        for shift in ([0, 0], [0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5])
+    ]
+    assert min(losses) == losses[0] < 0.01
+
+
+def test_score_choice_counts_by_hand():
+    """One image finds a ghost, one misses two of three; classes are matched apart."""
+    info = ModelInfo(classes=("a", "b"), radius=2.0)
+    first = np.array([[5.0, 5.0]]), np.array(["a"]), {
+        "a": ranked([[5, 6], [40, 40]], [0.9, 0.6]),
+        "b": ranked([], []),
+    }  # fmt: skip
+    second = np.array([[5.0, 5.0], [20, 20], [30, 30]]), np.array(["a", "a", "b"]), {
+        "a": ranked([[5, 5], [20, 20]], [0.9, 0.4]),
+        "b": ranked([[5, 5]], [0.2]),
+    }  # fmt: skip
+    settings = {name: {"threshold": 0.5, "min_distance": 1.0} for name in "ab"}
+    got = score_choice([first, second], settings, info)
+    assert got == pytest.approx(
+        {"f1": 4 / 7, "precision": 2 / 3, "recall": 1 / 2, "n_true": 4, "mae": 1.5}
+    )
+    assert score_choice([], settings, info)["f1"] == 0
+
+
+def test_choose_for_classes_gives_each_class_its_own():
+    """Each class is read where its own ghosts end; one without points at 0.3 and sigma."""
+    info = ModelInfo(classes=("a", "b", "c"), radius=2.0, sigma=1.7)
+    points = np.array([[5.0, 5.0], [25.0, 5.0]])
+    found = {
+        "a": ranked([[5, 5], [40, 40]], [0.9, 0.7]),
+        "b": ranked([[25, 5], [40, 40]], [0.3, 0.1]),
+        "c": ranked([[5, 5]], [0.9]),
+    }
+    chosen = choose_for_classes([(points, np.array(["a", "b"]), found)], info)
+    assert chosen["a"]["threshold"] == pytest.approx(0.8)
+    assert chosen["b"]["threshold"] == pytest.approx(0.2)
+    assert chosen["c"] == {"threshold": 0.3, "min_distance": 1.7}
+
+
+def test_distances_to_try_go_from_hills_to_objects():
+    """From half a sigma to one and a half match radii, rising, each once."""
+    assert distances_to_try(ModelInfo(sigma=2.0, radius=4.0)) == [1, 2, 3, 4, 6]
+    assert distances_to_try(ModelInfo(sigma=2.0, radius=10.0)) == [1, 2, 3, 4, 7.5, 10, 15]
+
+
+def test_spread_takes_images_from_end_to_end():
+    """Three at least, evenly; all of them where that is not fewer."""
+    dataset = list(range(10))
+    for n_images in (0.2, 3.4):
+        assert list(spread(dataset, n_images)) == [0, 4, 9]
+    assert list(spread(dataset, 3.6)) == [0, 3, 6, 9]
+    assert spread(dataset, 10) is dataset
+    assert spread(dataset[:2], 1) == dataset[:2]
+
+
+def test_describe_row_says_every_number():
+    """An epoch is one line, with the seconds of training and validating together."""
+    row = {"epoch": 7, "loss": 0.12345, "val_loss": 0.2, "f1": 0.5, "precision": 0.25}
+    row |= {"recall": 0.75, "mae": 3.14, "seconds": 5.0, "val_seconds": 2.0}
+    words = " ".join(describe_row(row).split())
+    assert words == (
+        "epoch 7 loss 0.1235 val loss 0.2000 F1 0.500 precision 0.250 recall 0.750 count error "
+        "3.1 7 s"
+    )
