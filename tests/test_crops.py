@@ -68,14 +68,18 @@ def test_a_piece_holds_all_that_a_crop_sees():
         assert torch.allclose(got, expected, atol=1e-4)
 
 
-def test_half_of_the_crops_are_turned_by_any_angle():
+@pytest.mark.parametrize(("how", "share"), [(True, 0.75), ("strong", 0.5)])
+def test_some_crops_are_turned_by_any_angle(how, share):
     """The others are mirrored and quarter-turned, each way as often; no pixel is between two."""
     image, points, labels = counted()
     data = MemoryDataset([(image, points, labels)])
-    crops, rng = TrainingCrops(data, ModelInfo(n_channels=1), size=40), np.random.default_rng(0)
+    crops, rng = (
+        TrainingCrops(data, ModelInfo(n_channels=1), size=40, options={"augment": how}),
+        np.random.default_rng(0),
+    )
     linear = np.array([crops._matrix(rng, SHAPE, points, labels)[:2, :2] for _ in range(400)])
     straight = np.isin(linear, (-1, 0, 1)).all(axis=(1, 2))
-    assert 0.4 < straight.mean() < 0.6
+    assert straight.mean() == pytest.approx(share, abs=0.1)
     kinds, n = np.unique(linear[straight].reshape(-1, 4) + 0.0, axis=0, return_counts=True)
     assert len(kinds) == 8
     assert n.min() > 10
