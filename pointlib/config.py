@@ -40,13 +40,21 @@ def name_function(value):
     if not callable(value):
         return value
     name = getattr(value, "__qualname__", "<none>")
-    if "<" in name:  # a lambda, a partial, a function within a function
+    if not name.isidentifier():  # a lambda, a partial, a method, a function within a function
         raise InputError(f"{value!r} cannot be found by a name; define it with def in a module.")
     return f"{value.__module__}:{name}"
 
 
+def _function(value):
+    """Return the name of a function, or raise ValueError in words that fit after "expected"."""
+    try:
+        return name_function(value)
+    except InputError:
+        raise ValueError("one that a name finds: define it with def in a module") from None
+
+
 Classes = Annotated[list[str], Field(min_length=1), AfterValidator(_class_names)]
-Function = Annotated[str, BeforeValidator(name_function)]  # by name; in Python itself, too
+Function = Annotated[str, BeforeValidator(_function)]  # by name; in Python itself, too
 
 
 class Section(BaseModel):
@@ -60,6 +68,8 @@ class Section(BaseModel):
         """Refuse what would be taken for something else: "" for a folder's path, true for 1."""
         if value == "":
             raise ValueError("a value; leave the key out for its default")
+        if isinstance(value, dict) and any(isinstance(part, bool) for part in value.values()):
+            raise ValueError("numbers, no true or false")
         kind = cls.model_fields[info.field_name].annotation
         if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
             raise ValueError("no true or false here")

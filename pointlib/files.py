@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointlib.blame import UNSEEN, brief, user_line
+from pointlib.blame import UNSEEN, brief, one_line, user_line
 
 MOST_NAMES = 20  # in a sentence that lists what is known
 LONGEST = 200  # letters of a class's name
@@ -26,7 +26,7 @@ class InputError(ValueError):
 
     def _render_traceback_(self):
         """Return what a notebook shows: the sentence alone, as the command line does."""
-        return [f"InputError: {self}"]
+        return [f"InputError: {one_line(self)}"]
 
 
 def need_file(path, what="file"):

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pointlib.blame import spell_out
 from pointlib.files import InputError, json_safe, write_kept
 from pointlib.images import read_image
 from pointlib.plots import BLUE, CLASS_COLORS, CLASS_SHAPES, INK, RED, show_image, show_points
@@ -111,7 +112,7 @@ def _listed(report):
         groups.setdefault((finding.severity, finding.kind), []).append(finding)
     blocks = []
     for (severity, kind), findings in groups.items():
-        lines = [_one_line(_sentence(finding, report.folder)) for finding in findings[:SHOWN]]
+        lines = [spell_out(_sentence(finding, report.folder)) for finding in findings[:SHOWN]]
         if len(findings) > SHOWN:
             lines.append(f"... and {len(findings) - SHOWN:,} more; all in check.json")
         if not any(finding.text for finding in findings):
@@ -312,11 +313,6 @@ def _number(n, word):
 
 def _short(name):
     return name if len(name) < 30 else f"{name[:14]}...{name[-12:]}"
-
-
-def _one_line(text):
-    """Return text whose line ends are seen and not obeyed: file names may hold them."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _printable(text):

@@ -137,8 +137,7 @@ def count_interval(true_counts, found_counts, *, coverage=0.9):
             f"counts have shapes {true.shape} and {found.shape}; expected one number of 0 or more "
             "an image on both sides."
         )
-    if not isinstance(coverage, Real) or not 0 < coverage < 1:
-        raise InputError(f"coverage is {coverage!r}; expected a number between 0 and 1, as 0.9.")
+    _check_coverage(coverage)
     n = len(true)
     k = math.ceil((n + 1) * coverage - ROUNDING)
     if k > n:
@@ -152,7 +151,7 @@ def f1_interval(rows, *, coverage=0.95, seed=0):
 
     A thousand times as many images are drawn from these, with replacement, and their hits, ghosts
     and misses summed. Of very few images the draws are too much alike, so the interval is too
-    narrow; 0 where nothing is true and nothing was found.
+    narrow. Draws without any point count for nothing, and all of them give 0 to 0.
     After Efron, "Bootstrap methods: another look at the jackknife", 1979.
 
     Parameters
@@ -162,15 +161,26 @@ def f1_interval(rows, *, coverage=0.95, seed=0):
     coverage : float
         Above 0, below 1.
     seed : int
+
+    Returns
+    -------
+    low, high : float
     """
+    _check_coverage(coverage)
     if not len(rows):
         raise InputError("there is no image; expected one row or more.")
     counts = np.array([[row[key] for key in ("tp", "fp", "fn")] for row in rows])
     chosen = np.random.default_rng(seed).integers(0, len(counts), (DRAWS, len(counts)))
-    tp, fp, fn = counts[chosen].sum(axis=1).T
-    f1 = 2 * tp / np.maximum(2 * tp + fp + fn, 1)
+    tp, fp, fn = (column[chosen].sum(axis=1) for column in counts.T)
+    filled = (points := 2 * tp + fp + fn) > 0
+    f1 = 2 * tp[filled] / points[filled] if filled.any() else np.zeros(1)
     low, high = np.quantile(f1, [(1 - coverage) / 2, (1 + coverage) / 2])
     return float(low), float(high)
+
+
+def _check_coverage(coverage):
+    if not isinstance(coverage, Real) or not 0 < coverage < 1:
+        raise InputError(f"coverage is {coverage!r}; expected a number between 0 and 1, as 0.9.")
 
 
 def _are_counts(*sides):

@@ -119,7 +119,7 @@ def test_train_config_takes_functions_by_their_names():
     assert find_function(config.heatmap, {}) is gaussian_max
     config.loss = "focal"
     assert config.loss == "focal"
-    with pytest.raises(ValueError, match="cannot be found by a name; define it with def"):
+    with pytest.raises(ValueError, match="one that a name finds: define it with def"):
         config.loss = lambda logits, target: logits
 
 

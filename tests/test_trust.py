@@ -260,6 +260,10 @@ def test_f1_interval_holds_the_f1_of_all_images_and_narrows_with_more():
 
 def test_f1_interval_of_nothing():
     """Nothing true and nothing found is 0, without a warning; no image is an error."""
-    assert f1_interval([{"tp": 0, "fp": 0, "fn": 0}]) == (0, 0)
+    nothing = {"tp": 0, "fp": 0, "fn": 0}
+    assert f1_interval([nothing]) == (0, 0)
+    assert f1_interval([nothing] * 9 + [{"tp": 5, "fp": 0, "fn": 0}]) == (1, 1)
+    with pytest.raises(InputError, match="coverage is 95; expected a number between 0 and 1"):
+        f1_interval([nothing], coverage=95)
     with pytest.raises(InputError, match="there is no image"):
         f1_interval([])
