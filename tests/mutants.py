@@ -606,6 +606,20 @@ MUTANTS = [
         unit("suspects"),
     ),
     Mutant(
+        "hills outside the image are learnt",
+        "train.py",
+        "torch.where(valid, target, 0.0)",
+        "target",
+        ("tests/test_train.py::test_fit_learns_nothing_outside_the_image",),
+    ),
+    Mutant(
+        "the last epoch is kept, not the best",
+        "train.py",
+        'if score > self.best["score"]:',
+        "if True:",
+        ("tests/test_train.py::test_fit_keeps_the_weights_of_the_best_epoch",),
+    ),
+    Mutant(
         "a rate that never falls",
         "train.py",
         "self.config.learning_rate * rise * fall",

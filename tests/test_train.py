@@ -171,6 +171,42 @@ def test_fit_stops_when_patience_ends(parts):
     assert any(line.startswith("stopped: no better F1 in 1 epochs") for line in lines)
 
 
+def test_fit_keeps_the_weights_of_the_best_epoch(parts, monkeypatch):
+    """F1 rises, then falls: what comes back are the weights of the epoch between."""
+    told, seen = [0.2, 0.9, 0.5], []
+    real = Run.validate
+
+    def validate(run, part=None):
+        return real(run, part) | {"f1": told[min(run.epoch, 2)], "n_true": 5}
+
+    monkeypatch.setattr(Run, "validate", validate)
+    model = fit(
+        *parts,
+        config=TrainConfig(**TINY | {"num_epochs": 3}),
+        log=quiet,
+        on_epoch=lambda epoch, model: seen.append(weights_of(model).clone()),
+    )
+    assert model.info.training["best_epoch"] == 2
+    assert torch.equal(weights_of(model), seen[1])
+    assert not torch.equal(seen[1], seen[2])
+
+
+def test_fit_learns_nothing_outside_the_image(parts):
+    """Where crops reach beyond the image, hills and logits there are silenced before the loss."""
+    run = Run(*parts, TrainConfig(**TINY | {"augment": False}), None)
+    edge = np.array([[23.0, 10.0]])  # half of its hill lies outside
+    run.crops.dataset = MemoryDataset([(np.zeros((20, 24), np.uint8), edge, np.array(["point"]))])
+    valid, given = run.crops[0][2][0], []
+    run.loss_fn = lambda x, t: given.append((x.detach().sigmoid(), t)) or x.square().mean()
+    run.train_epoch(0)
+    assert valid.sum() == 480
+    for heights, target in given:
+        assert float(target[..., valid].max()) > 0.9
+        assert not target[..., ~valid].any()
+        assert float(heights[..., ~valid].max()) < 1e-6
+        assert float(heights[..., valid].min()) > 1e-6
+
+
 def test_fit_uses_the_loss_it_is_told(parts):
     """The named loss is the one computed: a custom one is called, and its value is the history's."""
     calls = []
