@@ -68,8 +68,6 @@ class Section(BaseModel):
         """Refuse what would be taken for something else: "" for a folder's path, true for 1."""
         if value == "":
             raise ValueError("a value; leave the key out for its default")
-        if isinstance(value, dict) and any(isinstance(part, bool) for part in value.values()):
-            raise ValueError("numbers, no true or false")
         kind = cls.model_fields[info.field_name].annotation
         if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
             raise ValueError("no true or false here")
@@ -97,7 +95,9 @@ class TrainConfig(Section):
     model: str | None = None  # your own: "file.py:function"
     heatmap: Function = "gaussian_max"
     loss: Function = "weighted_bce"
-    loss_options: dict[str, float] = {}  # its keywords, such as {"weight": 10}
+    loss_options: dict[
+        str, Annotated[float, Field(strict=True)]
+    ] = {}  # its keywords, such as {"weight": 10}
     scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["auto"] = "auto"  # images seen smaller
     normalise: Literal["train", "percentile"] = "train"
     crop_size: int = Field(128, ge=32, le=8192)

@@ -123,6 +123,16 @@ def test_train_config_takes_functions_by_their_names():
         config.loss = lambda logits, target: logits
 
 
+def test_true_and_false_stand_where_they_have_a_meaning(tmp_path):
+    """A switch may be false in a file; a number may not be true, in the options of a loss neither."""
+    (tmp_path / "config.json").write_text('{"train": {"augment": false}}')
+    assert load_config(tmp_path / "config.json").train.augment is False
+    assert TrainConfig(loss_options={"weight": 3}).loss_options == {"weight": 3.0}
+    for wrong in ({"batch_size": True}, {"loss_options": {"weight": True}}):
+        with pytest.raises(ValueError, match="true or false|valid number"):
+            TrainConfig(**wrong)
+
+
 def test_train_config_checks_assignments():
     """A wrong value is refused when it is set, too."""
     config = TrainConfig()
