@@ -173,7 +173,7 @@ def _check_inside(points, shape, name):
     swapped = points[:, ::-1]
     fits = np.array_equal(swapped, np.clip(swapped, -0.5, size - 0.5))
     hint = f" With x and y swapped all would fit: use {name}[:, ::-1]." if fits else ""
-    first = points[outside[0]].round(6).tolist()
+    first = points[outside[0]].round(4).tolist()
     raise InputError(
         f"{name}[{outside[0]}] is {first}, outside the image of width {shape[1]} and height "
         f"{shape[0]}, as are {len(outside)} of {len(points)} points.{hint}"

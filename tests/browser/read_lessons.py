@@ -40,10 +40,9 @@ HEIGHT = (
 def course(tmp_path_factory, browser):
     """Serve a copy of lessons and sample data, so that nothing here changes."""
     root = tmp_path_factory.mktemp("course")
+    skip = shutil.ignore_patterns(".ipynb_checkpoints", ".pointlib")  # what users left there
     for name in ("notebooks", "data", "media"):
-        shutil.copytree(
-            ROOT / name, root / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints")
-        )
+        shutil.copytree(ROOT / name, root / name, ignore=skip)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -59,9 +58,11 @@ def lesson(course, request):
     notebook.problems = []
     notebook.page.on("pageerror", lambda error: notebook.problems.append(str(error)))
     notebook.do("commands.execute('application:toggle-left-area')")
-    notebook.run_all()
-    yield notebook
-    notebook.close()
+    try:
+        notebook.run_all()
+        yield notebook
+    finally:
+        notebook.close()
 
 
 def photograph(notebook, folder):
