@@ -60,7 +60,7 @@ data: setup  ## draw data/ anew, the same to the byte
 weights: setup  ## train the small models that lessons open, data/NAME/model (minutes)
 	$(ONE_THREAD) $(BIN)/python data/weights.py
 
-media: setup .venv/browser  ## draw the pictures of the README, record its film (make demo first)
+media: setup .venv/browser  ## draw the pictures of the README, record its films (a minute or two)
 	$(BIN)/python media/draw.py
 	$(BIN)/python media/record.py
 

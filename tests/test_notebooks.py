@@ -357,3 +357,16 @@ def test_find_names_the_notebooks_that_exist(tmp_path):
     assert find(["notebooks/01_a.ipynb"], folder=tmp_path) == [tmp_path / "01_a.ipynb"]
     with pytest.raises(SystemExit, match="no notebook 02_b; there are: 01_a"):
         find(["02_b"], folder=tmp_path)
+
+
+def test_readme_lists_each_lesson_with_its_minutes():
+    """The README's table names every lesson once, with the minutes that the lesson itself names."""
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| \[(\w+)\]\(notebooks/\1\.ipynb\) \| (\d+) \|", readme, re.M))
+    said = {
+        lesson.name: re.search(
+            r"\*\*Takes\*\* about (\d+) minutes", lesson.notebook.cells[0].source
+        )
+        for lesson in map(read, find([]))
+    }
+    assert listed == {name: match and match[1] for name, match in said.items()}
