@@ -362,7 +362,9 @@ def test_find_names_the_notebooks_that_exist(tmp_path):
 def test_readme_lists_each_lesson_with_its_minutes():
     """The README's table names every lesson once, with the minutes that the lesson itself names."""
     readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
-    listed = dict(re.findall(r"^\| \[(\w+)\]\(notebooks/\1\.ipynb\) \| (\d+) \|", readme, re.M))
+    listed = dict(
+        re.findall(r"^\| \[(\w+)\]\(notebooks/\1\.ipynb\) \| (\d+) \|", readme, re.MULTILINE)
+    )
     said = {
         lesson.name: re.search(
             r"\*\*Takes\*\* about (\d+) minutes", lesson.notebook.cells[0].source
