@@ -20,7 +20,7 @@ from run_notebooks import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("pointlib", "tests", "notebooks", "pyproject.toml")
-LINKED = ("data", "media")
+LINKED = ("data", "media", "benchmarks", "README.md", "Makefile")
 SECONDS = 600  # a mutant that hangs is noticed too
 NBVAL = [
     *("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"),
