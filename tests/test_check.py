@@ -494,3 +494,16 @@ def test_check_waits_for_neither_torch_nor_numba(folder, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
     assert (tmp_path / "out" / "check.png").is_file()
+
+
+def test_lists_without_a_class_are_told(make_folder):
+    """A list that holds no point of a class of ten or more is a note; of a complete one nothing is said."""
+    folder = make_folder(6, labels=("bee", "drone"))
+    path = folder / "dots_5.txt"
+    path.write_text(path.read_text().replace("drone", "bee"))
+    (folder / "val.txt").write_text("dots_5.png\n")
+    (folder / "train.txt").write_text("".join(f"dots_{i}.png\n" for i in range(5)))
+    told = [f for f in check_folder(folder).findings if f.kind == "list without a class"]
+    assert [(f.severity, f.file, f.text) for f in told] == [
+        ("note", "val.txt", "no point of class drone")
+    ]
