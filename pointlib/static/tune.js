@@ -675,10 +675,10 @@ class Tuner extends Display {
     return this.chosen < 0 ? this.classes.map((_, c) => c) : [this.chosen];
   }
 
-  /** The threshold of the shown classes, or null where they differ. */
+  /** The threshold of the shown classes, or null where they differ or Python has not sent it yet. */
   commonThreshold() {
     const all = this.valuesOf("threshold");
-    return all.length === 1 ? all[0] : null;
+    return all.length === 1 ? all[0] ?? null : null;
   }
 
   /** Where a score stands on an axis of scores, 0 to 1. */

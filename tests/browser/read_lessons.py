@@ -56,7 +56,7 @@ def lesson(course, request):
     """Open a lesson, run it to the end, and collect what the browser's console complains of."""
     notebook = course.open(course.root / "notebooks" / f"{request.param}.ipynb")
     notebook.problems = []
-    notebook.page.on("pageerror", lambda error: notebook.problems.append(str(error)))
+    notebook.page.on("pageerror", lambda error: notebook.problems.append(f"{error}\n{error.stack}"))
     notebook.do("commands.execute('application:toggle-left-area')")
     try:
         notebook.run_all()

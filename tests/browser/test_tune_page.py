@@ -955,6 +955,15 @@ def test_narrow_page_puts_the_numbers_below(view, scenes):
     check_all(view, scenes)
 
 
+def test_plots_are_described_before_the_settings_are_there(view):
+    """A page that rests while Python is still busy has no threshold to name, and no error either."""
+    view.read(
+        "Object.assign(a.app, { settings: { thresholds: {}, min_distances: {}, radius: 0 } })"
+    )
+    view.read("a.app.rest()")
+    assert " at these thresholds" in view.read("a.app.page.curve.ariaLabel")
+
+
 @pytest.mark.parametrize("width", [780, 860, 940, 1060, 1200])
 def test_bar_hides_no_button(view, width):
     """Where the bar is one row, its last button, help, is inside it at every width."""
