@@ -139,8 +139,7 @@ class Annotator(anywidget.AnyWidget):
         blob under it, where there is one.
         """
         points = check_points(points)
-        label = self.classes[0] if label is None else label
-        labels = [label] * len(points) if np.ndim(label) == 0 else label
+        labels = [label or self.classes[0]] * len(points) if np.ndim(label) == 0 else label
         if len(labels) != len(points):
             raise InputError(f"{len(labels)} labels for {len(points)} points; expected one each.")
         self._add(points, labels, "code", magnet=magnet)
