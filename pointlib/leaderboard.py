@@ -13,10 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pointlib.files import write_kept
-from pointlib.metrics import count_errors, precision_recall_f1
+from pointlib.metrics import count_errors, draw_f1, precision_recall_f1
 from pointlib.plots import plot_leaderboard
 
-N_DRAWS = 1000  # resamplings of the images
 FEW = 5  # with fewer images a bootstrap says nothing
 NUMBERS = {  # column: (head in the table, format)
     "f1": ("val F1", ".3f"),
@@ -62,7 +61,7 @@ def rank_rows(rows):
     sound = [row | _figures(row) for row in rows if not row["failed"]]
     sound.sort(key=lambda row: -row["f1"])
     if sound:
-        draws = _draw_f1(np.array([row["counts"] for row in sound], float))
+        draws = draw_f1(*np.moveaxis([row["counts"] for row in sound], -1, 0)[:3])
         low, high = np.nanpercentile(draws, [2.5, 97.5], axis=1)
         behind = np.nanpercentile(draws[0] - draws, 2.5, axis=1)
         if np.shape(sound[0]["counts"])[0] < FEW:
@@ -189,15 +188,6 @@ def _pooled(counts):
     """Return precision, recall and F1 of counts (n_images, 4)."""
     n_true, n_found, tp, _ = counts.sum(axis=0)
     return precision_recall_f1(tp, n_found - tp, n_true - tp)
-
-
-def _draw_f1(counts):
-    """Return F1 (n_rows, N_DRAWS) of counts (n_rows, n_images, 4) over images drawn anew."""
-    n_images = counts.shape[1]
-    times = np.random.default_rng(0).multinomial(n_images, np.full(n_images, 1 / n_images), N_DRAWS)
-    n_true, n_found, tp = (counts[:, :, k] @ times.T for k in range(3))
-    points = n_true + n_found
-    return 2 * tp / np.where(points > 0, points, np.nan)
 
 
 def _cell(value):

@@ -19,6 +19,7 @@ from pointlib.points import check_points
 from pointlib.rules import RULES, best_pairs, growing_pairs, near_pairs
 
 MAX_LEVEL = 10  # a million cells: GAME asks no finer
+DRAWS = 1000  # of images anew, for an interval of F1
 
 
 class Match(NamedTuple):
@@ -109,6 +110,25 @@ def precision_recall_f1(tp, fp, fn):
     if min(tp, fp, fn) < 0:
         raise InputError(f"tp, fp, fn are {tp}, {fp}, {fn}; expected counts of 0 or more.")
     return _ratio(tp, tp + fp), _ratio(tp, tp + fn), _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def draw_f1(n_true, n_found, tp, *, seed=0):
+    """Return the pooled F1 of images drawn anew, with replacement, a thousand times: (..., DRAWS).
+
+    NaN where a draw holds no point. After Efron, "Bootstrap methods: another look at the
+    jackknife", 1979.
+
+    Parameters
+    ----------
+    n_true, n_found, tp : array of shape (..., n_images)
+        True points, found points and hits of each image; rows share their draws.
+    seed : int
+    """
+    n = np.shape(tp)[-1]
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), DRAWS)
+    n_true, n_found, tp = (np.asarray(part, float) @ times.T for part in (n_true, n_found, tp))
+    points = n_true + n_found
+    return 2 * tp / np.where(points > 0, points, np.nan)
 
 
 def precision_recall_curve(results, *, radius):

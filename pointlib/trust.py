@@ -16,9 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.files import InputError
-from pointlib.metrics import check_column, rank_images
+from pointlib.metrics import check_column, draw_f1, rank_images
 
-DRAWS = 1000  # of images, for an interval of F1
 ROUNDING = 1e-9  # what arithmetic adds must not cost a whole point or a whole image
 
 
@@ -151,8 +150,7 @@ def f1_interval(rows, *, coverage=0.95, seed=0):
 
     A thousand times as many images are drawn from these, with replacement, and their hits, ghosts
     and misses summed. Of very few images the draws are too much alike, so the interval is too
-    narrow. Draws without any point count for nothing, and all of them give 0 to 0.
-    After Efron, "Bootstrap methods: another look at the jackknife", 1979.
+    narrow. Draws without any point count for nothing, and all of them give 0 to 0. See `draw_f1`.
 
     Parameters
     ----------
@@ -169,12 +167,11 @@ def f1_interval(rows, *, coverage=0.95, seed=0):
     _check_coverage(coverage)
     if not len(rows):
         raise InputError("there is no image; expected one row or more.")
-    counts = np.array([[row[key] for key in ("tp", "fp", "fn")] for row in rows])
-    chosen = np.random.default_rng(seed).integers(0, len(counts), (DRAWS, len(counts)))
-    tp, fp, fn = (column[chosen].sum(axis=1) for column in counts.T)
-    filled = (points := 2 * tp + fp + fn) > 0
-    f1 = 2 * tp[filled] / points[filled] if filled.any() else np.zeros(1)
-    low, high = np.quantile(f1, [(1 - coverage) / 2, (1 + coverage) / 2])
+    tp, fp, fn = np.array([[row[key] for key in ("tp", "fp", "fn")] for row in rows]).T
+    f1 = draw_f1(tp + fn, tp + fp, tp, seed=seed)
+    if np.isnan(f1).all():
+        return 0.0, 0.0
+    low, high = np.nanquantile(f1, [(1 - coverage) / 2, (1 + coverage) / 2])
     return float(low), float(high)
 
 
