@@ -237,10 +237,8 @@ class Annotator(anywidget.AnyWidget):
 
         height, width = check_size(self._path)
         picture = np.asarray(Image.open(io.BytesIO(thumbnail(self._path, PREVIEW))))
-        scale = np.divide(picture.shape[1::-1], (width, height))
-        drawn = Image.fromarray(
-            draw_overlay(picture, (self.points + 0.5) * scale - 0.5, self.labels)
-        )
+        points = (self.points + 0.5) * np.divide(picture.shape[1::-1], (width, height)) - 0.5
+        drawn = Image.fromarray(draw_overlay(picture, points, self.labels, classes=self.classes))
         drawn.thumbnail((PREVIEW, PREVIEW))
         file = io.BytesIO()
         drawn.quantize(64, kmeans=1).save(

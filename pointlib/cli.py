@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -73,7 +74,7 @@ def predict(
     model = load_model(settings.model, trust_code=trust_code)
     options = {
         "text": text,
-        "overlay": draw_overlay if overlays else None,
+        "overlay": partial(draw_overlay, classes=model.info.classes) if overlays else None,
         "threshold": settings.threshold,
         "min_distance": settings.min_distance,
         "threshold_fn": find_function(settings.thresholding, THRESHOLDS, what="thresholding"),

@@ -44,29 +44,42 @@ def show_points(points, labels=None, ax=None, *, marker="o", color=YELLOW):
     ----------
     points : array of shape (N, 2), x, y in pixels
     labels : array of shape (N,), optional
-        Gives each class its own shape and colour, by sorted name, and a legend with its number.
+        Gives each class its own shape and colour, by sorted name; see `show_classes`.
     ax : Axes, optional, such as `show_image` returns
     marker, color : str
         For points without labels.
     """
+    if labels is not None:
+        return show_classes(points, labels, ax)
     points = check_points(points)
-    if labels is not None and np.shape(labels) != (len(points),):
-        raise InputError(f"labels has shape {np.shape(labels)}; expected ({len(points)},).")
-    if ax is None:
-        ax = _axes(None, (5, 5))
-        ax.set_aspect("equal")
-        ax.invert_yaxis()
-        ax.update_datalim(points)
-        ax.autoscale_view()
-    size = _mark_size(points, ax)
-    if labels is None:
-        _mark(ax, points, (marker, color), size)
-        return ax
-    for k, name in enumerate(np.unique(labels)):
-        some = points[np.asarray(labels) == name]
-        marks = _mark(ax, some, (CLASS_SHAPES[k % 6], CLASS_COLORS[k % 5]), size)
-        marks.set(gid=name, label=f"{name} ({len(some)})".replace("$", r"\$"))
-    return _legend_below(ax) if len(points) else ax
+    ax = _point_axes(points) if ax is None else ax
+    _mark(ax, points, (marker, color), _mark_size(points, ax))
+    return ax
+
+
+def show_classes(points, labels, ax=None, *, classes=()):
+    """Mark points, each class by a shape and a colour, with a legend that counts those here.
+
+    Parameters
+    ----------
+    points : array of shape (N, 2), x, y in pixels
+    labels : array of shape (N,)
+    ax : Axes, optional, such as `show_image` returns
+    classes : sequence of str
+        All there are, as `model.info.classes` holds them: so a class looks the same in each
+        picture, whichever others are in it.
+    """
+    points, labels = check_points(points), np.asarray(labels)
+    if labels.shape != (len(points),):
+        raise InputError(f"labels has shape {labels.shape}; expected ({len(points)},).")
+    ax = _point_axes(points) if ax is None else ax
+    size, here = _mark_size(points, ax), np.unique(labels).tolist()
+    for k, name in enumerate(dict.fromkeys([*classes, *here])):
+        if name in here:
+            some = points[labels == name]
+            marks = _mark(ax, some, (CLASS_SHAPES[k % 6], CLASS_COLORS[k % 5]), size)
+            marks.set(gid=name, label=f"{name} ({len(some)})".replace("$", r"\$"))
+    return _legend_below(ax) if here else ax
 
 
 def show_heatmap(heatmap, ax=None, *, image=None, limits=(0, 1)):
@@ -150,16 +163,18 @@ def show_suspect(image, points, suspect, ax=None, *, reach=20):
     return ax
 
 
-def draw_overlay(image, points, labels):
+def draw_overlay(image, points, labels, *, classes=()):
     """Return a picture, (h, w, 3) uint8, of an image with its points, for a file.
 
-    Its longer side is the image's, but 800 to 2,400 pixels; several classes get a legend inside.
+    Its longer side is the image's, but 800 to 2,400 pixels. Where there are several `classes`, as
+    `show_classes` takes them, or several labels here, a legend inside names those here.
     """
     side = float(np.clip(max(image.shape[:2]), 800, 2400))
-    ax = show_points(points, labels, show_image(image, picture_axes(image.shape, side)))
+    ax = show_image(image, picture_axes(image.shape, side))
+    show_classes(points, labels, ax, classes=classes)
     if ax.get_legend():
         ax.get_legend().remove()
-    if len(np.unique(labels)) > 1:
+    if len(points) and len({*classes, *labels}) > 1:
         ax.legend(loc="upper left", framealpha=0.7)
     ax.figure.canvas.draw()
     return np.array(ax.figure.canvas.buffer_rgba())[:, :, :3]
@@ -357,6 +372,16 @@ def plot_leaderboard(rows, ax=None):
     )
     look = {"ncols": 4, "frameon": False, "fontsize": 9, "columnspacing": 1.2}
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), **look)
+    return ax
+
+
+def _point_axes(points):
+    """Return a new ax that holds the points, y downwards, as images have it."""
+    ax = _axes(None, (5, 5))
+    ax.set_aspect("equal")
+    ax.invert_yaxis()
+    ax.update_datalim(points)
+    ax.autoscale_view()
     return ax
 
 

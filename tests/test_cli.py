@@ -4,13 +4,18 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from matplotlib.colors import to_rgb
 
 from pointlib import __version__
 from pointlib.cli import main
+from pointlib.images import read_image
+from pointlib.plots import CLASS_COLORS
 
 NINE = {
     "train": {
@@ -34,6 +39,24 @@ def config(make_folder, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(NINE))
     return path
+
+
+def test_overlays_show_a_class_alike_whichever_others_were_found(tmp_path):
+    """Weeds without seedlings keep the colour of the model's second class, and its name."""
+    data, picture = Path(__file__).parents[1] / "data/field", "field_022.png"
+    shutil.copytree(data / "model", tmp_path / "model")
+    path = tmp_path / "model" / "pointlib.json"
+    info = json.loads(path.read_text())
+    info["thresholds"] |= {"seedling": 1.0}  # which none reaches
+    path.write_text(json.dumps(info))
+    names = {"image_path": str(data / "images" / picture), "model": "model"}
+    (tmp_path / "config.json").write_text(json.dumps({"infer": names}))
+    assert main(["predict", str(tmp_path / "config.json"), "--overlays"]) == 0
+    overlay = read_image(tmp_path / "predictions" / "overlays" / picture)
+    colours = set(map(tuple, overlay.reshape(-1, 3).tolist()))
+    first, second = (to_rgb(colour) for colour in CLASS_COLORS[:2])
+    assert tuple(round(255 * part) for part in second) in colours
+    assert tuple(round(255 * part) for part in first) not in colours
 
 
 def test_nine_keys_train_predict_and_evaluate(config, tmp_path, capsys):

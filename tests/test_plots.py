@@ -71,6 +71,7 @@ SUSPECT = Suspect("a.png", 30.25, 8.5, "spurious", "point", 0.876)
 CALLS = {
     "show_image": lambda ax: plots.show_image(IMAGE, ax),
     "show_points": lambda ax: plots.show_points(TRUE, ax=ax),
+    "show_classes": lambda ax: plots.show_classes(TRUE, ["a", "b", "b"], ax),
     "show_heatmap": lambda ax: plots.show_heatmap(HEATMAP, ax, image=IMAGE),
     "show_values": lambda ax: plots.show_values(HEATMAP[:3, :4], ax),
     "show_profile": lambda ax: plots.show_profile(HEATMAP, 3, ax, points=TRUE),
@@ -155,6 +156,18 @@ def test_show_points_tells_thirty_classes_apart(ax):
     assert len({look(c) for c in ax.collections}) == 30
     assert ax.get_legend().get_texts()[0].get_text() == "class 00 (2)"
     assert np.array_equal(marks(ax, "class 07"), points[14:16])
+
+
+def test_show_classes_gives_a_class_the_same_look_in_each_picture():
+    """Weeds alone look as they do beside seedlings, where all classes are told; a new one differs."""
+    looks, classes = [], ("seedling", "weed")
+    for labels in (["seedling", "weed"], ["weed", "weed"], ["Weed", "weed"]):
+        ax = plots.show_classes(TRUE[:2], labels, classes=classes)
+        looks.append({c.get_gid(): look(c) for c in ax.collections})
+        plt.close(ax.figure)
+    assert looks[0]["weed"] == looks[1]["weed"] == looks[2]["weed"] != looks[0]["seedling"]
+    assert looks[1].keys() == {"weed"}
+    assert looks[2]["Weed"] not in looks[0].values()
 
 
 def test_show_points_without_image_has_y_downwards():
@@ -375,10 +388,14 @@ def test_picture_axes_keeps_odd_shapes_drawable():
 
 
 def test_draw_overlay_has_a_legend_only_for_several_classes():
-    """One class needs no key; of two, each is named in the upper left corner."""
+    """One class needs no key; one of two is named in the upper left corner, also where alone."""
     image, points = np.full((50, 80), 90, np.uint8), [[60, 20], [70, 40]]
-    for labels, plain in ((["a", "a"], True), (["a", "b"], False)):
-        corner = plots.draw_overlay(image, points, labels)[:100, :100]
+    for labels, classes, plain in (
+        (["a", "a"], ("a",), True),
+        (["a", "b"], (), False),
+        (["b", "b"], ("a", "b"), False),
+    ):
+        corner = plots.draw_overlay(image, points, labels, classes=classes)[:100, :100]
         assert np.all(corner == 90) == plain
 
 
