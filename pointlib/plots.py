@@ -78,7 +78,7 @@ def show_classes(points, labels, ax=None, *, classes=()):
         if name in here:
             some = points[labels == name]
             marks = _mark(ax, some, (CLASS_SHAPES[k % 6], CLASS_COLORS[k % 5]), size)
-            marks.set(gid=name, label=f"{name} ({len(some)})".replace("$", r"\$"))
+            marks.set(gid=name, label=legend_text(f"{name} ({len(some)})"))
     return _legend_below(ax) if here else ax
 
 
@@ -186,6 +186,11 @@ def picture_axes(shape, side):
     figure = Figure(figsize=size, dpi=side / 5, facecolor="black", layout="none")
     FigureCanvasAgg(figure)
     return figure.add_axes((0, 0, 1, 1))
+
+
+def legend_text(name):
+    """Return a name that a legend shows as it is: `$` begins a formula there, `_` hides it."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def to_png(ax):

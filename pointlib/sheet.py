@@ -17,7 +17,16 @@ from matplotlib.lines import Line2D
 from pointlib.blame import spell_out
 from pointlib.files import InputError, json_safe, write_kept
 from pointlib.images import read_image
-from pointlib.plots import BLUE, CLASS_COLORS, CLASS_SHAPES, INK, RED, show_image, show_points
+from pointlib.plots import (
+    BLUE,
+    CLASS_COLORS,
+    CLASS_SHAPES,
+    INK,
+    RED,
+    legend_text,
+    show_image,
+    show_points,
+)
 from pointlib.points import nearest_distances
 from pointlib.survey import DOUBLED
 
@@ -235,7 +244,7 @@ def _legend(classes):
     look = {"linestyle": "", "markersize": 9, "markeredgecolor": "black"}
     return [
         Line2D([], [], marker=CLASS_SHAPES[k % 6], color=CLASS_COLORS[k % 5], label=name, **look)
-        for k, name in enumerate(_printable(name).replace("$", r"\$") for name in classes)
+        for k, name in enumerate(legend_text(_printable(name)) for name in classes)
     ]
 
 

@@ -170,6 +170,16 @@ def test_show_classes_gives_a_class_the_same_look_in_each_picture():
     assert looks[2]["Weed"] not in looks[0].values()
 
 
+def test_legends_show_names_as_they_are(ax):
+    """Dollars begin no formula, and a name with a leading underscore is not left out."""
+    names = ["$x$", "_a", "a$b_{$"]  # in the legend's order
+    texts = plots.show_classes(TRUE, names, ax).get_legend().get_texts()
+    plain = [ax.text(0, 0, f"{name} (1)", parse_math=False, fontsize=10) for name in names]
+    widths = [[text.get_window_extent().width for text in some] for some in (texts, plain)]
+    assert len(texts) == 3
+    assert widths[0][::2] == pytest.approx(widths[1][::2], abs=1)
+
+
 def test_show_points_without_image_has_y_downwards():
     """A new ax shows points the way up that images have."""
     low, high = plots.show_points(TRUE).get_ylim()

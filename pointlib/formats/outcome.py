@@ -99,17 +99,12 @@ def draw_check(path, records):
     step = int(np.ceil(max(image.shape[:2]) / (2 * SIDE * DOTS)))
     height, width = np.array(image.shape[:2]) / max(image.shape[:2])
     figure = Figure((max(SIDE * width, 3), max(SIDE * height, 1) + 1), DOTS, layout="constrained")
-    labels = np.array([_plain(label or "point") for label in record.labels.tolist()])
+    labels = np.where(record.labels == "", "point", record.labels)
     FigureCanvasAgg(figure)
     ax = show_image(image[::step, ::step], figure.subplots())
     show_points(record.points / step, labels, ax)
-    ax.set_title(f"{_plain(record.image.name)}: {len(labels)} points")
+    ax.set_title(f"{record.image.name}: {len(labels)} points", parse_math=False)
     with warnings.catch_warnings(action="ignore"):  # on letters that the font has not
         figure.savefig(data := io.BytesIO(), format="png", dpi=DOTS)
     write_atomic(path, data.getvalue())
     return path
-
-
-def _plain(name):
-    """Return a name that matplotlib shows as it is: `$` begins a formula, `_` hides it."""
-    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
