@@ -258,7 +258,7 @@ class Run:
         return row
 
     def keep(self, row):
-        """Remember the epoch: the model where it is the best one, then the checkpoint."""
+        """Remember the epoch: the model where it beats all before, then the checkpoint."""
         self.history.append(row)
         # without a true point in the validation images there is no F1 to go by
         score = row["f1"] if row["n_true"] else -row["val_loss"]
