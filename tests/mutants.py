@@ -355,7 +355,7 @@ MUTANTS = [
     ),
     Mutant(
         "a fresh network expects a point everywhere",
-        "model.py",
+        "network.py",
         "PRIOR = 0.02",
         "PRIOR = 0.5",
         unit("model"),

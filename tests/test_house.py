@@ -15,8 +15,8 @@ PACKAGE = ROOT / "pointlib"
 LEVELS = [
     {"blame"},
     {"files"},
-    {"points", "images", "losses", "model", "rules", "lock", "kernels"},
-    {"gaussians"},
+    {"points", "images", "losses", "network", "rules", "lock", "kernels"},
+    {"gaussians", "model"},
     {"heatmaps", "thresholds", "metrics", "synthetic", "plots", "augment", "config"}
     | {"journal", "steps", "texts", "previews", "line"},
     {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch", "survey"}

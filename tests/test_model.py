@@ -178,6 +178,21 @@ def test_load_model_refuses_what_is_not_a_model(tmp_path):
         read_info(tmp_path / "m")
 
 
+@pytest.mark.parametrize(("key", "value", "words"), [
+    ("in_channels", 1, "has in_channels 1, and pointlib.json 2: two models mixed"),
+    ("classes", 5, "has classes 5, and pointlib.json 2: two models mixed"),
+    ("depth", 5, "names 'depth', which Unet has not"),
+    ("_model_class", "Unett", "names the architecture 'Unett', which smp has not"),
+])  # fmt: skip
+def test_load_model_refuses_the_network_of_another(tmp_path, key, value, words):
+    """A config.json that does not belong to its pointlib.json, or is not smp's, is a sentence."""
+    save_model(build_model(INFO), tmp_path / "m")
+    path = tmp_path / "m" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(InputError, match=words):
+        load_model(tmp_path / "m")
+
+
 def test_write_settings_is_what_the_next_load_reads(tmp_path):
     """Named classes get new values, others keep theirs; weights and the older file stay."""
     save_model(build_model(INFO), tmp_path / "m")
@@ -257,7 +272,7 @@ def test_model_refuses_other_channel_counts():
 def test_layers_that_nothing_depends_on_are_left_out(encoder, monkeypatch):
     """Without the encoder's unused deep end the network is smaller and says the same."""
     small, n_small = build_seeded(encoder), n_weights(build_seeded(encoder))
-    monkeypatch.setattr("pointlib.model._drop_unused", lambda *_: None)
+    monkeypatch.setattr("pointlib.network._drop_unused", lambda *_: None)
     whole = build_seeded(encoder)
     image = torch.rand(1, 2, 70, 90, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
@@ -267,7 +282,7 @@ def test_layers_that_nothing_depends_on_are_left_out(encoder, monkeypatch):
 
 def test_weights_file_with_unused_layers_still_loads(tmp_path, monkeypatch):
     """A folder saved before the unused layers were left out gives the same model."""
-    monkeypatch.setattr("pointlib.model._drop_unused", lambda *_: None)
+    monkeypatch.setattr("pointlib.network._drop_unused", lambda *_: None)
     whole = build_seeded("mobilenet_v2:3")
     save_model(whole, tmp_path / "old")
     monkeypatch.undo()
