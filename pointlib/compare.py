@@ -32,8 +32,9 @@ from pointlib.leaderboard import (
 )
 from pointlib.lock import hold
 from pointlib.model import load_model
+from pointlib.prepare import describe_data, make_fabric, points_of
 from pointlib.thresholds import THRESHOLDS
-from pointlib.train import Run, describe_data, fit, load_parts, make_fabric, points_of
+from pointlib.train import Run, fit, load_parts
 
 SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_split", "seed"} | {
     *("accelerator", "devices", "threads")

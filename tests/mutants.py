@@ -628,7 +628,7 @@ MUTANTS = [
     ),
     Mutant(
         "a match radius of one sigma",
-        "train.py",
+        "prepare.py",
         "radius=float(config.radius or 2 * sigma)",
         "radius=float(config.radius or sigma)",
         unit("train::test_match_radius_is_two_sigma_unless_told"),

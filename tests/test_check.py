@@ -20,8 +20,8 @@ from pointlib.dataset import load_splits
 from pointlib.files import InputError
 from pointlib.images import write_image
 from pointlib.points import write_points
+from pointlib.prepare import describe_data
 from pointlib.sheet import describe, draw_sheet, write_sheet
-from pointlib.train import describe_data
 
 SHAPE = (48, 64)
 WRONG = {  # text of dots_1.txt: kind of finding, line

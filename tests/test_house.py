@@ -20,9 +20,9 @@ LEVELS = [
     {"heatmaps", "thresholds", "metrics", "synthetic", "plots", "augment", "config"}
     | {"journal", "steps", "texts", "previews", "line"},
     {"formats", "dataset", "crops", "predict", "report", "blobs", "store", "launch", "survey"}
-    | {"sweep", "anatomy", "trust", "leaderboard"},
+    | {"sweep", "anatomy", "trust", "leaderboard", "rehearsal"},
     {"validate", "evaluate", "ghosts", "ledger", "desk", "ceiling", "sources", "inputs"}
-    | {"beside", "insights", "snapshot", "sheet", "rehearsal", "suspects"},
+    | {"beside", "insights", "snapshot", "sheet", "prepare", "suspects"},
     {"check", "train", "annotate", "findings", "trial", "judge", "budget"},
     {"compare"},
     {"cli", "console"},

@@ -18,7 +18,8 @@ from pointlib.files import InputError
 from pointlib.losses import mse
 from pointlib.model import ModelInfo, load_model, read_info
 from pointlib.predict import predict_heatmap, predict_points
-from pointlib.train import Run, describe_data, fit, train_folder
+from pointlib.prepare import describe_data
+from pointlib.train import Run, fit, train_folder
 from pointlib.validate import collapse_alarm
 
 TINY = {"num_epochs": 2, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
