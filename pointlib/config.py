@@ -9,6 +9,7 @@ import json
 import os
 import re
 import reprlib
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -42,7 +43,12 @@ def name_function(value):
     name = getattr(value, "__qualname__", "<none>")
     if not name.isidentifier():  # a lambda, a partial, a method, a function within a function
         raise InputError(f"{value!r} cannot be found by a name; define it with def in a module.")
-    return f"{value.__module__}:{name}"
+    home = str(value.__module__)
+    ours = vars(sys.modules[home]) if home.startswith("pointlib.") else {}
+    tables = [ours.get(table, {}) for table in ("HEATMAPS", "LOSSES", "THRESHOLDS")]
+    if any(table.get(name) is value for table in tables):
+        return name  # as a configuration has it
+    return f"{home}:{name}"
 
 
 def _function(value):

@@ -314,8 +314,15 @@ def test_own_files_are_compared_by_what_is_in_them(parts, tmp_path, trained):
 
 
 def test_check_axes_names_functions():
-    """A function itself stands for its name, and a value twice for one."""
-    assert check_axes({"loss": [mse, "focal", mse]}) == {"loss": ["pointlib.losses:mse", "focal"]}
+    """A function itself stands for its name, a built-in's the short one; a value twice for one."""
+    axes = {"loss": [mse, "focal", "mse", quiet_mse], "threshold": [find_peaks, "find_peaks"]}
+    own = f"{__name__}:quiet_mse"
+    assert check_axes(axes) == {"loss": ["mse", "focal", own], "threshold": ["find_peaks"]}
+
+
+def quiet_mse(logits, target):
+    """Return mse under another name."""
+    return mse(logits, target)
 
 
 @pytest.mark.parametrize("function", [lambda a, b: a, partial(mse)])

@@ -6,7 +6,7 @@ import pytest
 
 from pointlib.config import TrainConfig, find_function, load_config
 from pointlib.files import InputError
-from pointlib.heatmaps import gaussian_max
+from pointlib.heatmaps import HEATMAPS, draw_classes
 from pointlib.losses import LOSSES, mse
 
 NINE = {
@@ -114,9 +114,10 @@ def test_config_file_paths_of_functions_are_relative_to_it(write, tmp_path):
 
 def test_train_config_takes_functions_by_their_names():
     """In Python a function itself may stand where its name can; it is kept as the name."""
-    config = TrainConfig(loss=mse, heatmap=gaussian_max)
-    assert config.loss == "pointlib.losses:mse"
-    assert find_function(config.heatmap, {}) is gaussian_max
+    config = TrainConfig(loss=mse, heatmap=HEATMAPS["gaussian_max"])
+    assert (config.loss, config.heatmap) == ("mse", "gaussian_max")
+    config.heatmap = draw_classes
+    assert find_function(config.heatmap, {}) is draw_classes
     config.loss = "focal"
     assert config.loss == "focal"
     with pytest.raises(ValueError, match="one that a name finds: define it with def"):
