@@ -561,7 +561,7 @@ MODELS = [
     Case("no schema", edit(INFO, schema=...), "predict", "pointlib.json has schema None|no schema", "schema 1"),
     Case("unknown key in a model", edit(INFO, treshold=1), "predict", "unknown key 'treshold'", "Did you mean 'thresholds'"),
     Case("threshold NaN in a model", edit(INFO, thresholds={"point": float("nan")}), "predict", "pointlib.json: thresholds.point is nan", "finite number"),
-    Case("description of another model", edit(INFO, classes=["a", "b"], thresholds={}, min_distances={}), "predict", "draws 1 heatmaps for 2 classes", "Copy the folder again"),
+    Case("description of another model", edit(INFO, classes=["a", "b"], thresholds={}, min_distances={}), "predict", "has classes 1, and pointlib.json 2", "Copy the folder again"),
     Case("channels beyond reason", edit(INFO, n_channels=10**9), "predict", "pointlib.json: n_channels is 1000000000", "less than or equal"),
     Case("code of its own that raises", both(edit(INFO, custom="custom_model.py:f"), write("model/custom_model.py", "def f(in_channels, n_classes):\n    1 / 0")), "predict --trust-code", "custom_model.py, line 2 raises ZeroDivisionError", "Mend this code"),
     Case("description that is not JSON", write(INFO, "{"), "predict", "pointlib.json is not JSON", ""),

@@ -55,6 +55,13 @@ def test_predict_points_finds_them_to_a_fraction_of_a_pixel(model):
         assert (scores > 0.5).all()
 
 
+def test_predict_points_refuses_a_network_of_fewer_classes(model):
+    """A custom network that draws one heatmap where two classes are named is a sentence."""
+    model.info.classes = ("point", "weed")
+    with pytest.raises(InputError, match="the model draws 1 heatmaps for 2 classes"):
+        predict.predict_points(model, picture([]))
+
+
 def test_predict_points_uses_the_models_settings_unless_told(model):
     """The stored threshold counts; a given one replaces it; another rule may be passed."""
     image = (0.4 * picture([[20, 20]])).astype(np.uint8)
