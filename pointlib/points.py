@@ -116,21 +116,21 @@ def read_points(path, shape):
     return to_pixels(relative, shape), np.array([row[2] for row in rows], dtype=str)
 
 
-def write_points(path, points, shape, *, labels=None):
+def write_points(path, points, shape, *, labels=None, decimals=8):
     """Write a text file of points, whole or not at all; no points make an empty file.
 
     `points` (N, 2) in pixels, `shape` (H, W), `labels` N strings: all named or all "".
-    Eight decimals: what is read back lies within 1e-8 of the image's size of what was written.
+    With eight decimals what is read back lies within 1e-8 of the image's size of what was written.
     """
     points = check_points(points, shape=shape)
     labels = _check_labels([""] * len(points) if labels is None else labels, len(points))
-    write_atomic(path, "".join(format_points(points, labels, shape)))
+    write_atomic(path, "".join(format_points(points, labels, shape, decimals=decimals)))
 
 
-def format_points(points, labels, shape):
+def format_points(points, labels, shape, *, decimals=8):
     """Return the lines of a text file, one a point; see `write_points`, which checks them."""
     return [
-        f"{x:.8f},{y:.8f}{',' if label else ''}{label}\n"
+        f"{x:.{decimals}f},{y:.{decimals}f}{',' if label else ''}{label}\n"
         for (x, y), label in zip(to_relative(points, shape).tolist(), labels, strict=True)
     ]
 

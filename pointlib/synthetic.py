@@ -458,7 +458,9 @@ def draw_set(name, folder, *, shape=None):
         files[part].append(path.name)
         if part != "unlabelled":
             labels = ["" if label == "point" else label for label in scene.labels]
-            write_points(text_path(path), scene.points, scene.image.shape[:2], labels=labels)
+            # the models in data/, and what lessons print of them, hang on the last digit
+            options = {"labels": labels, "decimals": 9}
+            write_points(text_path(path), scene.points, scene.image.shape[:2], **options)
             count.update(scene.labels)
     for part in PARTS[:3]:
         write_atomic(home / f"{part}.txt", "".join(f"{file}\n" for file in files[part]))

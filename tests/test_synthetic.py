@@ -187,6 +187,20 @@ def test_draw_set_is_the_same_to_the_byte(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_shipped_sets_are_what_is_drawn(name, tmp_path):
+    """`make data` would change nothing: no text by a byte, no picture by a pixel."""
+    draw_set(name, tmp_path)
+    files = [path for path in sorted((tmp_path / name).rglob("*.*")) if path.is_file()]
+    assert len(files) > 60
+    for path in files:
+        shipped = DATA / path.relative_to(tmp_path)
+        if path.suffix == ".png":
+            assert np.array_equal(read_image(path), read_image(shipped)), shipped
+        else:
+            assert path.read_bytes() == shipped.read_bytes(), shipped
+
+
 def test_draw_set_writes_lists_texts_and_unlabelled_images(tmp_path):
     """The lists name each labelled image once; some texts are empty; two images have none."""
     draw_set("cells", tmp_path, shape=(48, 64))
