@@ -69,17 +69,8 @@ def show_classes(points, labels, ax=None, *, classes=()):
         All there are, as `model.info.classes` holds them: so a class looks the same in each
         picture, whichever others are in it.
     """
-    points, labels = check_points(points), np.asarray(labels)
-    if labels.shape != (len(points),):
-        raise InputError(f"labels has shape {labels.shape}; expected ({len(points)},).")
-    ax = _point_axes(points) if ax is None else ax
-    size, here = _mark_size(points, ax), np.unique(labels).tolist()
-    for k, name in enumerate(dict.fromkeys([*classes, *here])):
-        if name in here:
-            some = points[labels == name]
-            marks = _mark(ax, some, (CLASS_SHAPES[k % 6], CLASS_COLORS[k % 5]), size)
-            marks.set(gid=name, label=legend_text(f"{name} ({len(some)})"))
-    return _legend_below(ax) if here else ax
+    ax = _mark_classes(points, labels, ax, classes)
+    return _legend_below(ax) if len(points) else ax
 
 
 def show_heatmap(heatmap, ax=None, *, image=None, limits=(0, 1)):
@@ -171,9 +162,7 @@ def draw_overlay(image, points, labels, *, classes=()):
     """
     side = float(np.clip(max(image.shape[:2]), 800, 2400))
     ax = show_image(image, picture_axes(image.shape, side))
-    show_classes(points, labels, ax, classes=classes)
-    if ax.get_legend():
-        ax.get_legend().remove()
+    _mark_classes(points, labels, ax, classes)
     if len(points) and len({*classes, *labels}) > 1:
         ax.legend(loc="upper left", framealpha=0.7)
     ax.figure.canvas.draw()
@@ -186,6 +175,11 @@ def picture_axes(shape, side):
     figure = Figure(figsize=size, dpi=side / 5, facecolor="black", layout="none")
     FigureCanvasAgg(figure)
     return figure.add_axes((0, 0, 1, 1))
+
+
+def class_look(k):
+    """Return the shape and the colour of class number `k`, from 0: 30 differ."""
+    return CLASS_SHAPES[k % 6], CLASS_COLORS[k % 5]
 
 
 def legend_text(name):
@@ -387,6 +381,20 @@ def _point_axes(points):
     ax.invert_yaxis()
     ax.update_datalim(points)
     ax.autoscale_view()
+    return ax
+
+
+def _mark_classes(points, labels, ax, classes):
+    """Mark each class that is here, ready for a legend, and return the ax; see `show_classes`."""
+    points, labels = check_points(points), np.asarray(labels)
+    if labels.shape != (len(points),):
+        raise InputError(f"labels has shape {labels.shape}; expected ({len(points)},).")
+    ax = _point_axes(points) if ax is None else ax
+    size, here = _mark_size(points, ax), np.unique(labels).tolist()
+    for k, name in enumerate(dict.fromkeys([*classes, *here])):
+        if name in here:
+            marks = _mark(ax, some := points[labels == name], class_look(k), size)
+            marks.set(gid=name, label=legend_text(f"{name} ({len(some)})"))
     return ax
 
 

@@ -19,10 +19,9 @@ from pointlib.files import InputError, json_safe, write_kept
 from pointlib.images import read_image
 from pointlib.plots import (
     BLUE,
-    CLASS_COLORS,
-    CLASS_SHAPES,
     INK,
     RED,
+    class_look,
     legend_text,
     show_image,
     show_points,
@@ -234,18 +233,21 @@ def _thumbnail(one, classes, ax):
     for k, name in enumerate(classes):
         some = seen.points[np.where(seen.labels == "", "point", seen.labels) == name]
         if len(some):
-            show_points(some / step, ax=ax, marker=CLASS_SHAPES[k % 6], color=CLASS_COLORS[k % 5])
+            marker, color = class_look(k)
+            show_points(some / step, ax=ax, marker=marker, color=color)
     if (doubled := nearest_distances(seen.points) < DOUBLED).any():
         show_points(seen.points[doubled] / step, ax=ax, marker="s", color=RED)
 
 
 def _legend(classes):
     """Return a mark for each class of the thumbnails."""
-    look = {"linestyle": "", "markersize": 9, "markeredgecolor": "black"}
-    return [
-        Line2D([], [], marker=CLASS_SHAPES[k % 6], color=CLASS_COLORS[k % 5], label=name, **look)
-        for k, name in enumerate(legend_text(_printable(name)) for name in classes)
-    ]
+    common = {"linestyle": "", "markersize": 9, "markeredgecolor": "black"}
+    marks = []
+    for k, name in enumerate(classes):
+        marker, color = class_look(k)
+        label = legend_text(_printable(name))
+        marks.append(Line2D([], [], marker=marker, color=color, label=label, **common))
+    return marks
 
 
 def _plot_near(report, ax):
