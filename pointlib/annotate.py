@@ -19,6 +19,7 @@ from PIL import Image
 from pointlib.desk import EDIT, Desk
 from pointlib.files import InputError, need_file, suggest
 from pointlib.ghosts import Helper, still_open
+from pointlib.images import open_picture
 from pointlib.journal import read_journal
 from pointlib.ledger import open_ledger
 from pointlib.line import read_module, read_style
@@ -236,7 +237,7 @@ class Annotator(anywidget.AnyWidget):
         from pointlib.plots import draw_overlay  # matplotlib takes a second
 
         height, width = check_size(self._path)
-        picture = np.asarray(Image.open(io.BytesIO(thumbnail(self._path, PREVIEW))))
+        picture = np.asarray(open_picture(io.BytesIO(thumbnail(self._path, PREVIEW))))
         points = (self.points + 0.5) * np.divide(picture.shape[1::-1], (width, height)) - 0.5
         drawn = Image.fromarray(draw_overlay(picture, points, self.labels, classes=self.classes))
         drawn.thumbnail((PREVIEW, PREVIEW))

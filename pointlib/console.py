@@ -11,11 +11,11 @@ import io
 import math
 
 import numpy as np
-from PIL import Image
 
 from pointlib import insights
 from pointlib.beside import Beside
 from pointlib.files import InputError, json_safe, suggest
+from pointlib.images import open_picture
 from pointlib.line import Line, Worker
 from pointlib.previews import browser_picture, thumbnail
 from pointlib.thresholds import FLOOR
@@ -292,7 +292,7 @@ def _limits(trial):
 
 def _small_jpeg(data):
     """Return a small JPEG, bytes, of a picture in bytes."""
-    picture, file = Image.open(io.BytesIO(data)).convert("RGB"), io.BytesIO()
+    picture, file = open_picture(io.BytesIO(data)).convert("RGB"), io.BytesIO()
     picture.thumbnail((THUMB, THUMB))
     picture.save(file, "JPEG", quality=80)
     return file.getvalue()

@@ -15,14 +15,17 @@ from typing import NamedTuple
 
 import imageio.v3 as iio
 import numpy as np
-import tifffile
 from PIL import Image, PngImagePlugin
 
 from pointlib.blame import brief
 from pointlib.files import InputError, need_file, need_folder, write_atomic
+from pointlib.tiff import check_strips, open_tiff
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 400_000_000  # rows times columns, asked of the header before a pixel is read
+MAX_BYTES = 600_000_000  # of an image's pixels, channels and all, asked of the header first
+MAX_SCANNED = 4e9  # px: a JPEG's pixels times its scans; ten are usual, each takes its time
+# Pillow reads whatever it recognises, by starting Ghostscript where it looks like PostScript
+PILLOW_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION = 274  # EXIF and TIFF tag: 1 upright ... 8 (TIFF 6.0, page 36); from 5 on its side
 _MODES = {"1": "L", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
 # Of 16-bit colour PNG Pillow unpacks the high bytes ("raw mode" 16B); 16L, meant for the other byte
@@ -88,7 +91,7 @@ def read_image(path):
     """Read one image, upright: (H, W) or (H, W, C).
 
     uint8 and uint16 stay as stored, 1-bit becomes 0 and 255, every other number float32. A file
-    that is missing, empty, broken, no image, several images or above MAX_PIXELS: InputError.
+    that is missing, empty, broken, no image, several images or above MAX_BYTES: InputError.
     """
     with open_image(path) as (_, read):
         return np.ascontiguousarray(read())
@@ -181,8 +184,6 @@ def open_image(path):
         with path.open("rb") as file:
             is_tiff = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
         with (_open_tiff if is_tiff else _open_pillow)(path) as (height, width, turn, kind, read):
-            if height * width > MAX_PIXELS:
-                raise InputError(f"{path} is {width} x {height}; at most {MAX_PIXELS:,} pixels.")
             shape = (width, height) if 5 <= turn <= 8 else (height, width)
             yield Header(shape, _plain(np.dtype(kind[0])), kind[1], turn), read
     except InputError:
@@ -193,13 +194,53 @@ def open_image(path):
         raise InputError(f"{path} {what}. Copy or export it again, or remove it.") from error
 
 
+def open_picture(file):
+    """Return Pillow's image of a path or file object, only where it is of PILLOW_FORMATS."""
+    with _bomb_check:  # our limit in place of Pillow's, which is a warning and then an error
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file, formats=PILLOW_FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def check_scans(path, image):
+    """Raise InputError where a picture is a JPEG of so many scans that it takes minutes."""
+    if image.format not in ("JPEG", "MPO"):
+        return
+    n_scans = Path(path).read_bytes().count(b"\xff\xda")
+    if n_scans * image.width * image.height > MAX_SCANNED:
+        size = f"{image.width} x {image.height}"
+        raise InputError(
+            f"{path} is a JPEG of {size} in {n_scans} scans. Export it again, or cut it."
+        )
+
+
+def _check_bytes(path, size, kind, *, most=None):
+    """Raise InputError where the pixels take more than `most` bytes, as stored or as they are read.
+
+    `size` is (height, width), `kind` dtype and number of channels; `most` is MAX_BYTES by default.
+    """
+    (height, width), dtype, n_channels = size, np.dtype(kind[0]), kind[1]
+    most = most or MAX_BYTES
+    if not height * width * n_channels:
+        raise InputError(f"{path} is {width} x {height} x {n_channels}: no pixel. Export it again.")
+    n_bytes = height * width * n_channels * max(dtype.itemsize, _plain(dtype).itemsize)
+    if n_bytes > most:
+        channels = f" with {n_channels} channels" if n_channels > 1 else ""
+        raise InputError(
+            f"{path} is {width} x {height}{channels} of {dtype}, {n_bytes / 1e6:,.0f} MB of "
+            f"pixels; at most {most / 1e6:,.0f} MB are read. Cut it into tiles, or save it smaller."
+        )
+
+
 def _plain_upright(array, turn):
     """Return the array in a dtype of the kit, turned and mirrored as orientation `turn` asks."""
     if array.dtype.kind == "c":
         raise TypeError("complex pixels; expected real ones, save the magnitude")
     array = array * np.uint8(255) if array.dtype.kind == "b" else array
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and counts as absent
-        array = array.astype(_plain(array.dtype))
+        array = array.astype(_plain(array.dtype), copy=not array.flags.writeable)
     if array.dtype.kind == "f" and not np.isfinite(array).any():
         raise ValueError("no finite pixel: all are NaN or infinite")
     array = array.swapaxes(0, 1) if 5 <= turn <= 8 else array
@@ -215,7 +256,7 @@ def _plain(dtype):
 
 @contextmanager
 def _open_tiff(path):
-    with tifffile.TiffFile(path) as tiff:
+    with open_tiff(path) as tiff:
         series, *others = [part for part in tiff.series if not part.keyframe.is_reduced]
         axes, shape = series.axes, series.shape
         more = [i for i, name in enumerate(axes) if name not in "YX" and shape[i] > 1]
@@ -226,13 +267,14 @@ def _open_tiff(path):
         turn = int(getattr(series.keyframe.tags.get(_ORIENTATION), "value", 1))
         pillow = series.keyframe.photometric in _BY_PILLOW
         kind = (np.uint8, 3) if pillow else (series.dtype, shape[more[0]] if more else 1)
+        _check_bytes(path, (shape[y], shape[x]), kind)
         yield shape[y], shape[x], turn, kind, lambda: _read_tiff(path, series, [y, x, *more], turn)
 
 
 def _read_tiff(path, series, order, turn):
-    page, size = series.keyframe, path.stat().st_size
-    if any(np.add(part.dataoffsets, part.databytecounts).max() > size for part in series):
-        raise EOFError("cut short")
+    page = series.keyframe
+    for part in series:
+        check_strips(part)
     pillow = page.photometric in _BY_PILLOW
     try:
         array = None if pillow else series.asarray()
@@ -252,17 +294,15 @@ def _read_tiff(path, series, order, turn):
 
 @contextmanager
 def _open_pillow(path):
-    with _bomb_check:  # our limit in place of Pillow's, which is a warning and then an error
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            image = Image.open(path)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-    with image:
+    with open_picture(path) as image:
         n_frames = getattr(image, "n_frames", 1)
         if n_frames > 1 and image.format not in ("MPO", "TIFF"):  # MPO: a photo and its previews
             raise InputError(f"{path} holds {n_frames} frames. Save one as its own file.")
         turn, kind = _orientation(path, image), _pillow_kind(image)
+        # WebP's decoder holds the whole picture twice more
+        _check_bytes(
+            path, image.size[::-1], kind, most=MAX_BYTES // (2 if image.format == "WEBP" else 1)
+        )
         yield *image.size[::-1], turn, kind, lambda: _read_pillow(path, image)
 
 
@@ -279,8 +319,10 @@ def _pillow_kind(image):
 
 
 def _read_pillow(path, image):
+    check_scans(path, image)
     raw = image.tile[0][3] if image.format == "PNG" else None
-    array = np.asarray(image.convert(_MODES.get(image.mode)))
+    is_own = image.mode == "P" or image.mode in _MODES
+    array = np.asarray(image.convert(_MODES.get(image.mode)) if is_own else image)
     if raw in _LOW_BYTES:
         with PngImagePlugin.PngImageFile(path) as other:
             other.tile = [(*other.tile[0][:3], _LOW_BYTES[raw])]
@@ -288,17 +330,29 @@ def _read_pillow(path, image):
         array = low.view(">u2") if raw == "LA;16B" else np.uint16(256) * array + low
     if image.mode == "I" and image.format in ("PNG", "PPM"):  # 16 bits in a wider box
         array = array.astype(np.uint16)
-    return _plain_upright(array, _orientation(path, image))  # Pillow may have turned a TIFF by now
+    turn = _orientation(path, image)  # Pillow may have turned a TIFF by now
+    image.close()  # before the next copy: three at once are too many of a large one
+    return _plain_upright(array, turn)
 
 
 def _orientation(path, image):
-    """Return the EXIF orientation; PNG, where it may follow the pixels, is not decoded for it."""
+    """Return the EXIF orientation; PNG, where it may follow the pixels, is not decoded for it.
+
+    EOFError where a chunk of PNG is longer than the file: Pillow would ask for so much memory.
+    """
     if image.format != "PNG":
         return image.getexif().get(_ORIENTATION, 1)
     exif = Image.Exif()
     with path.open("rb") as file:
-        file.seek(8)
-        while (head := file.read(8))[4:] not in (b"eXIf", b""):
-            file.seek(int.from_bytes(head[:4]) + 4, 1)
-        exif.load(file.read(int.from_bytes(head[:4])))
+        place, end = 8, path.stat().st_size
+        while place < end:
+            file.seek(place)
+            size, kind = int.from_bytes(file.read(4)), file.read(4)
+            place += size + 12
+            if place > end:
+                raise EOFError("cut short")
+            if kind == b"eXIf":
+                exif.load(file.read(size))
+            if kind == b"IEND":  # what follows is no part of it
+                break
     return exif.get(_ORIENTATION, 1)

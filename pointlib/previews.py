@@ -14,10 +14,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pointlib.files import InputError
-from pointlib.images import image_shape, read_image, to_display
+from pointlib.images import check_scans, image_shape, open_picture, read_image, to_display
 
 MAX_PIXELS = 50_000_000  # browsers decode more, but slowly, and run out of graphics memory
 PNG_PIXELS = 4_000_000  # above, PNG takes seconds and tens of megabytes: JPEG
+JPEG_SIDE = 65_500  # px: no JPEG is longer
 _MIMES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 _ORIENTATION = 274  # EXIF tag
 
@@ -73,7 +74,8 @@ def thumbnail(path, size=96):
     check_size(path)
     if _mime(path) == "image/jpeg":
         try:
-            with Image.open(path) as image:
+            with open_picture(path) as image:
+                check_scans(path, image)
                 image.draft(None, (2 * size, 2 * size))  # decodes at down to an eighth of the size
                 small = ImageOps.exif_transpose(image).convert("RGB")
         except (OSError, SyntaxError) as error:
@@ -124,7 +126,7 @@ def _as_it_is(path):
     if not (mime := _mime(path)):
         return None
     data = Path(path).read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
+    with open_picture(io.BytesIO(data)) as image:
         whole = {
             "image/png": b"IEND" in data[-12:] and data[24] == 8,  # bits a channel
             "image/jpeg": b"\xff\xd9" in data[-4096:],
@@ -170,7 +172,7 @@ def _limits(shown, black, white):
 
 def _encoded(picture):
     """Return the bytes and mime type of a PIL picture: PNG, or JPEG where that takes too long."""
-    if picture.width * picture.height > PNG_PIXELS:
+    if picture.width * picture.height > PNG_PIXELS and max(picture.size) <= JPEG_SIDE:
         return _jpeg(picture, 95), "image/jpeg"
     file = io.BytesIO()
     picture.save(file, "PNG", compress_level=1)

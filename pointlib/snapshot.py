@@ -8,6 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from pointlib.images import open_picture
 from pointlib.metrics import Match
 
 SIDES = (400, 280, 180)  # px: the longer side, the largest that fits
@@ -69,4 +70,4 @@ def _joined(trial, i):
 
 
 def _grey(png):
-    return np.asarray(Image.open(io.BytesIO(png)))
+    return np.asarray(open_picture(io.BytesIO(png)))

@@ -45,7 +45,8 @@ def rows_of(path):
 def assert_same_points(path, other):
     """Two points.csv name the same points in the same order; processors differ in a last digit."""
     (head, *rows), (other_head, *others) = rows_of(path), rows_of(other)
-    assert head == other_head and len(rows) == len(others)
+    assert head == other_head
+    assert len(rows) == len(others)
     for row, like in zip(rows, others, strict=True):
         assert (row[0], row[3]) == (like[0], like[3])
         found, wanted = (np.array([line[1], line[2], line[4]], float) for line in (row, like))

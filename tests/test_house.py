@@ -15,6 +15,7 @@ PACKAGE = ROOT / "pointlib"
 LEVELS = [
     {"blame"},
     {"files"},
+    {"tiff"},
     {"points", "images", "losses", "network", "rules", "lock", "kernels"},
     {"gaussians", "model"},
     {"heatmaps", "thresholds", "metrics", "synthetic", "plots", "augment", "config"}

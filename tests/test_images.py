@@ -1,14 +1,19 @@
 """Tests of reading and writing pictures: depth, mode, layout, orientation, size, broken files."""
 
 import math
+import os
+import re
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageOps
+from PIL import EpsImagePlugin, Image, ImageOps
 
 from pointlib import images
 from pointlib.files import InputError
@@ -21,6 +26,7 @@ from pointlib.images import (
     to_display,
     write_image,
 )
+from pointlib.previews import browser_picture, thumbnail
 
 ORIENTATION = 274
 
@@ -294,15 +300,92 @@ def test_read_image_turns_sixteen_bit_tiff(tmp_path):
 # size, and files that are not what they seem
 
 
-def test_read_image_refuses_more_pixels_than_the_limit(tmp_path, monkeypatch):
-    """The limit is checked in the header and named, for Pillow's and tifffile's files."""
-    monkeypatch.setattr(images, "MAX_PIXELS", 599)
-    for name in ("a.png", "a.tif"):
-        write_image(tmp_path / name, make_image((20, 30)))
-        with pytest.raises(InputError, match=rf"{name} is 30 x 20; at most 599 pixels"):
-            read_image(tmp_path / name)
-        with pytest.raises(InputError, match="at most 599 pixels"):
-            image_shape(tmp_path / name)
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "expected"),
+    [
+        ((2000, 3000), np.uint8, "3000 x 2000 of uint8, 6 MB of pixels"),
+        ((1000, 2000, 3), np.uint8, "2000 x 1000 with 3 channels of uint8, 6 MB"),
+        ((1000, 3000), np.uint16, "3000 x 1000 of uint16, 6 MB"),
+    ],
+)
+def test_read_image_refuses_more_bytes_than_the_limit(
+    tmp_path, monkeypatch, name, shape, dtype, expected
+):
+    """The limit counts channels and depth; it is checked in the header and named."""
+    write_image(tmp_path / name, np.zeros(shape, dtype))
+    assert image_shape(tmp_path / name) == shape[:2]
+    monkeypatch.setattr(images, "MAX_BYTES", 5_999_999)
+    for look in (read_image, image_shape):
+        with pytest.raises(InputError, match=rf"{name} is {expected}.*; at most 6 MB are read"):
+            look(tmp_path / name)
+
+
+def test_webp_may_be_half_as_large(tmp_path, monkeypatch):
+    """Its decoder holds the whole picture twice more."""
+    Image.fromarray(make_image((20, 30, 3))).save(tmp_path / "a.webp")
+    monkeypatch.setattr(images, "MAX_BYTES", 3600)
+    assert read_image(tmp_path / "a.webp").shape == (20, 30, 3)
+    monkeypatch.setattr(images, "MAX_BYTES", 3599)
+    with pytest.raises(InputError, match=r"a\.webp is 30 x 20"):
+        read_image(tmp_path / "a.webp")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM")
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".tif", ".bmp"])
+def test_read_image_holds_an_image_less_than_four_times(tmp_path, suffix):
+    """So the largest one that is read, 600 MB, takes less than 2 GB: told by the system itself."""
+    picture = Image.new("L" if suffix in (".png", ".bmp") else "RGB", (6000, 5000))
+    picture.save(tmp_path / f"a{suffix}")
+    code = (
+        "from pathlib import Path\nfrom pointlib.images import read_image\n"
+        "def peak():\n    words = Path('/proc/self/status').read_text().split()\n"
+        "    return 1000 * int(words[words.index('VmHWM:') + 1])\n"
+        f"before = peak()\nimage = read_image({str(tmp_path / f'a{suffix}')!r})\n"
+        "print((peak() - before) / image.nbytes)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0.8 < float(done.stdout) < 3.6
+
+
+def test_read_image_refuses_a_jpeg_of_endless_scans(tmp_path, monkeypatch):
+    """Ten lines more in a small file, each a scan over all pixels, would take minutes."""
+    Image.fromarray(smooth_image()).save(tmp_path / "a.jpg", progressive=True)
+    data = (tmp_path / "a.jpg").read_bytes()
+    last = data[data.rindex(b"\xff\xda") : -2]
+    (tmp_path / "a.jpg").write_bytes(data[:-2] + 100 * last + b"\xff\xd9")
+    assert read_image(tmp_path / "a.jpg").shape == (40, 64, 3)
+    monkeypatch.setattr(images, "MAX_SCANNED", 40 * 64 * 100)
+    for look in (read_image, thumbnail):
+        with pytest.raises(InputError, match=r"a\.jpg is a JPEG of 64 x 40 in 110 scans. Export"):
+            look(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.tif"])
+def test_a_picture_never_starts_ghostscript(tmp_path, monkeypatch, name):
+    """PostScript in a picture's name is refused, whatever program called gs there is."""
+    program, sign = tmp_path / "gs", tmp_path / "started"
+    program.write_text(f"#!/bin/sh\ntouch {sign}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # as before the first look
+    text = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / name).write_text(text)
+    with Image.open(tmp_path / name) as picture, pytest.raises(OSError, match="."):
+        picture.load()  # the stub draws nothing, but Pillow starts it
+    assert sign.exists()
+    sign.unlink()
+    for look in (read_image, image_shape, thumbnail, browser_picture):
+        with pytest.raises(InputError, match=rf"{name} cannot be read as an image"):
+            look(tmp_path / name)
+    assert not sign.exists()
+
+
+def test_pictures_are_opened_in_one_place_only():
+    """Pillow's own `open` takes any format: only `open_picture` may call it, with a list."""
+    for path in sorted(Path(images.__file__).parent.rglob("*.py")):
+        n_calls = len(re.findall(r"\bImage\.open\(", path.read_text(encoding="utf-8")))
+        assert n_calls == (path.name == "images.py"), path.name
 
 
 def test_image_shape_does_not_meet_pillows_own_limit(tmp_path, monkeypatch):
@@ -315,7 +398,7 @@ def test_image_shape_does_not_meet_pillows_own_limit(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert image_shape(tmp_path / "19000.png") == (19_000, 19_000)
-    with pytest.raises(InputError, match="at most 400,000,000 pixels"):
+    with pytest.raises(InputError, match="900 MB of pixels; at most 600 MB are read"):
         read_image(tmp_path / "30000.png")
     assert Image.MAX_IMAGE_PIXELS == 1000
 

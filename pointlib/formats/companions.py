@@ -8,10 +8,9 @@ import warnings
 from itertools import islice
 
 import numpy as np
-from PIL import Image
 
 from pointlib.files import InputError
-from pointlib.images import image_shape, read_image
+from pointlib.images import image_shape, open_picture, read_image
 
 MOST_LISTED = 2000  # of a folder's files, to recognise a format
 
@@ -113,7 +112,7 @@ def _open_npy(file):
 def _read_indices(file):
     """Return the numbers (H, W) of a picture with a palette, None of another."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
+        with warnings.catch_warnings(action="ignore"), open_picture(file) as picture:
             return np.asarray(picture) if picture.mode == "P" else None
     except Exception:  # what Pillow cannot open, read_image may
         return None

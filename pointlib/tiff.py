@@ -1,0 +1,121 @@
+"""TIFF within bounds: what a damaged or hostile file would make tifffile do is told before.
+
+About pages without end, planes that are described and not there, and strips that grow out of
+all proportion. Not about which pages are an image: images.py says that.
+"""
+
+import lzma
+import math
+import struct
+import xml.etree.ElementTree as ET
+import zlib
+
+import tifffile
+
+from pointlib.files import InputError
+
+MAX_PAGES = 10_000  # of one file
+SLACK = 4096  # bytes by which a strip may be larger than it should be
+# OME's attributes: tifffile makes lists as long as they say
+_COUNTS = {"SizeZ", "SizeC", "SizeT", "FirstZ", "FirstC", "FirstT", "IFD"}
+_COUNTS |= {"NumPlanes", "PlaneCount", "SamplesPerPixel"}
+_INFLATERS = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor}
+
+
+def open_tiff(path):
+    """Return a TiffFile of this file alone, whose pages and series can be asked for.
+
+    InputError where its pages do not end, or where it describes more planes than MAX_PAGES.
+    """
+    # formats that are spread over several files would open any file that they name
+    tiff = tifffile.TiffFile(path, _multifile=False, is_mmstack=False, is_ndtiff=False)
+    try:
+        _check_pages(tiff, path)
+        if tiff.is_ome:
+            _check_planes(tiff, path)
+    except BaseException:
+        tiff.close()
+        raise
+    return tiff
+
+
+def check_strips(page):
+    """Raise EOFError or ValueError where strips or tiles cannot be what they are said to be.
+
+    They must lie in the file, and neither be nor become much larger than their pixels.
+    """
+    file = page.parent.filehandle
+    most = 2 * math.prod(page.chunks) * (page.dtype.itemsize if page.dtype else 8) + SLACK
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if offset + size > file.size:
+            raise EOFError("cut short")
+        if page.compression != 1 and size > most:
+            raise ValueError(f"a strip of {size:,} bytes where {most:,} would be many")
+        if page.compression in _INFLATERS and size:
+            file.seek(offset)
+            inflated = _INFLATERS[page.compression]().decompress(file.read(size), most + 1)
+            if len(inflated) > most:
+                raise ValueError(f"a strip that grows beyond {most:,} bytes")
+
+
+def _check_pages(tiff, path):
+    """Walk from page to page: pages that lie upon each other go in a circle, or might as well."""
+    file, form = tiff.filehandle, tiff.tiff
+    file.seek(4 if form.offsetsize == 4 else 8)
+    n_pages = n_bytes = 0
+    try:
+        while offset := _number(file, form.offsetformat, form.offsetsize):
+            file.seek(offset)
+            n_tags = _number(file, form.tagnoformat, form.tagnosize)
+            n_pages += 1
+            n_bytes += form.tagnosize + n_tags * form.tagsize
+            if n_bytes > file.size or n_pages > MAX_PAGES:
+                raise InputError(
+                    f"{path} is damaged, or no single image: its pages do not end within "
+                    f"{min(n_pages, MAX_PAGES):,}. Copy or export it again, one page alone."
+                )
+            file.seek(offset + form.tagnosize + n_tags * form.tagsize)
+    except (struct.error, OSError):
+        return  # cut short, or beside the file: what can be read is for tifffile to say
+
+
+def _number(file, form, size):
+    return struct.unpack(form, file.read(size))[0]
+
+
+def _check_planes(tiff, path):
+    """Count the planes that OME's XML speaks of, as far as tifffile would make lists of them."""
+    text = tiff.ome_metadata or "<none/>"
+    try:
+        if "<!DOCTYPE" in text:
+            raise InputError(f"{path}: its OME-XML has a document type. Export it again.")
+        root = ET.fromstring(text)  # noqa: S314 - without a document type it cannot grow
+    except ET.ParseError:
+        return  # tifffile passes over it as well
+    said = [n for element in root.iter() for n in _planes_of(element, tiff.pages.first.size)]
+    most = max(said, default=0)
+    if not most <= MAX_PAGES or len(said) > 10 * MAX_PAGES:
+        raise InputError(
+            f"{path} is damaged, or no single image: it speaks of {most:,.0f} planes. Save one "
+            "page as its own file."
+        )
+
+
+def _planes_of(element, page_size):
+    """Yield the numbers of planes that one element of OME's XML stands for."""
+    numbers = {key: _count(value) for key, value in element.attrib.items()}
+    yield from (n for key, n in numbers.items() if key in _COUNTS)
+    sizes = [n for key, n in numbers.items() if key.startswith("Size")]
+    if sizes and element.tag.endswith("Pixels"):
+        yield math.prod(sizes) / max(1, page_size)
+    if {"Start", "End"} <= numbers.keys():
+        start, end, step = (float(element.attrib.get(key, 1)) for key in ("Start", "End", "Step"))
+        yield abs(end - start) / (abs(step) or math.inf)
+
+
+def _count(text):
+    """Return a whole number of a text, 0 where it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        return 0
