@@ -69,10 +69,13 @@ def _check_pages(tiff, path):
             n_tags = _number(file, form.tagnoformat, form.tagnosize)
             n_pages += 1
             n_bytes += form.tagnosize + n_tags * form.tagsize
-            if n_bytes > file.size or n_pages > MAX_PAGES:
+            if n_bytes > file.size:
                 raise InputError(
-                    f"{path} is damaged, or no single image: its pages do not end within "
-                    f"{min(n_pages, MAX_PAGES):,}. Copy or export it again, one page alone."
+                    f"{path} is damaged: its pages go in a circle. Copy or export it again."
+                )
+            if n_pages > MAX_PAGES:
+                raise InputError(
+                    f"{path} holds over {MAX_PAGES:,} pages. Save one as its own file."
                 )
             file.seek(offset + form.tagnosize + n_tags * form.tagsize)
     except (struct.error, OSError):

@@ -314,7 +314,7 @@ IMAGES = [
     Case("moving PNG", animation("dots/dots_9.png"), "predict --set infer.image_path=dots/dots_9.png", "dots_9.png holds 3 frames", "Save one as its own file"),
     Case("phone's picture called .jpg", write("dots/dots_9.jpg", b"\0\0\0\x18ftypheic" + b"\0" * 99), "predict --set infer.image_path=dots/dots_9.jpg", "dots_9.jpg cannot be read as an image", "export it again"),
     Case("TIFF of no page", write(TIF, b"II*\0\0\0\0\0"), f"predict --set infer.image_path={TIF}", "dots_9.tif cannot be read as an image", "export it again"),
-    Case("TIFF whose pages go in a circle", write(TIF, b"II*\0\x08\0\0\0\0\0\x08\0\0\0"), f"predict --set infer.image_path={TIF}", "dots_9.tif cannot be read as an image", "export it again"),
+    Case("TIFF whose pages go in a circle", write(TIF, b"II*\0\x08\0\0\0\0\0\x08\0\0\0"), f"predict --set infer.image_path={TIF}", "dots_9.tif is damaged: its pages go in a circle", "export it again"),
     Case("numbers beyond 32-bit floats", every_image(np.full((32, 48), 1e300)), "train", "no finite pixel", "export it again"),
     Case("numbers without a finite one", every_image(np.full((32, 48), -np.inf, np.float32)), "train", "dots_0.tif.*no finite pixel", "export it again"),
     Case("image that is a link to nowhere", link("/mnt/gone.png", PNG), "train", "dots_0.png is a link to /mnt/gone.png", "Mend it"),
