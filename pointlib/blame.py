@@ -19,6 +19,13 @@ NOT_YOURS = (
 )
 KEPT = "what stood there is as it was"
 UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what a terminal may obey
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # what turns text round
+_CODES = "061c|200[ef]|202[a-e]|206[6-9]|005c"
+_ESCAPED = re.compile(rf"\\u({_CODES})")
+_ESCAPE = re.compile(
+    rf"{_TURNING.pattern}|\\(?=u(?:{_CODES}))"
+)  # a backslash that would be read as one
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 MOST_LETTERS = 560  # of a sentence: a line of a text may be a megabyte long
 REMEDIES = {
     errno.ENOSPC: f"Free some space, or name another disk, and run it again; {KEPT}.",
@@ -61,8 +68,31 @@ def brief(error):
 
 
 def spell_out(text):
-    """Return text with the signs that a terminal would obey, line ends too, as escapes."""
-    return UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), str(text))
+    """Return text with the signs that a terminal would obey, line ends too, as escapes.
+
+    Those that turn the direction of reading as well: they make a name look like another.
+    """
+    return _TURNING.sub(_escaped, UNSEEN.sub(_escaped, str(text)))
+
+
+def to_cell(text):
+    """Return a name for a cell of a table that is to be opened in a spreadsheet; see `from_cell`.
+
+    What begins with = + - @, tab or return would be run as a formula: an apostrophe comes before
+    it. Signs that turn the direction of reading are spelt out. Numbers are no names: leave them.
+    """
+    text = _ESCAPE.sub(_escaped, str(text))
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_cell(cell):
+    """Return the name that `to_cell` made a cell of; what it would have left alone stays."""
+    cell = cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
+    return _ESCAPED.sub(lambda code: chr(int(code[1], 16)), cell)
+
+
+def _escaped(sign):
+    return sign[0].encode("unicode_escape").decode() if sign[0] != "\\" else "\\u005c"
 
 
 def one_line(text):

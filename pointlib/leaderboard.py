@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pointlib.blame import to_cell
 from pointlib.files import write_kept
 from pointlib.metrics import count_errors, draw_f1, precision_recall_f1
 from pointlib.plots import plot_leaderboard
@@ -100,7 +101,9 @@ def write_leaderboard(folder, rows, *, title):
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["rank", *axes, *NUMBERS, *EXTRA])
     for row in rows:
-        values = row | row["what"] | {"settings": _read_at(row), "folder": row["folder"].name}
+        names = {"settings": _read_at(row), "folder": row["folder"].name, "failed": row["failed"]}
+        names |= {axis: v for axis, v in row["what"].items() if isinstance(v, str)}
+        values = row | row["what"] | {key: to_cell(name) for key, name in names.items()}
         writer.writerow(_cell(values.get(key)) for key in ("rank", *axes, *NUMBERS, *EXTRA))
     write_kept(folder / "leaderboard.csv", table.getvalue())
     rows = label_rows(rows)

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from pointlib.augment import shrink
-from pointlib.blame import user_line
+from pointlib.blame import to_cell, user_line
 from pointlib.files import InputError, keep_copy, need_file, need_place, write_atomic
 from pointlib.images import (
     IMAGE_SUFFIXES,
@@ -195,7 +195,8 @@ def _give_up(error):
 def predict_folder(model, inputs, output, *, options=None, on_image=None):
     """Predict many images and write `points.csv` and `counts.csv`.
 
-    An unreadable image is reported in `counts.csv` and the rest goes on.
+    An unreadable image is reported in `counts.csv` and the rest goes on. A name that a spreadsheet
+    would run as a formula is written with an apostrophe before it, as `blame.to_cell` says.
 
     Parameters
     ----------
@@ -236,21 +237,21 @@ def predict_folder(model, inputs, output, *, options=None, on_image=None):
             image = read_image(path)
             points, labels, scores = predict_points(model, image, **options)
         except InputError as error:
-            counts.append([name, "", "", "unreadable", *("" for _ in model.info.classes)])
+            counts.append([to_cell(name), "", "", "unreadable", *("" for _ in model.info.classes)])
             if on_image:
                 on_image(name, None, error)
             continue
         rows += [
-            [name, f"{x:.3f}", f"{y:.3f}", label, f"{score:.4f}"]
+            [to_cell(name), f"{x:.3f}", f"{y:.3f}", to_cell(label), f"{score:.4f}"]
             for (x, y), label, score in zip(points, labels, scores, strict=True)
         ]
         per_class = [int((labels == c).sum()) for c in model.info.classes]
-        counts.append([name, image.shape[1], image.shape[0], "ok", *per_class])
+        counts.append([to_cell(name), image.shape[1], image.shape[0], "ok", *per_class])
         _write_extras(output, name, image, points, labels, extras)
         if on_image:
             on_image(name, len(points), None)
     _write_csv(output / "points.csv", ["image", "x", "y", "label", "score"], rows)
-    header = ["image", "width", "height", "status", *model.info.classes]
+    header = ["image", "width", "height", "status", *map(to_cell, model.info.classes)]
     _write_csv(output / "counts.csv", header, counts)
     n_unreadable = sum(row[3] != "ok" for row in counts)
     return {"n_images": len(counts), "n_unreadable": n_unreadable, "n_points": len(rows)}

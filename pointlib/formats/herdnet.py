@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pointlib.blame import to_cell
 from pointlib.files import InputError, need_file, write_atomic
 from pointlib.formats.base import Format, Record
 from pointlib.formats.safe import peek, points_table, read_numbers, read_rows
@@ -58,7 +59,7 @@ def write(folder, records, form):
         scores = [""] * len(values) if record.scores is None else record.scores.tolist()
         for pair, label, score in zip(values, record.labels.tolist(), scores, strict=True):
             name = label or "point"
-            row = [record.image.name, *pair, numbers[name], *([name] * named)]
+            row = [to_cell(record.image.name), *pair, numbers[name], *([to_cell(name)] * named)]
             rows.append([*row, *([f"{score:.6f}" if score != "" else ""] * scored)])
     csv.writer(text := io.StringIO(), lineterminator="\n").writerows(rows)
     write_atomic(folder / TABLE, text.getvalue())

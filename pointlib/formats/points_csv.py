@@ -18,6 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from pointlib.blame import to_cell
 from pointlib.files import InputError, need_file, write_atomic
 from pointlib.formats.base import Format, Record
 from pointlib.formats.safe import peek, points_table, read_cells, read_numbers, read_rows
@@ -57,12 +58,12 @@ def write(folder, records, form):
     points = [["image", "x", "y", *(["label"] * named), *(["score"] * scored)]]
     images = [["image", "width", "height", "n_points"]]
     for record in records:
-        name = record.image.name
+        name = to_cell(record.image.name)
         images.append([name, record.shape[1], record.shape[0], len(record.points)])
         values = form.from_points(record.points, record.shape)
         scores = [""] * len(values) if record.scores is None else map(_number, record.scores)
         for pair, label, score in zip(values, record.labels, scores, strict=True):
-            extras = [*([label] * named), *([score] * scored)]
+            extras = [*([to_cell(label)] * named), *([score] * scored)]
             points.append([name, *map(_number, pair), *extras])
     for file, rows in (("points.csv", points), ("images.csv", images)):
         csv.writer(text := io.StringIO(), lineterminator="\n").writerows(rows)

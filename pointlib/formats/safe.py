@@ -14,6 +14,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+from pointlib.blame import from_cell
 from pointlib.files import InputError, need_file
 from pointlib.points import read_text
 
@@ -146,14 +147,18 @@ def read_rows(path, columns, *, delimiters=",", synonyms=None):
 
 
 def read_cells(path, *, delimiters=","):
-    """Yield ("file, line n", [text, ...]) of each line of a table that is not blank."""
+    """Yield ("file, line n", [text, ...]) of each line of a table that is not blank.
+
+    What `blame.to_cell` made harmless is as it was.
+    """
     text = read_text(need_small(path))
     delimiter = max(delimiters, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text), skipinitialspace=True, delimiter=delimiter)
     try:
         for fields in reader:
             if fields:
-                yield f"{path}, line {reader.line_num}", [field.strip() for field in fields]
+                where = f"{path}, line {reader.line_num}"
+                yield where, [from_cell(field.strip()) for field in fields]
     except csv.Error as error:
         raise InputError(
             f"{path}, line {reader.line_num}: {error}. A quotation mark may be open."

@@ -19,6 +19,7 @@ import io
 import re
 from functools import partial
 
+from pointlib.blame import to_cell
 from pointlib.files import InputError, write_atomic
 from pointlib.formats.base import Format, Record
 from pointlib.formats.companions import find_companions, has_companions
@@ -57,7 +58,7 @@ def write(folder, records, form):
         rows = [
             [f"{value:.6f}" for value in values]
             + [numbers.get(label)] * bool(classes)
-            + [label] * named
+            + [to_cell(label)] * named
             for *values, label in zip(*columns, record.labels.tolist(), strict=True)
         ]
         csv.writer(text := io.StringIO(), lineterminator="\n").writerows([head, *rows])
