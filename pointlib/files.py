@@ -7,15 +7,28 @@ import contextlib
 import importlib.util
 import math
 import os
+import re
+import secrets
+import shutil
+import socket
 import sys
 import tempfile
+import time
+import zlib
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
-from pointlib.blame import UNSEEN, brief, one_line, user_line
+from pointlib.blame import KEPT, UNSEEN, brief, one_line, user_line
 
+DAY = 86_400  # seconds
+_WAITS = (0.05, 0.1, 0.2, 0.5, 1.2) if os.name == "nt" else ()  # seconds between tries to move
+_HERE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # this computer
+_SIGN = secrets.token_hex(2)  # this process, among those that have had its number
+_OWNER = re.compile(r"([0-9a-f]{8})-(\d{1,9})-([0-9a-f]{4})-")
+_TEMPORARY = re.compile(rf"\.pointlib-(?:{_OWNER.pattern})?\w+\.tmp")
+_swept = set()  # folders
 MOST_NAMES = 20  # in a sentence that lists what is known
 LONGEST = 200  # letters of a class's name
 NAME_FAULTS = f"a comma, a line end or control sign, a space at an end or over {LONGEST} letters"
@@ -81,20 +94,87 @@ def write_atomic(path, content):
     except UnicodeEncodeError as error:
         word = error.object[error.start - 20 : error.end + 20]
         raise InputError(f"{path}: {word!a} cannot be written as UTF-8. Rename it.") from error
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".pointlib-", suffix=".tmp")
+    _sweep_once(path.parent)
+    handle, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".pointlib-{owner()}", suffix=".tmp"
+    )
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, path.stat().st_mode if path.exists() else 0o666 & ~current_umask())
-        os.replace(temporary, path)
+        move(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None  # not the temporary one
         raise
+
+
+def make_temporary(folder):
+    """Make a folder in a folder, for what is moved to its place when it is whole.
+
+    Returns
+    -------
+    Path
+        Where a kill leaves it behind, the next start that writes there takes it away.
+    """
+    _sweep_once(folder)
+    return Path(tempfile.mkdtemp(dir=folder, prefix=f".pointlib-{owner()}", suffix=".tmp"))
+
+
+def sweep(folder):
+    """Take away what killed processes have left of `write_atomic` and `make_temporary`.
+
+    On this computer that is known at once; what other computers left, after a day.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and is_left(entry):
+                with contextlib.suppress(OSError):
+                    _take_away(entry)
+
+
+def move(source, target):
+    """Rename a file or folder, in the place of a file that stands there; return the new Path.
+
+    Windows refuses that while another program has it open: it is tried for two seconds, then
+    InputError.
+    """
+    for wait in _WAITS:
+        try:
+            os.replace(source, target)
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return Path(target)
+    try:
+        os.replace(source, target)
+    except PermissionError as error:
+        if not _WAITS:
+            raise
+        raise InputError(
+            f"{target} cannot be written: another program has it open, or {source}. Close it there "
+            f"and run this again; {KEPT}."
+        ) from error
+    return Path(target)
+
+
+def has_ended(pid):
+    """Tell whether a process of this computer is known to have ended; a zombie has."""
+    if os.name != "posix":  # there asking would end it
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's
+        return False
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])
+    return False
 
 
 def keep_copy(path):
@@ -106,7 +186,7 @@ def keep_copy(path):
         Where it is now; None where nothing stood there.
     """
     path = Path(path)
-    return path.rename(copy_name(path)) if path.exists() else None
+    return move(path, copy_name(path)) if path.exists() else None
 
 
 def write_kept(path, content):
@@ -155,6 +235,39 @@ def is_name(text):
     """Tell whether a class may be called so: it must fit into a line of a text, and be seen."""
     plain = text == text.strip() and "," not in text and not UNSEEN.search(text)
     return plain and 0 < len(text) <= LONGEST
+
+
+def owner():
+    """Return what names of this process's temporary files hold: computer, number, a sign."""
+    return f"{_HERE}-{os.getpid()}-{_SIGN}-"
+
+
+def is_left(entry):
+    """Tell whether nobody works on a temporary file or folder any more, a Path or DirEntry.
+
+    Whose it is, its name says, see `owner`; without that, or on another computer, its age does.
+    """
+    here, pid, sign = found.groups() if (found := _OWNER.search(entry.name)) else ("", 0, "")
+    if here == _HERE and int(pid) == os.getpid():
+        return sign != _SIGN  # in a container the numbers begin anew
+    if here == _HERE and has_ended(int(pid)):
+        return True
+    return time.time() - os.lstat(entry).st_mtime > DAY
+
+
+def _sweep_once(folder):
+    """Sweep a folder where this process writes for the first time."""
+    folder = os.path.abspath(folder)
+    if folder not in _swept:
+        _swept.add(folder)
+        sweep(folder)
+
+
+def _take_away(entry):
+    if entry.is_dir(follow_symlinks=False):
+        shutil.rmtree(entry.path)
+    else:
+        os.unlink(entry.path)
 
 
 def _as_path(path, what):

@@ -321,6 +321,8 @@ def _pillow_kind(image):
 def _read_pillow(path, image):
     check_scans(path, image)
     raw = image.tile[0][3] if image.format == "PNG" else None
+    if raw and any(place + size > path.stat().st_size for _, place, size in _png_chunks(path)):
+        raise EOFError("cut short")  # Pillow would ask for as much memory as the chunk says
     is_own = image.mode == "P" or image.mode in _MODES
     array = np.asarray(image.convert(_MODES.get(image.mode)) if is_own else image)
     if raw in _LOW_BYTES:
@@ -336,23 +338,26 @@ def _read_pillow(path, image):
 
 
 def _orientation(path, image):
-    """Return the EXIF orientation; PNG, where it may follow the pixels, is not decoded for it.
-
-    EOFError where a chunk of PNG is longer than the file: Pillow would ask for so much memory.
-    """
+    """Return the EXIF orientation; PNG, where it may follow the pixels, is not decoded for it."""
     if image.format != "PNG":
         return image.getexif().get(_ORIENTATION, 1)
     exif = Image.Exif()
+    for kind, place, size in _png_chunks(path):
+        if kind == b"eXIf":
+            with path.open("rb") as file:
+                file.seek(place)
+                exif.load(file.read(size))
+    return exif.get(_ORIENTATION, 1)
+
+
+def _png_chunks(path):
+    """Yield kind, place and size of each chunk of a PNG up to its end, or as far as it goes."""
+    place, end = 8, path.stat().st_size
     with path.open("rb") as file:
-        place, end = 8, path.stat().st_size
-        while place < end:
+        while place + 8 <= end:
             file.seek(place)
             size, kind = int.from_bytes(file.read(4)), file.read(4)
-            place += size + 12
-            if place > end:
-                raise EOFError("cut short")
-            if kind == b"eXIf":
-                exif.load(file.read(size))
+            yield kind, place + 8, size
             if kind == b"IEND":  # what follows is no part of it
-                break
-    return exif.get(_ORIENTATION, 1)
+                return
+            place += size + 12

@@ -29,11 +29,15 @@ from pointlib.files import (
     InputError,
     copy_name,
     current_umask,
+    is_left,
     is_name,
     keep_copy,
     load_python,
+    make_temporary,
+    move,
     need_file,
     need_folder,
+    owner,
     suggest,
     write_atomic,
 )
@@ -194,7 +198,7 @@ def save_model(model, folder, *, keep=False):
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    fresh = make_temporary(folder.parent)
     os.chmod(fresh, 0o777 & ~current_umask())
     try:
         info = dataclasses.asdict(model.info)
@@ -374,21 +378,35 @@ def _copy_code(custom, folder):
 def _put_back(folder):
     """Put a model back that a kill found out of its place, while a newer one came into it."""
     folder = Path(str(folder))
-    for old in sorted(folder.parent.glob(f".{glob.escape(folder.name)}{OLD}*/")):
+    for old in _left_behind(folder):
         if not folder.exists() and (old / folder.name).is_dir():
-            (old / folder.name).rename(folder)
+            move(old / folder.name, folder)
             old.rmdir()
+
+
+def _left_behind(folder):
+    """Return the places out of which kills kept a model from being replaced or thrown away."""
+    places = sorted(folder.parent.glob(f".{glob.escape(folder.name)}{OLD}*/"))
+    return [old for old in places if is_left(old) or not _has_owner(old, folder)]
+
+
+def _has_owner(old, folder):
+    """Tell whether a process is named in it; the first edition named none."""
+    return "-" in old.name.removeprefix(f".{folder.name}{OLD}")
 
 
 def _replace_folder(fresh, folder, *, keep):
     """Put `fresh` where `folder` is; at any moment one of them is whole."""
+    _put_back(folder)
+    for old in _left_behind(folder):
+        shutil.rmtree(old, ignore_errors=True)
     names = {path.name for path in fresh.iterdir()}
     if keep or (folder.is_dir() and any(path.name not in names for path in folder.iterdir())):
         keep_copy(folder)  # somebody else's files as well: not ours to delete
     if not folder.exists():
-        fresh.rename(folder)
+        move(fresh, folder)
         return
-    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}{OLD}"))
-    folder.rename(old / folder.name)
-    fresh.rename(folder)
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}{OLD}{owner()}"))
+    move(folder, old / folder.name)
+    move(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)

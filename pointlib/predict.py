@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from pointlib.augment import shrink
 from pointlib.blame import to_cell, user_line
-from pointlib.files import InputError, keep_copy, need_file, need_place, write_atomic
+from pointlib.files import InputError, keep_copy, move, need_file, need_place, write_atomic
 from pointlib.images import (
     IMAGE_SUFFIXES,
     check_image,
@@ -352,7 +352,7 @@ def _replace(path, write):
         write()
     except BaseException:
         if kept:
-            kept.rename(path)
+            move(kept, path)
         raise
     if kept and kept.is_file() and kept.read_bytes() == path.read_bytes():
         kept.unlink()

@@ -15,7 +15,7 @@ import shutil
 import threading
 from collections import Counter
 
-from pointlib.files import InputError, suggest, write_atomic
+from pointlib.files import InputError, move, suggest, write_atomic
 from pointlib.images import image_shape, list_images
 from pointlib.journal import Journal, read_journal
 from pointlib.points import read_points, text_path
@@ -328,7 +328,7 @@ def _put(ready, path, *, is_wanted):
         return
     if path.exists():
         shutil.copymode(path, ready)
-    os.replace(ready, path)
+    move(ready, path)
 
 
 def _check_names(names):

@@ -10,14 +10,22 @@ import math
 import os
 import pkgutil
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from pointlib.files import InputError, keep_copy, need_file, need_place, suggest, write_atomic
+from pointlib.files import (
+    InputError,
+    keep_copy,
+    make_temporary,
+    move,
+    need_file,
+    need_place,
+    suggest,
+    write_atomic,
+)
 from pointlib.formats.base import Format, Pictures
 from pointlib.formats.outcome import Conversion, draw_check, place, show_example
 from pointlib.formats.records import (
@@ -270,8 +278,9 @@ def _write(target, data, writer, options):
     """Write everything beside `target`, then move it there; return where the old one is kept."""
     pictures, records, lists = data
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
-        folder = Path(temporary) / "dataset"
+    temporary = make_temporary(target.parent)
+    try:
+        folder = temporary / "dataset"
         _bring_images(pictures.paths, folder / "images", options)
         writer.write(folder, records, writer)
         for name, names in lists.items():
@@ -279,19 +288,35 @@ def _write(target, data, writer, options):
         if options.picture:
             draw_check(folder / "check.png", records)
         kept = keep_copy(target)
-        folder.rename(target)
+        move(folder, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return kept
 
 
 def _bring_images(paths, folder, options):
     folder.mkdir(parents=True)
+    can_link = options.link
     for number, path in enumerate(paths, start=1):
-        if options.link:
-            os.symlink(path.resolve(), folder / path.name)
-        else:
+        if can_link:
+            can_link = _link(path, folder / path.name, options)
+        if not can_link:
             shutil.copyfile(path, folder / path.name)
         if options.on_image:
             options.on_image(path.name, number, len(paths))
+
+
+def _link(path, target, options):
+    """Link to an image; False where that is not allowed, as on most Windows: then it is copied."""
+    try:
+        os.symlink(path.resolve(), target)
+    except OSError as error:
+        if options.log:
+            options.log(
+                f"Links cannot be made here ({error.strerror or error}): images are copied."
+            )
+        return False
+    return True
 
 
 def _find_lists(pictures, records, skip):
