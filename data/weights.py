@@ -4,14 +4,19 @@ On one kind of machine the files come out the same to the byte; tests/test_weigh
 code that made them has changed since.
 """
 
+import json
 import sys
 from pathlib import Path
 
+import torch
+
 from pointlib.config import TrainConfig
+from pointlib.dataset import load_splits
 from pointlib.model import save_model
-from pointlib.train import train_folder
+from pointlib.train import Run, train_folder
 
 DATA = Path(__file__).parent
+UNTRAINED = DATA / "untrained.json"  # {name: its loss before the first step}
 # sums come out alike on more machines; a heavy loss makes clear hills in few epochs
 SAME = {"radius": 6, "threads": 1, "precision": "32", "augment": "strong"}
 SAME |= {"loss_options": {"weight": 10}}
@@ -27,9 +32,25 @@ def config_of(name):
     return TrainConfig(dataset_path=str(DATA / name), **MODELS[name])
 
 
+def untrained_loss(name):
+    """Return the mean loss of the fresh network over the crops of its first epoch.
+
+    It changes with nearly all that a training is made of, and all processors agree on it, which
+    they do not on the loss after an epoch: small differences grow.
+    """
+    train, val, _ = load_splits(DATA / name)
+    run = Run(train, val, config_of(name), None)
+    run.crops.epoch = 0
+    with torch.no_grad():
+        return sum(float(run.loss_of(*batch)) for batch in run.loader) / len(run.loader)
+
+
 def main(names):
     """Train those named, all of them for no name, one after the other."""
+    known = json.loads(UNTRAINED.read_text()) if UNTRAINED.is_file() else {}
     for name in names or MODELS:
+        known[name] = round(untrained_loss(name), 6)
+        UNTRAINED.write_text(json.dumps(known, indent=2) + "\n")
         config = config_of(name).model_copy(update={"output": None})
         model = train_folder(config)
         for row in model.info.training["history"]:  # times differ from run to run

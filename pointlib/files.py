@@ -292,7 +292,8 @@ def _nearest(path):
         return f" {parent} is a file."
     if not parent.is_dir():
         return f" Its folder {parent} does not exist either."
-    near = get_close_matches(path.name, os.listdir(parent), n=1)
+    names = [name for name in os.listdir(parent) if name[0] != "." or path.name[0] == "."]
+    near = get_close_matches(path.name, names, n=1)
     return f" Did you mean {near[0]}?" if near else f" Looked in {parent.resolve()}."
 
 

@@ -2,6 +2,7 @@
 
 The holder touches it every BEAT seconds. It counts as left behind when its process has ended on
 this computer, or when nobody has touched it for STALE seconds; whoever finds it so takes it over.
+A lock from the future, as a clock ahead of ours writes it, is watched: it is alive if it moves.
 
 Not about what is written under it: journal.py.
 """
@@ -9,6 +10,7 @@ Not about what is written under it: journal.py.
 import contextlib
 import getpass
 import json
+import math
 import os
 import socket
 import threading
@@ -16,10 +18,11 @@ import time
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from pointlib.files import InputError
+from pointlib.files import InputError, has_ended, move, owner
 
 BEAT = 2.0
 STALE = 20.0
+WATCH = 3 * BEAT  # seconds in which a holder with a clock ahead of ours touches its lock
 SETTLE = 0.05  # seconds in which another who takes over the same lock shows up
 _BINARY = getattr(os, "O_BINARY", 0)  # only Windows has it
 _held = set()  # sessions of this process: the number of an ended one may have become ours
@@ -41,8 +44,9 @@ class Lock:
         who = {"host": socket.gethostname(), "pid": self._pid, "session": session, "user": _user()}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._mine = json.dumps(who | {"time": now}).encode()
+        self._age = 0.0  # of another's lock, seconds
         holder = self._take()
-        self.reason = f"{_name(holder)} {doing}." if holder else ""
+        self.reason = f"{_name(holder)} {doing}. {self._when(holder)}" if holder else ""
         if not holder:
             _held.add(session)
 
@@ -70,11 +74,26 @@ class Lock:
                 self._path.unlink()
 
     def _take(self):
-        """Make the lock file; return b"", or the content of the one that holds it."""
+        """Make the lock file, complete at once; return b"", or the content of its holder's."""
+        beside = self._path.with_name(f".pointlib-{owner()}{self._session}.tmp")
+        try:
+            beside.write_bytes(self._mine)
+            try:
+                os.link(beside, self._path)
+            except FileExistsError:
+                return self._take_over(beside)
+            except (OSError, AttributeError):  # no links on this file system, or in this Python
+                return self._take_bare(beside)
+        finally:
+            beside.unlink(missing_ok=True)
+        return b""
+
+    def _take_bare(self, beside):
+        """Do the same where files cannot be linked: for a moment the lock is empty."""
         try:
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         except FileExistsError:
-            return self._take_over()
+            return self._take_over(beside)
         try:
             os.write(handle, self._mine)
         except OSError:
@@ -84,23 +103,39 @@ class Lock:
             os.close(handle)
         return b""
 
-    def _take_over(self):
+    def _take_over(self, beside):
         """Put ours in the place of one left behind; of two at once the later one has it."""
-        beside = self._path.with_name(f"lock.{self._session}")
         try:
-            beside.write_bytes(self._mine)
             holder = self._path.read_bytes()
-            age = beside.stat().st_mtime - self._path.stat().st_mtime  # by the file system's clock
-            if age < STALE and not _is_dead(holder):
+            if not _is_dead(holder) and self._is_alive(beside):
                 return holder or b"{}"
-            os.replace(beside, self._path)
+            move(beside, self._path)
             time.sleep(SETTLE)
             holder = self._path.read_bytes()
         except FileNotFoundError:  # given back this moment
             return self._take()
-        finally:
-            beside.unlink(missing_ok=True)
         return b"" if holder == self._mine else holder
+
+    def _is_alive(self, beside):
+        """Tell whether somebody has touched the lock lately, by the file system's clock."""
+        before = self._path.stat().st_mtime
+        self._age = beside.stat().st_mtime - before
+        if self._age > -STALE:
+            return self._age < STALE
+        end = time.monotonic() + WATCH
+        while time.monotonic() < end:
+            if self._path.stat().st_mtime != before:
+                return True
+            time.sleep(WATCH / 50)
+        return False
+
+    def _when(self, holder):
+        """Return when to try again."""
+        who = _read(holder)
+        if who.get("host") == socket.gethostname() and isinstance(who.get("pid"), int):
+            return f"Close it there, or end process {who['pid']}, and try again."
+        seconds = math.ceil(STALE - min(max(self._age, 0.0), STALE - 1))
+        return f"If that has ended, try again in {seconds} s."
 
 
 @contextlib.contextmanager
@@ -112,7 +147,7 @@ def hold(path, *, doing):
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, is_over = Lock(path, uuid4().hex[:8], doing=doing), threading.Event()
     if lock.reason:
-        raise InputError(f"{lock.reason} Wait for its end, or name another output.")
+        raise InputError(f"{lock.reason} Or name another output.")
 
     def beat():
         while not is_over.wait(BEAT):
@@ -134,31 +169,27 @@ def _user():
         return "somebody"
 
 
-def _name(holder):
+def _read(holder):
+    """Return what a lock says of its holder, an empty dict where it says nothing."""
     try:
-        return "{user} on {host} (process {pid})".format(**json.loads(holder))
-    except (ValueError, LookupError, TypeError):
+        who = json.loads(holder)
+    except (ValueError, RecursionError):
+        return {}
+    return who if isinstance(who, dict) else {}
+
+
+def _name(holder):
+    who = _read(holder)
+    if not {"user", "host", "pid"} <= who.keys():
         return "Somebody"
+    return f"{who['user']} on {who['host']} (process {who['pid']})"
 
 
 def _is_dead(holder):
     """Tell whether the process that wrote this lock is known to have ended."""
-    try:
-        who = json.loads(holder)
-        if os.name != "posix" or who["host"] != socket.gethostname():
-            return False
-        if who["pid"] == os.getpid():
-            return who["session"] not in _held
-        os.kill(who["pid"], 0)  # asks only
-        return _is_zombie(who["pid"])
-    except ProcessLookupError:
-        return True
-    except (ValueError, LookupError, TypeError, OSError):
+    who = _read(holder)
+    if who.get("host") != socket.gethostname() or not isinstance(who.get("pid"), int):
         return False
-
-
-def _is_zombie(pid):
-    """Tell whether a process has ended and only its parent does not know yet, where /proc says."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])
-    return False
+    if who["pid"] == os.getpid():
+        return who.get("session") not in _held
+    return has_ended(who["pid"])

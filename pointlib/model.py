@@ -44,6 +44,7 @@ from pointlib.files import (
 from pointlib.network import build_network, divisor_of, fill, rebuild
 
 SCHEMA = 1
+CUSTOM = "custom_model.py"  # a copy of a custom model's own file
 OLD = ".old."  # of a model folder that is being replaced
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Above0, From0 = Annotated[Finite, Field(gt=0)], Annotated[Finite, Field(ge=0)]
@@ -201,16 +202,15 @@ def save_model(model, folder, *, keep=False):
     fresh = make_temporary(folder.parent)
     os.chmod(fresh, 0o777 & ~current_umask())
     try:
-        info = dataclasses.asdict(model.info)
         if model.info.custom:
-            info["custom"] = _copy_code(model.info.custom, fresh)
+            shutil.copyfile(model.info.custom.rpartition(":")[0], fresh / CUSTOM)
             weights = {  # tensors may be shared, which the file cannot say
                 key: value.contiguous().clone() for key, value in model.network.state_dict().items()
             }
             save_file(weights, fresh / "model.safetensors")
         else:
             model.network.save_pretrained(fresh)
-        (fresh / "pointlib.json").write_text(_described(info), encoding="utf-8")
+        (fresh / "pointlib.json").write_text(describe_model(model), encoding="utf-8")
         for file in fresh.iterdir():
             file.chmod(0o666 & ~current_umask())  # safetensors keeps the weights to their owner
         _replace_folder(fresh, folder, keep=keep)
@@ -355,6 +355,14 @@ def write_settings(folder, thresholds, min_distances, metrics):
     return path
 
 
+def describe_model(model):
+    """Return the text of `pointlib.json` that `save_model` writes for a model."""
+    info = dataclasses.asdict(model.info)
+    if info["custom"]:
+        info["custom"] = f"{CUSTOM}:{info['custom'].rpartition(':')[2]}"
+    return _described(info)
+
+
 def _described(info):
     """Return the text of `pointlib.json`, of a ModelInfo as a dict."""
     return json.dumps({"schema": SCHEMA, **info}, indent=2) + "\n"
@@ -366,13 +374,6 @@ def _per_channel(values, n_channels):
     if len(values) not in (1, n_channels):
         raise InputError(f"{len(values)} values for {n_channels} channels; expected one or each.")
     return np.broadcast_to(values, n_channels).tolist()
-
-
-def _copy_code(custom, folder):
-    """Copy a custom model's file into the model folder; return its new name for pointlib.json."""
-    file, _, name = custom.rpartition(":")
-    shutil.copyfile(file, folder / "custom_model.py")
-    return f"custom_model.py:{name}"
 
 
 def _put_back(folder):

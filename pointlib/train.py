@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -25,8 +26,9 @@ from pointlib.crops import Shrunk, TrainingCrops, mean_pixels
 from pointlib.dataset import check_item, load_splits, names_of
 from pointlib.files import InputError, keep_copy, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS, density
+from pointlib.lock import hold
 from pointlib.losses import LOSSES
-from pointlib.model import save_model
+from pointlib.model import describe_model, save_model
 from pointlib.prepare import (
     classes_without_points,
     describe_data,
@@ -79,6 +81,14 @@ def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: 
             "Annotate some, or name others in train.txt."
         )
     run = Run(train, val, config, output)
+    with run.lock() as lock:
+        _train(run, log, on_epoch, lock)
+        return run.finish()
+
+
+def _train(run, log, on_epoch, lock):
+    """Train epoch by epoch until the time is over, from where an earlier run was stopped."""
+    config, val = run.config, run.val
     run.resume(log)
     log(run.describe())
     if config.gaussian_sigma == "auto" and not config.radius:
@@ -96,7 +106,8 @@ def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: 
         if config.patience and run.epoch - run.best["epoch"] >= config.patience:
             log(f"stopped: no better F1 in {config.patience} epochs")
             break
-    return run.finish()
+        if words := lock.trouble() if lock else "":
+            raise InputError(f"{words} Run this again when it has ended: no epoch is lost.")
 
 
 def train_folder(config, *, log=print):
@@ -157,7 +168,8 @@ class Run:
         n_watched = VALIDATED / self.info.scale**2 / mean_pixels(val)
         self.watched, self.judged = spread(val, n_watched), spread(val, 10 * n_watched)
         self.output = None if output is None else check_output(output)
-        self.epoch, self.history, self.written = 0, [], ""  # of pointlib.json, a digest
+        self.epoch, self.history = 0, []
+        self.written = []  # digests of pointlib.json: the one before last and the last of ours
         both = config.num_epochs, config.minutes
         self.n_epochs, self.minutes = (None, MINUTES) if both == (None, None) else both
         self.began, self.spent = time.monotonic(), 0.0  # seconds, before it was resumed
@@ -183,6 +195,13 @@ class Run:
         """Where the state after the last whole epoch stands."""
         return self.output.with_name(f"{self.output.name}.checkpoint")
 
+    def lock(self):
+        """Return a context that keeps others from training into the same folder."""
+        if not (self.output and self.fabric.is_global_zero):
+            return nullcontext()
+        path = self.output.with_name(f".{self.output.name}.lock")
+        return hold(path, doing=f"trains into {self.output}")
+
     def describe(self):
         """Return a line on what is trained on what."""
         n_weights = sum(p.numel() for p in self.model.parameters())
@@ -206,10 +225,7 @@ class Run:
             if self.progress(at) == 1 and losses:  # the time is over
                 break
             self.set_rate(at)
-            logits = self.model(image.contiguous(memory_format=torch.channels_last))
-            # outside the picture there is nothing to learn: perfect there for any loss
-            logits = torch.where(valid, logits, NOTHING)
-            loss = self.loss_fn(logits, torch.where(valid, target, 0.0))
+            loss = self.loss_of(image, target, valid)
             self.optimiser.zero_grad()
             losses.append(float(loss.detach()))
             if not math.isfinite(losses[-1]):
@@ -227,6 +243,13 @@ class Run:
             "loss": np.mean(losses).item(),
             "learning_rate": self.optimiser.param_groups[0]["lr"],
         }
+
+    def loss_of(self, image, target, valid):
+        """Return the loss of a batch of crops; `valid` tells where they saw an image."""
+        logits = self.model(image.contiguous(memory_format=torch.channels_last))
+        # outside the picture there is nothing to learn: perfect there for any loss
+        logits = torch.where(valid, logits, NOTHING)
+        return self.loss_fn(logits, torch.where(valid, target, 0.0))
 
     def progress(self, epoch):
         """Return how much of the training is over after so many epochs, 0 to 1.
@@ -253,28 +276,23 @@ class Run:
         return row
 
     def keep(self, row):
-        """Remember the epoch: the model where it beats all before, then the checkpoint."""
+        """Remember the epoch: the checkpoint, then the model where it beats all before.
+
+        In this order a kill between the two is known by what the checkpoint says of the model.
+        """
         self.history.append(row)
         # without a true point in the validation images there is no F1 to go by
         score = row["f1"] if row["n_true"] else -row["val_loss"]
-        if score > self.best["score"]:
+        is_best = score > self.best["score"]
+        if is_best:
             weights = {k: v.detach().cpu().clone() for k, v in self._bare.state_dict().items()}
             self.best = {"score": score, "epoch": row["epoch"], "weights": weights}
             self.best |= {"settings": self.settings, "row": row}
-            self._save_best()
+            self._describe_best()
         self.epoch = row["epoch"]
-        if self.output and self.fabric.is_global_zero:
-            state = {
-                "fingerprint": self.fingerprint,
-                "epoch": self.epoch,
-                "model": self._bare.state_dict(),
-                "optimiser": self.optimiser.optimizer.state_dict(),
-                "best": self.best,
-                "history": self.history,
-                "written": self.written,
-            }
-            torch.save(state, content := io.BytesIO())
-            write_atomic(self.checkpoint, content.getbuffer())
+        self._write_checkpoint()
+        if is_best:
+            self._write_best()
 
     def resume(self, log):
         """Go on from a checkpoint of the same training; keep another one's aside."""
@@ -293,8 +311,12 @@ class Run:
         self._bare.load_state_dict(state["model"])
         self.optimiser.optimizer.load_state_dict(state["optimiser"])
         self.epoch, self.best, self.history = state["epoch"], state["best"], state["history"]
-        self.written = state.get("written", "")
+        written = state.get("written", [])
+        self.written = [written] if isinstance(written, str) else written  # the first edition's
         self.spent = sum(row["seconds"] + row["val_seconds"] for row in self.history)
+        if self.best["weights"] and digest(self.output / "pointlib.json") in self.written[:-1]:
+            self._describe_best()  # killed before the last one of ours was there
+            self._write_best()
         log(f"resuming after epoch {self.epoch}")
 
     def alarm(self):
@@ -310,7 +332,9 @@ class Run:
         if len(self.judged) > len(self.watched):
             row = self.validate(self.judged)
             self.best |= {"settings": self.settings, "row": row}
-        self._save_best()
+        self._describe_best()
+        self._write_checkpoint()
+        self._write_best()
         if self.output and self.fabric.is_global_zero:
             self.checkpoint.unlink(missing_ok=True)
         return model.eval().cpu()
@@ -320,8 +344,8 @@ class Run:
         """The model without Fabric's wrapper."""
         return self.model.module
 
-    def _save_best(self):
-        """Write what is known of the best epoch into `info`, and the model folder."""
+    def _describe_best(self):
+        """Write what is known of the best epoch into `info`, and what its file will be."""
         settings = self.best["settings"]
         self.info.thresholds = {name: s["threshold"] for name, s in settings.items()}
         self.info.min_distances = {name: s["min_distance"] for name, s in settings.items()}
@@ -333,13 +357,34 @@ class Run:
             "images": self.names,
             "history": self.history,
         }
+        mine = hashlib.sha256(describe_model(self._bare).encode()).hexdigest()
+        if mine not in self.written[-1:]:
+            self.written = [*self.written[-1:], mine]
+
+    def _write_checkpoint(self):
+        """Write all that must survive a kill."""
+        if not (self.output and self.fabric.is_global_zero):
+            return
+        state = {
+            "fingerprint": self.fingerprint,
+            "epoch": self.epoch,
+            "model": self._bare.state_dict(),
+            "optimiser": self.optimiser.optimizer.state_dict(),
+            "best": self.best,
+            "history": self.history,
+            "written": self.written,
+        }
+        torch.save(state, content := io.BytesIO())
+        write_atomic(self.checkpoint, content.getbuffer())
+
+    def _write_best(self):
+        """Write the model folder of the best epoch."""
         if not (self.output and self.fabric.is_global_zero):
             return
         now = {k: v.clone() for k, v in self._bare.state_dict().items()}
         self._bare.load_state_dict(self.best["weights"])
-        described = self.output / "pointlib.json"  # another one may have come: a tuner's, a run's
-        save_model(self._bare, self.output, keep=digest(described) != self.written)
-        self.written = digest(described)
+        there = digest(self.output / "pointlib.json")  # another may have come: a tuner's, a run's
+        save_model(self._bare, self.output, keep=there not in self.written)
         self._bare.load_state_dict(now)
 
 

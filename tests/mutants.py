@@ -440,8 +440,8 @@ MUTANTS = [
     Mutant(
         "width and height swapped in counts.csv",
         "predict.py",
-        "counts.append([name, image.shape[1], image.shape[0]",
-        "counts.append([name, image.shape[0], image.shape[1]",
+        "counts.append([to_cell(name), image.shape[1], image.shape[0]",
+        "counts.append([to_cell(name), image.shape[0], image.shape[1]",
         (TOUR, *unit("predict")),
     ),
     Mutant(
@@ -615,8 +615,8 @@ MUTANTS = [
     Mutant(
         "the last epoch is kept, not the best",
         "train.py",
-        'if score > self.best["score"]:',
-        "if True:",
+        'is_best = score > self.best["score"]',
+        "is_best = True",
         ("tests/test_train.py::test_fit_keeps_the_weights_of_the_best_epoch",),
     ),
     Mutant(

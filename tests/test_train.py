@@ -1,6 +1,7 @@
 """Training: for real, on tiny pictures."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from pointlib import files
 from pointlib.config import TrainConfig
 from pointlib.crops import Shrunk, TrainingCrops
 from pointlib.dataset import ImagePointDataset, MemoryDataset
-from pointlib.files import InputError
+from pointlib.files import InputError, owner
 from pointlib.losses import mse
-from pointlib.model import ModelInfo, load_model, read_info
+from pointlib.model import ModelInfo, load_model, read_info, write_settings
 from pointlib.predict import predict_heatmap, predict_points
 from pointlib.prepare import describe_data
 from pointlib.train import Run, fit, train_folder
@@ -35,6 +37,11 @@ def parts(make_folder):
 
 def quiet(_line):
     """Say nothing."""
+
+
+def interrupt(*_):
+    """Stop as Ctrl+C does."""
+    raise KeyboardInterrupt
 
 
 def weights_of(model):
@@ -116,7 +123,7 @@ def test_training_survives_a_kill(make_folder, tmp_path):
     command = [sys.executable, "-m", "pointlib.train", str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not (tmp_path / "model.checkpoint").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "model").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -127,6 +134,95 @@ def test_training_survives_a_kill(make_folder, tmp_path):
     assert f"resuming after epoch {n_done}" in shorter.stdout
     assert shorter.returncode == 0, shorter.stderr
     assert len(read_info(tmp_path / "model").training["history"]) == 12
+
+
+def test_two_trainings_do_not_share_a_folder(parts, tmp_path):
+    """The second one is told who is at work; nothing of the first is touched, no copy is made."""
+    config, told = TrainConfig(**TINY), []
+
+    def come_second(epoch, _model):
+        names = sorted(path.name for path in tmp_path.glob("*m*"))
+        with pytest.raises(InputError) as caught:
+            fit(*parts, config=config, output=tmp_path / "m", log=quiet)
+        told.append(str(caught.value))
+        assert sorted(path.name for path in tmp_path.glob("*m*")) == names
+        assert epoch <= 2
+
+    fit(*parts, config=config, output=tmp_path / "m", log=quiet, on_epoch=come_second)
+    pattern = rf"\(process {os.getpid()}\) trains into .*m\. .*try again\. Or name another output"
+    assert all(re.search(pattern, words) for words in told)
+    assert len(told) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"dots", "m"}
+
+
+def test_two_processes_do_not_share_a_folder(make_folder, tmp_path):
+    """By the command line as well, where the second one is told at its start."""
+    options = {"dataset_path": str(make_folder(6)), **TINY, "num_epochs": 100_000}
+    (tmp_path / "config.json").write_text(json.dumps({"train": options}))
+    command = [sys.executable, "-m", "pointlib.train", str(tmp_path / "config.json")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / ".model.lock").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        assert second.returncode == 2, second.stdout + second.stderr
+        assert f"(process {first.pid}) trains into" in second.stderr
+        assert first.poll() is None
+        first.kill()
+    assert not list(tmp_path.glob("*.bak*"))
+
+
+@pytest.mark.parametrize("after", ["_write_checkpoint", "_write_best"])
+def test_a_killed_training_knows_its_own_model(parts, tmp_path, monkeypatch, after):
+    """Wherever between checkpoint and model it ends, going on leaves no copy of its own model."""
+    config, n_calls = TrainConfig(**TINY | {"num_epochs": 4}), []
+    write = getattr(Run, after)
+
+    def die(run):
+        write(run)
+        n_calls.append(1)
+        if len(n_calls) == 2:
+            raise KeyboardInterrupt  # a kill, as far as files go: the lock aside
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, after, die)
+        with pytest.raises(KeyboardInterrupt):
+            fit(*parts, config=config, output=tmp_path / "m", log=quiet)
+    lines = []
+    model = fit(*parts, config=config, output=tmp_path / "m", log=lines.append)
+    assert any("resuming after epoch" in line for line in lines)
+    assert {path.name for path in tmp_path.iterdir()} == {"dots", "m"}
+    alone = fit(*parts, config=config, output=tmp_path / "alone", log=quiet)
+    assert torch.equal(weights_of(model), weights_of(alone))
+
+
+def test_a_tuned_model_is_not_taken_for_the_trainings_own(parts, tmp_path, monkeypatch):
+    """Thresholds that somebody set between two runs are kept as a copy."""
+    config = TrainConfig(**TINY | {"num_epochs": 4})
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "alarm", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(*parts, config=config, output=tmp_path / "m", log=quiet)
+    write_settings(tmp_path / "m", {"point": 0.123}, {}, {})
+    fit(*parts, config=config, output=tmp_path / "m", log=quiet)
+    assert read_info(tmp_path / "m.bak").thresholds == {"point": 0.123}
+
+
+def test_what_a_kill_leaves_is_swept_at_the_next_start(parts, tmp_path):
+    """Half a checkpoint and half a model folder, of a process that has ended; others' stay."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here, pid, sign, _ = owner().split("-")
+    mine = [f".pointlib-{here}-{ended.pid}-{sign}-x.tmp", f".pointlib-{here}-{pid}-0000-x.tmp"]
+    others = [f".pointlib-{owner()}x.tmp", f".pointlib-00000000-{pid}-{sign}-x.tmp"]
+    for name in mine + others:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"half")
+    (tmp_path / ".pointlib-abcd1234.tmp").write_bytes(b"half")  # the first edition's
+    os.utime(tmp_path / ".pointlib-abcd1234.tmp", (0, 0))
+    files._swept.clear()
+    fit(*parts, config=TrainConfig(**TINY), output=tmp_path / "m", log=quiet)
+    assert {path.name for path in tmp_path.iterdir()} == {"dots", "m", *others}
 
 
 def test_fit_keeps_the_model_that_stood_there(parts, tmp_path):
