@@ -34,16 +34,18 @@ Overrides = Annotated[
 ]
 Output = Annotated[Path | None, typer.Option(help="Folder for metrics.json and report.html.")]
 Values = Annotated[list[str] | None, typer.Option(help="As mse,focal; may be repeated.")]
+TrustCode = Annotated[
+    bool, typer.Option(help="Run code that a model, or a config.json you did not name, brings.")
+]
 Radius = Annotated[float | None, typer.Option(min=0.001, help="Match radius in pixels.")]
 
 
 @app.command()
-def train(config: ConfigPath = None, overrides: Overrides = None):
+def train(config: ConfigPath = None, overrides: Overrides = None, trust_code: TrustCode = False):
     """Train on a folder of images and points; writes a model folder."""
-    from pointlib.config import load_config  # torch takes seconds: only when it is needed
-    from pointlib.train import train_folder
+    settings = _load_config(config, overrides, ["train"], trust_code=trust_code).train
+    from pointlib.train import train_folder  # torch takes seconds: only when it is needed
 
-    settings = load_config(_default(config), overrides=overrides or ()).train
     model = train_folder(settings, log=_say)
     for name, value in model.info.metrics["validation"].items():
         _say(f"validation {name}: {value:.3f}")
@@ -59,16 +61,16 @@ def predict(
     overrides: Overrides = None,
     text: Annotated[bool, typer.Option(help="Also write the kit's text files.")] = False,
     overlays: Annotated[bool, typer.Option(help="Also write pictures with the points.")] = False,
-    trust_code: Annotated[bool, typer.Option(help="Run a custom model's own file.")] = False,
+    trust_code: TrustCode = False,
 ):
     """Find the points of an image or a folder; writes points.csv and counts.csv."""
-    from pointlib.config import find_function, load_config
+    from pointlib.config import find_function
     from pointlib.model import load_model
     from pointlib.plots import draw_overlay
     from pointlib.predict import predict_folder
     from pointlib.thresholds import THRESHOLDS
 
-    settings = load_config(_default(config), overrides=overrides or ()).infer
+    settings = _load_config(config, overrides, ["infer"], trust_code=trust_code).infer
     if not settings.image_path:
         raise InputError("infer.image_path is not set: name an image or a folder of images.")
     model = load_model(settings.model, trust_code=trust_code)
@@ -100,7 +102,7 @@ def evaluate(
     names: Annotated[str | None, typer.Option("--list", help="train, val or test.")] = None,
     radius: Radius = None,
     output: Output = None,
-    trust_code: Annotated[bool, typer.Option(help="Run a custom model's own file.")] = False,
+    trust_code: TrustCode = False,
 ):
     """Score a model, or another folder of points, on labelled images."""
     from pointlib.evaluate import compare_folders
@@ -137,19 +139,27 @@ def compare(  # noqa: PLR0913, PLR0917 - an option each
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Of each training.")] = None,
     output: Annotated[Path, typer.Option(help="Folder for trials and table.")] = Path("comparison"),
+    trust_code: TrustCode = False,
 ):
     """Train every combination on one split and rank them; the same command goes on."""
     from pointlib.compare import compare_folder
-    from pointlib.config import load_config, read_value
+    from pointlib.config import read_value
 
-    limit = [f"train.minutes={minutes}", "train.num_epochs=null"] if minutes else []
-    settings = load_config(_default(config), overrides=[*limit, *(overrides or ())])
     named = {"loss": loss, "heatmap": heatmap, "encoder": encoder, "model": model}
-    named["threshold"], axes = threshold or [settings.infer.thresholding], {}
+    named["threshold"], axes = threshold, {}
     words = [f"{axis}={values}" for axis, given in named.items() for values in given or ()]
     for text in [*words, *(vary or ())]:
         axis, _, values = text.partition("=")
         axes.setdefault(axis.strip(), []).extend(read_value(v.strip()) for v in values.split(","))
+    limit = [f"train.minutes={minutes}", "train.num_epochs=null"] if minutes else []
+    settings = _load_config(
+        config,
+        [*limit, *(overrides or ())],
+        ["train", "infer"],
+        trust_code=trust_code,
+        replaced=axes,
+    )
+    axes.setdefault("threshold", [settings.infer.thresholding])
     compare_folder(settings.train, axes, output=output, log=_say)
 
 
@@ -418,6 +428,29 @@ def _to_device(model):
     if torch.cuda.is_available():
         return model.cuda()
     return model.to("mps") if torch.backends.mps.is_available() else model
+
+
+def _load_config(config, overrides, sections, *, trust_code, replaced=()):
+    """Return the Config; say whose code it will run, and ask where nobody named the file.
+
+    `replaced` are settings for which the command line has values of its own.
+    """
+    from pointlib.config import load_config, named_code
+
+    path, overrides = _default(config), overrides or ()
+    settings = load_config(path, overrides=overrides)
+    told = {text.partition("=")[0].strip() for text in overrides}
+    other = {"infer.thresholding" if name == "threshold" else f"train.{name}" for name in replaced}
+    code = {key: n for key, n in named_code(settings, sections).items() if key not in other}
+    unasked = [key for key in code if key not in told]
+    if unasked and config is None and not trust_code:
+        raise InputError(
+            f"{path} lies in this folder and names code of its own, {code[unasked[0]]} "
+            f"({unasked[0]}). Where you trust it, let it run: --trust-code, or name the file."
+        )
+    for key, name in code.items():
+        _say(f"runs {name} ({key})")
+    return settings
 
 
 def _default(config):

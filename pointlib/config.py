@@ -149,6 +149,16 @@ PATHS = {
 }
 
 
+CODE = {"train": ("heatmap", "loss", "model"), "infer": ("thresholding",)}
+
+
+def named_code(config, sections):
+    """Return {"section.key": name} of the functions that are no built-ins: their code will run."""
+    keys = [(section, key) for section in sections for key in CODE[section]]
+    named = {f"{section}.{key}": getattr(getattr(config, section), key) for section, key in keys}
+    return {key: name for key, name in named.items() if name and ":" in name}
+
+
 def load_config(path, *, overrides=()):
     """Read a config.json and check it.
 

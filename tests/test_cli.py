@@ -176,3 +176,78 @@ def test_annotate_takes_a_folder_or_a_config(config, tmp_path, launched, capsys)
     main(["annotate", str(tmp_path / "dots"), "--", "--ip=0.0.0.0"])
     assert launched["code"].endswith(f"Annotator({str(tmp_path / 'dots')!r})")
     assert launched["options"] == ["--ip=0.0.0.0"]
+
+
+EVIL = """
+from pathlib import Path
+Path(__file__).with_name("ran").touch()
+from pointlib.heatmaps import gaussian_max as heatmap
+from pointlib.losses import mse as loss
+from pointlib.thresholds import find_peaks as find
+from pointlib.network import build_network
+
+def model(*, in_channels, n_classes):
+    return build_network(in_channels, n_classes)
+"""
+
+
+@pytest.fixture
+def evil(make_folder, tmp_path, monkeypatch):
+    """Go into a folder whose config.json names code; return a function that writes that file."""
+    make_folder(6)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text(EVIL)
+    base = {"dataset_path": "dots", "num_epochs": 1, "crop_size": 32, "batch_size": 4}
+    base |= {"gaussian_sigma": 2.0, "threads": 1}
+
+    def write(**named):
+        train = {key: value for key, value in named.items() if key != "thresholding"}
+        infer = {"image_path": "dots", "model": "trained"}
+        infer |= {key: value for key, value in named.items() if key == "thresholding"}
+        (tmp_path / "config.json").write_text(json.dumps({"train": base | train, "infer": infer}))
+        return tmp_path / "ran"
+
+    return write
+
+
+@pytest.mark.parametrize("key", ["heatmap", "loss", "model"])
+def test_train_runs_no_code_of_a_config_that_nobody_named(evil, key, capsys):
+    """A config.json found in the folder asks for --trust-code; whose code it is stands there."""
+    ran = evil(**{key: f"evil.py:{key}"})
+    for command in (["train"], ["compare", "--encoder", "mobilenet_v2,resnet18:3"]):
+        if (command[0], key) == ("compare", "model"):
+            continue  # the encoders stand in its place
+        assert main(command) == 2
+        words = capsys.readouterr().err
+        assert re.search(
+            rf"config\.json .*code of its own, .*evil\.py:{key} \(train\.{key}\)", words
+        )
+        assert "--trust-code" in words
+    assert main(["predict", "--set", "infer.model=nowhere"]) == 2  # it is none of predict's keys
+    assert "code of its own" not in capsys.readouterr().err
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    "trust", [["--trust-code"], ["config.json"], ["--set=train.loss=evil.py:loss"]]
+)
+def test_train_runs_code_that_somebody_named_and_says_so(evil, trust, capsys, tmp_path):
+    """By --trust-code, by the file's name, or by the code's own name on the command line."""
+    ran = evil(loss="mse" if "=" in trust[0] else "evil.py:loss")
+    assert main(["train", *trust]) == 0
+    assert f"runs {tmp_path / 'evil.py'}:loss (train.loss)" in capsys.readouterr().out
+    assert ran.exists()
+
+
+def test_predict_runs_no_code_of_a_config_that_nobody_named(evil, capsys):
+    """A thresholding function asks as well, and compare's own value stands in its place."""
+    ran = evil(thresholding="evil.py:find")
+    assert main(["train", "--set", "train.output=trained"]) == 0
+    assert main(["predict"]) == 2
+    assert re.search(r"evil\.py:find \(infer\.thresholding\)", capsys.readouterr().err)
+    assert main(["compare", "--loss", "mse,focal"]) == 2
+    assert not ran.exists()
+    assert main(["compare", "--threshold", "find_peaks,basic_threshold"]) == 0
+    assert not ran.exists()
+    assert main(["predict", "--trust-code"]) == 0
+    assert ran.exists()
