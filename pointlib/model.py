@@ -46,8 +46,13 @@ from pointlib.network import build_network, divisor_of, fill, rebuild
 SCHEMA = 1
 CUSTOM = "custom_model.py"  # a copy of a custom model's own file
 OLD = ".old."  # of a model folder that is being replaced
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Above0, From0 = Annotated[Finite, Field(gt=0)], Annotated[Finite, Field(ge=0)]
+MAX_DESCRIPTION = 100_000_000  # bytes of pointlib.json: it names the images of the training
+# beyond these the arithmetic of a network, in 32 bits, gives infinities or nothing
+Pixel = Annotated[float, Field(ge=-1e38, le=1e38)]
+Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
+Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
+Length = Annotated[float, Field(gt=0, le=1e6)]
+From0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[From0, Field(le=1)]
 
 
@@ -57,15 +62,15 @@ class ModelInfo:
 
     classes: tuple[str, ...] = ("point",)
     n_channels: Annotated[int, Field(ge=1, le=1024)] = 3
-    sigma: Above0 = 3.0  # px
-    radius: Above0 = 6.0  # px, match radius
-    scale: Annotated[Above0, Field(ge=0.01, le=1)] = (
+    sigma: Length = 3.0  # px
+    radius: Length = 6.0  # px, match radius
+    scale: Annotated[float, Field(ge=0.01, le=1)] = (
         1.0  # images are seen at this share of their size; sigma and radius are not
     )
-    low: tuple[Finite, ...] = (0.0,)  # pixel value that becomes 0, one a channel
-    high: tuple[Finite, ...] = (255.0,)  # pixel value that becomes 1
-    mean: tuple[Finite, ...] = (0.5,)  # of the scaled images, one a channel
-    std: tuple[Above0, ...] = (0.25,)
+    low: tuple[Pixel, ...] = (0.0,)  # pixel value that becomes 0, one a channel
+    high: tuple[Pixel, ...] = (255.0,)  # pixel value that becomes 1
+    mean: tuple[Mean, ...] = (0.5,)  # of the scaled images, one a channel
+    std: tuple[Spread, ...] = (0.25,)
     depth: Literal["", "uint8", "uint16", "float"] = (
         ""  # "uint8", "uint16" or "float", as the training images
     )
@@ -248,7 +253,7 @@ def load_model(folder, *, trust_code=False):
             fill(model.network, weights)
         else:
             path = need_file(folder / "config.json", "network description")
-            network = rebuild(path, info.n_channels, len(info.classes))
+            network = rebuild(path, weights, info.n_channels, len(info.classes))
             model = PointModel(network, info, divisor=divisor_of(network))
             fill(network, weights)
     except InputError:
@@ -266,6 +271,8 @@ def load_model(folder, *, trust_code=False):
 def read_info(folder):
     """Read `pointlib.json` of a model folder into a ModelInfo."""
     path = need_file(Path(folder) / "pointlib.json", "model description")
+    if path.stat().st_size > MAX_DESCRIPTION:
+        raise InputError(f"{path} is larger than {MAX_DESCRIPTION:,} bytes. Copy it again.")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -6,13 +6,16 @@ known to use it, nor about model folders: model.py.
 
 import inspect
 import json
+import math
 import re
+import reprlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -21,6 +24,9 @@ from pointlib.files import InputError, need_file, suggest
 
 PRIOR = 0.02  # the height a fresh network predicts everywhere: most pixels hold no point
 ENCODER_DEPTH = 3
+MAX_CONFIG = 20_000  # bytes of smp's config.json, which are some 350
+MAX_LAYERS, MAX_WIDTH = 64, 16_384  # of a stranger's network
+MAX_UNUSED = 300_000_000  # numbers of layers that are built and dropped: a shallow U-Net's deep end
 
 
 def build_network(
@@ -97,11 +103,14 @@ def _check_encoder(name):
         raise InputError(f"encoder {name!r}: {suggest(name, smp.encoders.encoders)}")
 
 
-def rebuild(path, n_channels, n_classes):
+def rebuild(path, weights, n_channels, n_classes):
     """Build the network that smp described in its config.json, with random weights.
 
-    A stranger's file may name more than smp writes: what timm would fetch or unpickle.
+    A stranger's file may name more than smp writes, what timm would fetch or unpickle, or a
+    network of any size: it must fit the header of the `weights` file before it is built.
     """
+    if path.stat().st_size > MAX_CONFIG:
+        raise InputError(f"{path} is larger than {MAX_CONFIG:,} bytes. Copy the model again.")
     config = json.loads(path.read_text(encoding="utf-8"))
     name = config.pop("_model_class")
     if name.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
@@ -117,9 +126,48 @@ def rebuild(path, n_channels, n_classes):
             said = f"{path} has {key} {config.get(key)!r}, and pointlib.json {wanted}"
             raise InputError(f"{said}: two models mixed. Copy the folder again.")
     plain = dict.fromkeys({"encoder_weights", "activation", "aux_params"} & known.keys())
+    _check_sizes(path, config)
+    _check_header(path, partial(smp.create_model, name, **config | plain), weights)
     network = smp.create_model(name, **config | plain)
     _drop_unused(network, n_channels)
     return network
+
+
+def _check_sizes(path, config):
+    """Raise InputError on numbers that no network has, and on lists that are as long."""
+    for key, value in config.items():
+        values = value if isinstance(value, list) else [value]
+        numbers = [v for v in values if isinstance(v, (int, float))]
+        if len(values) > MAX_LAYERS or any(not 0 <= v <= MAX_WIDTH for v in numbers):
+            raise InputError(
+                f"{path} has {key} {reprlib.repr(value)}; expected at most {MAX_LAYERS} numbers "
+                f"from 0 to {MAX_WIDTH:,}. Copy the model again."
+            )
+
+
+def _check_header(path, build, weights):
+    """Raise InputError where a network would not fit its weights; it is built without memory."""
+    with safe_open(weights, "pt") as file:
+        held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    try:
+        with torch.device("meta"):
+            needed = {key: tuple(value.shape) for key, value in build().state_dict().items()}
+    except RuntimeError as error:
+        if "meta tensors" not in str(error):
+            raise
+        return  # this encoder cannot: its sizes are smp's own, the others have been looked at
+    for key in held.keys() & needed.keys():
+        if held[key] != needed[key]:
+            raise InputError(
+                f"{path} describes {key} as {needed[key]}, and {weights.name} holds {held[key]}: "
+                "two models mixed. Copy the folder again."
+            )
+    extra = sum(math.prod(needed[key]) for key in needed.keys() - held.keys())
+    if extra > MAX_UNUSED:
+        raise InputError(
+            f"{path} describes {extra / 1e6:,.0f} million numbers that {weights.name} does not "
+            "hold. Copy the folder again."
+        )
 
 
 def fill(network, file):

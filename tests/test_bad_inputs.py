@@ -223,13 +223,13 @@ KILLS = [
     (AGAIN, "os.fsync", 0),  # in the checkpoint
     (AGAIN, "os.replace", 0),
     (AGAIN, "os.chmod", 0),  # before the weights
-    (AGAIN, "pathlib.Path.rename", 0),  # while the model is replaced
-    (AGAIN, "pathlib.Path.rename", 1),
+    (AGAIN, "os.replace", 1),  # while the model is replaced
+    (AGAIN, "os.replace", 2),
     (AGAIN, "shutil.rmtree", 0),
     ("predict", "os.fsync", 0),
     ("predict", "os.replace", 1),
     ("convert dots/points.csv new", "shutil.copyfile", 3),
-    ("convert dots/points.csv new", "pathlib.Path.rename", 0),
+    ("convert dots/points.csv new", "pointlib.formats.move", 0),
 ]
 
 

@@ -1,12 +1,18 @@
 """Models: built by name, any size in, saved whole, loaded safely."""
 
+import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from safetensors.torch import save_file
 
+from pointlib import files
+from pointlib import model as models
 from pointlib.files import InputError
 from pointlib.model import (
     ModelInfo,
@@ -23,6 +29,7 @@ INFO = ModelInfo(
     classes=("a", "b"), n_channels=2, thresholds={"a": 0.4}, low=(0.0, 10.0), high=(1.0, 20.0)
 )
 CUSTOM = """
+import segmentation_models_pytorch as smp
 import torch
 
 def tiny(*, in_channels, n_classes):
@@ -300,3 +307,106 @@ def build_seeded(encoder):
 def n_weights(model):
     """Return how many numbers a model has learnt."""
     return sum(weight.numel() for weight in model.parameters())
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """Return a function that changes a file of a model folder and returns the folder."""
+    save_model(build_model(INFO), tmp_path / "model")
+
+    def change(file, **values):
+        path = tmp_path / "model" / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+        return tmp_path / "model"
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"mean": [1e308, 0.5]}, r"mean\.0 is 1e\+308; it should be less than or equal to 1000000"),
+        ({"mean": [-1e300]}, r"mean\.0 is -1e\+300; it should be greater"),
+        ({"std": [1e-308]}, r"std\.0 is 1e-308; it should be greater than or equal to 0.000001"),
+        ({"std": [1e300, 1.0]}, r"std\.0 is 1e\+300"),
+        ({"low": [1e300]}, r"low\.0 is 1e\+300"),
+        ({"sigma": 1e300}, r"sigma is 1e\+300"),
+        ({"radius": 1e300}, r"radius is 1e\+300"),
+    ],
+)
+def test_numbers_that_no_image_can_have_are_refused(stranger, values, words):
+    """They would make heatmaps of NaN, or of nothing, without a word."""
+    with pytest.raises(InputError, match=words):
+        load_model(stranger("pointlib.json", **values))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"decoder_channels": [16_000, 16_000, 16_000]}, "two models mixed"),
+        ({"decoder_channels": [10**9, 8, 8]}, "expected at most 64 numbers from 0 to 16,384"),
+        ({"decoder_channels": [8] * 65}, "expected at most 64 numbers"),
+        ({"encoder_name": "efficientnet-b7", "encoder_depth": 3}, "two models mixed"),
+        ({"encoder_name": "resnext101_32x32d"}, "describes .* million numbers|two models mixed"),
+        ({"encoder_name": "tu-resnet152"}, "describes .* million numbers|two models mixed"),
+        ({"x" * 30_000: 1}, "larger than 20,000 bytes"),
+    ],
+)
+def test_a_network_that_does_not_fit_its_weights_is_not_built(stranger, monkeypatch, values, words):
+    """A stranger's config.json may describe gigabytes: the weights' header is asked before."""
+    folder, devices, create = stranger("config.json", **values), [], smp.create_model
+
+    def watch(*args, **options):
+        devices.append(torch.get_default_device().type)
+        return create(*args, **options)
+
+    monkeypatch.setattr(smp, "create_model", watch)
+    with pytest.raises(InputError, match=words):
+        load_model(folder)
+    assert set(devices) <= {"meta"}
+
+
+def test_many_classes_without_their_weights_are_refused(stranger):
+    """A million classes in both texts are no million in the weights."""
+    classes = [f"c{i}" for i in range(10_000)]
+    stranger("config.json", classes=10_000)
+    folder = stranger("pointlib.json", classes=classes, thresholds={}, min_distances={})
+    with pytest.raises(
+        InputError, match=r"describes segmentation_head.*\(10000, .*two models mixed"
+    ):
+        load_model(folder)
+
+
+def test_a_description_beyond_all_bounds_is_not_read(stranger, monkeypatch):
+    """pointlib.json names the images of a training, and is some kilobytes."""
+    monkeypatch.setattr(models, "MAX_DESCRIPTION", 1000)
+    with pytest.raises(InputError, match=r"pointlib\.json is larger than 1,000 bytes"):
+        load_model(stranger("pointlib.json", training={"x": "y" * 1000}))
+
+
+@pytest.mark.parametrize("encoder", ["mit_b0:5", "tu-resnet18:4", "resnet18:5"])
+def test_every_kind_of_encoder_is_loaded_again(tmp_path, encoder):
+    """Those too that cannot be looked at without memory."""
+    info = dataclasses.replace(INFO, n_channels=3, low=(0.0,), high=(1.0,))
+    model = build_model(info, encoder=encoder).eval()
+    save_model(model, tmp_path / "model")
+    batch = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(batch), load_model(tmp_path / "model")(batch))
+
+
+@pytest.mark.parametrize("is_first_edition", [True, False])
+def test_a_model_that_a_kill_left_out_of_its_place_is_put_back(tmp_path, is_first_edition):
+    """Between two renames the old one stands beside: loading finds it, saving tidies up."""
+    save_model(build_model(INFO), tmp_path / "model")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here, _, sign, _ = files.owner().split("-")
+    middle = "" if is_first_edition else f"{here}-{ended.pid}-{sign}-"
+    old = tmp_path / f".model.old.{middle}abcd"
+    old.mkdir()
+    (tmp_path / "model").rename(old / "model")
+    assert load_model(tmp_path / "model").info.classes == INFO.classes
+    (old / "model").mkdir(parents=True)
+    save_model(build_model(INFO), tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
