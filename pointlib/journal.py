@@ -10,6 +10,7 @@ Not about what the lines mean: steps.py.
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import threading
@@ -20,6 +21,7 @@ from pointlib.files import InputError
 from pointlib.lock import Lock
 
 VERSION = 1
+PIECE = 262_144  # bytes read at once
 _BINARY = getattr(os, "O_BINARY", 0)  # only Windows has it
 _LOOK_ONLY = "It can be looked at here, not edited."
 _AGAIN = "Edits are refused here; all acknowledged ones are in the journal. Run this cell again."
@@ -34,6 +36,9 @@ class Journal:
         The folder of images; the journal is kept in its `.pointlib`.
     session : str
         Six letters 0-f that name this opening.
+    on_step : callable, optional
+        Called with the lines of each whole step, as they are read: then `lines` stays empty, and a
+        journal of any length takes little memory.
 
     Attributes
     ----------
@@ -47,10 +52,11 @@ class Journal:
         "", or a sentence on why nothing can be written; on what was moved aside.
     """
 
-    def __init__(self, folder, session):
+    def __init__(self, folder, session, *, on_step=None):
         self.path = Path(folder) / ".pointlib" / "journal.jsonl"
         self.lines, self.n, self.read_only, self.repaired = [], 0, "", ""
         self._lock = self._file = None
+        self._on_step, self.key = on_step or self.lines.extend, secrets.token_hex(6)
         self._size, self._is_dirty, self._syncing = 0, False, threading.Lock()
         self._writing = threading.RLock()
         try:
@@ -62,9 +68,8 @@ class Journal:
             raise
         if self.read_only:
             self._let_go()
-            self.lines = read_journal(self.path)
-        self.n = len(self.lines)
-        self.key = self.lines[0]["id"] if self.lines else secrets.token_hex(6)
+            if not self.n:
+                self._read()
 
     def append(self, lines):
         """Write dicts as the next lines, all of them or, with InputError, none.
@@ -126,9 +131,9 @@ class Journal:
             return
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY
         self._file = os.open(self.path, flags, 0o666)
-        data = _read(self.path)
-        self.lines, self._size = _whole_lines(data, self.path)
-        if tail := data[self._size :]:
+        self._read()
+        os.lseek(self._file, self._size, os.SEEK_SET)
+        if tail := _read_all(self._file):
             cut = self.path.with_name("journal.jsonl.cut")
             with cut.open("ab") as file:
                 file.write(tail + b"\n")
@@ -136,13 +141,22 @@ class Journal:
                 os.fsync(file.fileno())
             os.ftruncate(self._file, self._size)
             self.repaired = f"{self.path} ended in half an edit ({len(tail)} bytes): now in {cut}."
-        self.n = len(self.lines)
-        if not self.lines:
-            first = {"op": "journal", "version": VERSION, "id": secrets.token_hex(6)}
+        if not self.n:
+            first = {"op": "journal", "version": VERSION, "id": self.key}
             try:
-                self.lines = self.append([first])
+                self._on_step(self.append([first]))
             except InputError as error:
                 self.read_only = f"{error} {_LOOK_ONLY}"
+
+    def _read(self):
+        """Give what is there to `on_step`, and remember whose it is and how far it goes."""
+
+        def take(step):
+            if step[0]["n"] == 1:
+                self.key = step[0]["id"]
+            self._on_step(step)
+
+        self.n, self._size = read_steps(self.path, take)
 
     def _write(self, data):
         """Append bytes by one call; where they do not all go in, none stay."""
@@ -195,31 +209,83 @@ def _text(line):
 
 def read_journal(path):
     """Return the whole steps of a journal as a list of dicts; the file stays as it is."""
-    return _whole_lines(_read(path), path)[0]
+    lines = []
+    read_steps(path, lines.extend)
+    return lines
 
 
-def _read(path):
+def read_steps(path, on_step, *, until=math.inf):
+    """Give the whole steps of a journal to a function, one after the other; the file stays.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where there is none, there is no step.
+    on_step : callable
+        Called with the lines of a step, a list of dicts.
+    until : int
+        The last line that may be read.
+
+    Returns
+    -------
+    int, int
+        How many lines and bytes the steps take. InputError where a line is broken and good ones
+        follow.
+    """
+    n = size = n_read = n_bytes = 0
+    step, pieces = [], _pieces(path)
+    for texts in pieces:
+        lines = _load_all(texts)
+        for i, line in enumerate(lines):
+            if not line or line.get("n") != n_read + 1:
+                rest = [*lines[i:], *(other for more in pieces for other in _load_all(more))]
+                _check_rest(rest, n_read, path, texts[i])
+                return n, size
+            n_read, n_bytes = n_read + 1, n_bytes + len(texts[i])
+            step.append(line)
+            if n_read == 1 and (line.get("op"), line.get("version")) != ("journal", VERSION):
+                raise InputError(
+                    f"{path} is no journal of version {VERSION}. Use a newer pointlib."
+                )
+            if not line.get("left"):
+                if n_read > until:
+                    return n, size
+                on_step(step)
+                n, size, step = n_read, n_bytes, []
+    return n, size
+
+
+def _pieces(path):
+    """Yield the lines of a file, some thousand at a time, without one that has no end."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, where the journal should be a file. Move it away.")
     try:
-        return Path(path).read_bytes()
+        file = path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
-        return b""
+        return
+    with file:
+        while texts := file.readlines(PIECE):
+            if not texts[-1].endswith(b"\n"):
+                texts.pop()
+            yield texts
 
 
-def _whole_lines(data, path):
-    """Return the lines up to the last whole step, and the number of bytes they take."""
-    texts = data.split(b"\n")[:-1]
-    lines = _load_all(texts)
-    n = next((i for i, line in enumerate(lines) if not line or line.get("n") != i + 1), len(lines))
-    if any(lines[n:]) and not _is_late(lines[n:], n):
+def _read_all(handle):
+    """Return what follows in an open file."""
+    pieces = []
+    while piece := os.read(handle, PIECE):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _check_rest(rest, n, path, text):
+    """Raise InputError where good lines follow on a broken one, unless they came too late."""
+    if any(rest) and not _is_late(rest, n):
         raise InputError(
-            f"{path}, line {n + 1}: {texts[n][:60]!r} is not line {n + 1} of a journal, though "
+            f"{path}, line {n + 1}: {text[:60]!r} is not line {n + 1} of a journal, though "
             "good ones follow. Mend it, or move the file away: the texts beside the images stay."
         )
-    while n and lines[n - 1].get("left"):
-        n -= 1
-    if n and (lines[0].get("op"), lines[0].get("version")) != ("journal", VERSION):
-        raise InputError(f"{path} is no journal of version {VERSION}. Use a newer pointlib.")
-    return lines[:n], sum(map(len, texts[:n])) + n
 
 
 def _is_late(lines, n):
@@ -231,7 +297,7 @@ def _is_late(lines, n):
 
 def _load_all(texts):
     """Return each line as a dict, None where it is none."""
-    with contextlib.suppress(ValueError):  # all at once takes a third of the time
+    with contextlib.suppress(ValueError, RecursionError):  # all at once takes a third of the time
         lines = json.loads(b"[" + b",".join(texts) + b"]")
         if len(lines) == len(texts) and all(isinstance(line, dict) for line in lines):
             return lines
@@ -241,6 +307,6 @@ def _load_all(texts):
 def _load(text):
     try:
         line = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return line if isinstance(line, dict) else None

@@ -200,6 +200,8 @@ class Ledger:
     def _turn(self, edit):
         """Return the image and the line of an undo or redo."""
         op, history = edit["op"], self._store.history
+        if op == "undo" and not history.done:
+            self._store.remember()
         stack = history.done if op == "undo" else history.undone
         if not stack:
             raise InputError(f"nothing to {op}")

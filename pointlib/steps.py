@@ -9,16 +9,20 @@ Not about files (journal.py), nor about texts and who may edit (ledger.py).
 
 import math
 import re
+import sys
 from collections import Counter
 from operator import itemgetter
 from typing import NamedTuple
 
+from pointlib.blame import brief
 from pointlib.files import InputError
 from pointlib.points import check_points
 
 OUTSIDE = "outside"  # the session of changes made to a text file by others
 SOURCES = ("hand", "magnet", "ghost", "code")
 _point_fields = itemgetter("x", "y", "label", "source", "score")
+_REPEATED = {"session", "image", "op", "label", "source"}
+LARGEST_GAP = 100  # numbers of edits that were refused, one after the other
 _ID = re.compile(r"[0-9a-f]{6}-[0-9]+", re.ASCII)
 
 
@@ -47,7 +51,7 @@ class Step(NamedTuple):
     number: int
     image: str
     op: str
-    changes: list
+    changes: tuple
     note: str = ""  # of an undo or redo: what it did
 
     def labels(self):
@@ -118,23 +122,68 @@ class Record:
         return True
 
 
+class ForgottenError(Exception):
+    """An undo asks for a step that a History was told not to keep."""
+
+
+class Seen:
+    """Which edits were applied, and to which image: a dict of (session, number) to image.
+
+    Numbers come one after the other, so that each takes a place in a list.
+    """
+
+    def __init__(self):
+        self._runs, self._others = {}, {}
+
+    def __contains__(self, sender):
+        return self._find(sender) is not None
+
+    def __getitem__(self, sender):
+        return self._find(sender)
+
+    def __setitem__(self, sender, image):
+        session, number = sender
+        run = self._runs.setdefault(session, [])
+        if not 1 <= number <= len(run) + LARGEST_GAP:
+            self._others[sender] = image
+            return
+        run.extend([None] * (number - len(run)))  # those between were refused, or are to come
+        run[number - 1] = image
+
+    def _find(self, sender):
+        session, number = sender
+        run = self._runs.get(session, ())
+        if 1 <= number <= len(run) and run[number - 1] is not None:
+            return run[number - 1]
+        return self._others.get(sender)
+
+
 class History:
     """The state of a folder, built from its journal's lines in their order.
+
+    Parameters
+    ----------
+    kept : int
+        How many of the last steps can be undone without reading the journal again; twice as many
+        may be kept. By default all.
 
     Attributes
     ----------
     images : dict of str to Record
     done, undone : list of Step
         What undo and redo would take, the last one next.
-    seen : dict of (session, edit) to image
+    forgotten : int
+        How many steps before `done` are in the journal alone.
+    seen : Seen
     saves : dict of str to list
         Of each image the last two "save" lines.
     changed : dict of str to int
         Of each image the number of the last line that changed it.
     """
 
-    def __init__(self):
-        self.images, self.done, self.undone, self.seen = {}, [], [], {}
+    def __init__(self, *, kept=math.inf):
+        self.images, self.done, self.undone, self.seen = {}, [], [], Seen()
+        self.kept, self.forgotten, self._images_known = kept, 0, set()
         self.saves, self.changed, self.last_step, self.is_clean = {}, {}, 0, True
 
     def record(self, image):
@@ -151,13 +200,20 @@ class History:
                 break
             step.append(line)
             if not line.get("left"):
-                try:
-                    self.take(step)
-                except (LookupError, TypeError) as error:
-                    what = f"journal, line {line.get('n')} makes no sense ({error!r})"
-                    raise InputError(f"{what}. Mend it, or move the file away.") from error
+                self.take_read(step)
                 step = []
         return self
+
+    def take_read(self, step):
+        """Take the lines of one step that was read from a file; InputError where it is nonsense."""
+        try:
+            self._check(step)
+            return self.take(step)
+        except InputError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            what = f"journal, line {step[-1].get('n')} makes no sense ({brief(error)})"
+            raise InputError(f"{what}. Mend it, or move the file away.") from error
 
     def take(self, lines):
         """Take the lines of one step; return it as a Step, None where it is no step."""
@@ -175,6 +231,21 @@ class History:
             return self._turn(first)
         return self._do(lines)
 
+    def _check(self, lines):
+        """Raise TypeError or ValueError on what no edit of ours has written into a line."""
+        for line in lines:
+            image = line.get("image")
+            if image is not None:
+                if not isinstance(image, str):
+                    raise TypeError(f"image is {image!r}")
+                if image not in self._images_known:
+                    _check_image(image)
+                    self._images_known.add(image)
+            if line["op"] in ("add", "move", "label", "reject"):
+                _check_point(line)
+            for key in _REPEATED & line.keys():  # one string for all: a fifth of the memory
+                line[key] = sys.intern(line[key])
+
     def _do(self, lines):
         first, record = lines[0], self.record(lines[0]["image"])
         op = OUTSIDE if first["session"] == OUTSIDE else first["op"]
@@ -183,10 +254,13 @@ class History:
             for kind, key, value in _effects(line, record):
                 changes.append(Change(kind, key, record.get(kind, key), value))
                 record.put(kind, key, value)
-        step = Step(first["step"], first["image"], op, changes)
+        step = Step(first["step"], first["image"], op, tuple(changes))
         if op != OUTSIDE:
             self.done.append(step)
             self.undone.clear()
+            if len(self.done) > 2 * self.kept:
+                self.forgotten += len(self.done) - self.kept
+                del self.done[: -self.kept]
         return step
 
     def _turn(self, line):
@@ -194,6 +268,8 @@ class History:
         back = line["op"] == "undo"
         source, target = (self.done, self.undone) if back else (self.undone, self.done)
         number = line["undoes" if back else "redoes"]
+        if back and not source and self.forgotten:
+            raise ForgottenError
         if not source or source[-1].number != number:
             what = f"would {line['op']} step {number}, not the last"
             raise InputError(f"journal, line {line['n']} {what}. Mend it, or move the file away.")
@@ -206,8 +282,8 @@ class History:
         if n_left := len(step.changes) - len(changes):
             note += f", but for {n_left} changed outside since"
         done = [c._replace(before=c.after, after=c.before) for c in changes[::-1]]
-        target.append(step._replace(changes=done if back else changes))
-        return Step(step.number, step.image, line["op"], changes, note)
+        target.append(step._replace(changes=tuple(done if back else changes)))
+        return Step(step.number, step.image, line["op"], tuple(changes), note)
 
 
 def replay(lines, *, until=None):
@@ -221,6 +297,24 @@ def replay(lines, *, until=None):
         The last step to take: 0 gives none; all where it is not given.
     """
     return History().take_all(lines, until=until).images
+
+
+def _check_image(name):
+    """Raise ValueError where a name would lead out of the folder."""
+    if not name or name[0] == "/" or ".." in name.split("/"):
+        raise ValueError(f"image {name!r} is no name of an image in this folder")
+
+
+def _check_point(line):
+    """Raise TypeError or ValueError where a line's point is none."""
+    for key in ("x", "y"):
+        if type(line[key]) not in (int, float) or not math.isfinite(line[key]):
+            raise TypeError(f"{key} is {line[key]!r}")
+    for key in ("id", "label", "source"):
+        if type(line[key]) is not str:
+            raise TypeError(f"{key} is {line[key]!r}")
+    if type(line["score"]) not in (int, float, type(None)):
+        raise TypeError(f"score is {line['score']!r}")
 
 
 def _effects(line, record):

@@ -17,9 +17,9 @@ from collections import Counter
 
 from pointlib.files import InputError, move, suggest, write_atomic
 from pointlib.images import image_shape, list_images
-from pointlib.journal import Journal, read_journal
+from pointlib.journal import Journal, read_steps
 from pointlib.points import read_points, text_path
-from pointlib.steps import OUTSIDE, History, Point, Record, replay
+from pointlib.steps import OUTSIDE, ForgottenError, History, Point, Record
 from pointlib.texts import (
     Saved,
     Text,
@@ -32,6 +32,8 @@ from pointlib.texts import (
     text_lines,
     wrong_label,
 )
+
+KEPT = 10_000  # steps that can be undone at once; for older ones the journal is read again
 
 
 class Store:
@@ -55,10 +57,13 @@ class Store:
         self.paths = {path.name: path for path in list_images(folder)}
         _check_names((str(folder), *self.paths))
         self._texts = {}
-        self.journal = Journal(folder, session)
+        self.history = History(kept=KEPT)
         try:
-            self.history = History().take_all(self.journal.lines)
-            self.journal.lines.clear()  # they live on in the history
+            self.journal = Journal(folder, session, on_step=self.history.take_read)
+        except ForgottenError:  # a session went back further than that
+            self.history = History()
+            self.journal = Journal(folder, session, on_step=self.history.take_read)
+        try:
             texts, known = set(os.listdir(folder)), self._journalled()
             new = {n: p for n, p in self.paths.items() if n not in known}
             new = {n: p for n, p in new.items() if text_path(n).name in texts}
@@ -68,6 +73,14 @@ class Store:
         except BaseException:
             self.journal.close(is_clean=False)
             raise
+
+    def remember(self):
+        """Read the journal for the steps that can be undone and are not in memory any more."""
+        if self.history.forgotten:
+            whole = History()
+            read_steps(self.journal.path, whole.take_read)
+            self.history.done, self.history.forgotten = whole.done, 0
+            self.history.kept = whole.kept
 
     def set_classes(self, classes):
         """Change what classes points may have; InputError where some have another."""
@@ -304,8 +317,9 @@ class Store:
 
     def _base(self, name, text, record):
         """Return the record of an image as its text was last saved."""
-        lines = read_journal(self.journal.path)[: text.disk.upto]
-        base = replay(lines).get(name, Record())
+        then = History()
+        read_steps(self.journal.path, then.take_read, until=text.disk.upto)
+        base = then.images.get(name, Record())
         base.shape = record.shape
         return base
 

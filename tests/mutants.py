@@ -685,8 +685,8 @@ MUTANTS = [
     Mutant(
         "half a step stays in the journal",
         "journal.py",
-        'while n and lines[n - 1].get("left"):',
-        'while n and lines[n - 1].get("lefts"):',
+        'if not line.get("left"):',
+        'if not line.get("lefts"):',
         unit("journal"),
     ),
     Mutant(

@@ -319,7 +319,7 @@ def test_who_finds_trouble_gives_the_lock_back(journal, tmp_path):
 def test_interrupted_opening_leaves_no_lock(tmp_path, monkeypatch):
     """Ctrl+C while the lines are read: the next opening may write."""
     with monkeypatch.context() as patch:
-        patch.setattr(journals, "_read", interrupt)
+        patch.setattr(journals, "read_steps", interrupt)
         with pytest.raises(KeyboardInterrupt):
             Journal(tmp_path, "aaaaaa")
     assert not side(tmp_path, "lock").exists()
