@@ -6,9 +6,9 @@ About showing; metrics.py computes the numbers and names the matching rule.
 """
 
 import base64
+import html
 import io
 from functools import partial
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pointlib import plots
+from pointlib.blame import spell_out
 from pointlib.files import InputError, write_atomic
 from pointlib.metrics import Match, match_points, precision_recall_curve
 
@@ -96,6 +97,11 @@ def write_report(path, results, metrics, *, images, heatmaps=None):
     ]
     write_atomic(path, HEAD + "\n".join(body) + "</main></body></html>\n")
     return Path(path)
+
+
+def escape(text):
+    """Return text for HTML, with what would turn it round spelt out."""
+    return html.escape(spell_out(text))
 
 
 def _headline(metrics):

@@ -12,7 +12,7 @@ from pointlib import report
 from pointlib.files import InputError
 from pointlib.images import read_image
 from pointlib.metrics import ImageResult, score_images
-from pointlib.report import write_report
+from pointlib.report import escape, write_report
 
 SHAPE = (24, 36)
 HEAT = np.zeros((1, *SHAPE), np.float32)
@@ -238,3 +238,8 @@ def test_write_report_shows_real_images(real, tmp_path):
     page = make_page(tmp_path, [result], image=image)
     assert "80 true, 80 found: 80 hits, 0 misses, 0 ghosts. F1 1.00, distance 1.41 px" in page
     assert 50_000 < len(page) < 8_000_000
+
+
+def test_a_name_that_turns_text_round_is_spelt_out():
+    """A file called a, then a sign, then gpj.exe would read a.exe.jpg in a browser."""
+    assert escape("a\u202egpj.<exe>") == r"a\u202egpj.&lt;exe&gt;"
