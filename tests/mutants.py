@@ -23,7 +23,7 @@ COPIED = ("pointlib", "tests", "notebooks", "pyproject.toml")
 LINKED = ("data", "media", "benchmarks", "README.md", "Makefile")
 SECONDS = 600  # a mutant that hangs is noticed too
 NBVAL = [
-    *("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"),
+    *("--nbval", "--nbval-current-env", "--nbval-cell-timeout=600"),
     *("--nbval-sanitize-with", "tests/nbval_sanitize.cfg"),
 ]
 

@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-CELL_SECONDS = 120
+CELL_SECONDS = 600
 ENVIRONMENT = {
     # One thread: sums of floats come out in one order, and two runs in the same bytes.
     **dict.fromkeys(
