@@ -29,12 +29,12 @@ from log_trial import DISTANCES, FLOOR, SCALES, apply_choice, log_candidates, tr
 
 from pointlib.config import load_config
 from pointlib.dataset import ImagePointDataset, read_list
-from pointlib.evaluate import evaluate
+from pointlib.evaluation.score import evaluate
 from pointlib.files import InputError, json_safe, need_folder, write_atomic
 from pointlib.formats import convert
 from pointlib.gaussians import auto_sigma
 from pointlib.metrics import score_images
-from pointlib.train import train_folder
+from pointlib.train.loop import train_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "real"

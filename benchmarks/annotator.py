@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from browser.harness import Stand, start_chromium  # noqa: E402
 
-from pointlib.annotate import Annotator  # noqa: E402
+from pointlib.annotate.widget import Annotator  # noqa: E402
 from pointlib.images import write_image  # noqa: E402
 from pointlib.points import text_path, write_points  # noqa: E402
 

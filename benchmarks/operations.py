@@ -28,11 +28,11 @@ from pointlib.dataset import MemoryDataset
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import to_channels, write_image
 from pointlib.metrics import match_points, tp_curve
-from pointlib.model import scale_image
-from pointlib.predict import predict_folder
+from pointlib.model.point_model import scale_image
+from pointlib.predict.points import predict_folder
 from pointlib.synthetic import draw_cells
 from pointlib.thresholds import find_peaks
-from pointlib.train import Run
+from pointlib.train.loop import Run
 
 SIZES = [(512, 200), (1024, 2_000), (2048, 10_000), (4096, 100_000)]
 SIGMA, RADIUS = 2.0, 4.0  # px

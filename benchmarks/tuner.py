@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser.harness import Stand, TunerView, start_chromium  # noqa: E402
 from browser.lab import Lab, write_notebook  # noqa: E402
 
-from pointlib.tune import Tuner  # noqa: E402
+from pointlib.tune.widget import Tuner  # noqa: E402
 
 SIDE, SEED = 2048, 0  # pixels
 COUNTS = (1_000, 10_000, 100_000)
@@ -36,7 +36,7 @@ sys.path.insert(0, {folder!r})
 from tuner import make_scene
 image, heatmap, points = make_scene({n})"""
 TUNER = """\
-from pointlib.tune import Tuner
+from pointlib.tune.widget import Tuner
 tuner = Tuner([heatmap], [image], [points], radius=2.0)
 tuner.threshold = 0.5
 tuner"""

@@ -12,8 +12,8 @@ import torch
 
 from pointlib.config import TrainConfig
 from pointlib.dataset import load_splits
-from pointlib.model import save_model
-from pointlib.train import Run, train_folder
+from pointlib.model.point_model import save_model
+from pointlib.train.loop import Run, train_folder
 
 DATA = Path(__file__).parent
 UNTRAINED = DATA / "untrained.json"  # {name: its loss before the first step}

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from pointlib import plots
 from pointlib.dataset import ImagePointDataset, read_list
 from pointlib.metrics import match_points
-from pointlib.model import load_model
-from pointlib.predict import predict_heatmap, predict_points
+from pointlib.model.point_model import load_model
+from pointlib.predict.points import predict_heatmap, predict_points
 
 ROOT = Path(__file__).resolve().parents[1]
 CATS = ROOT / "data" / "cats"

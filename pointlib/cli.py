@@ -44,7 +44,7 @@ Radius = Annotated[float | None, typer.Option(min=0.001, help="Match radius in p
 def train(config: ConfigPath = None, overrides: Overrides = None, trust_code: TrustCode = False):
     """Train on a folder of images and points; writes a model folder."""
     settings = _load_config(config, overrides, ["train"], trust_code=trust_code).train
-    from pointlib.train import train_folder  # torch takes seconds: only when it is needed
+    from pointlib.train.loop import train_folder  # torch takes seconds: only when it is needed
 
     model = train_folder(settings, log=_say)
     for name, value in model.info.metrics["validation"].items():
@@ -65,9 +65,9 @@ def predict(
 ):
     """Find the points of an image or a folder; writes points.csv and counts.csv."""
     from pointlib.config import find_function
-    from pointlib.model import load_model
+    from pointlib.model.point_model import load_model
     from pointlib.plots import draw_overlay
-    from pointlib.predict import predict_folder
+    from pointlib.predict.points import predict_folder
     from pointlib.thresholds import THRESHOLDS
 
     settings = _load_config(config, overrides, ["infer"], trust_code=trust_code).infer
@@ -105,7 +105,7 @@ def evaluate(
     trust_code: TrustCode = False,
 ):
     """Score a model, or another folder of points, on labelled images."""
-    from pointlib.evaluate import compare_folders
+    from pointlib.evaluation.score import compare_folders
     from pointlib.metrics import metrics_table
 
     output = need_place(output or Path("evaluation"))
@@ -142,7 +142,7 @@ def compare(  # noqa: PLR0913, PLR0917 - an option each
     trust_code: TrustCode = False,
 ):
     """Train every combination on one split and rank them; the same command goes on."""
-    from pointlib.compare import compare_folder
+    from pointlib.comparison.trials import compare_folder
     from pointlib.config import read_value
 
     named = {"loss": loss, "heatmap": heatmap, "encoder": encoder, "model": model}
@@ -175,7 +175,7 @@ def check(
     """Say what is in a dataset folder and what is wrong with it; exit status 1 where it is."""
     from tqdm import tqdm
 
-    from pointlib.check import check_folder
+    from pointlib.check.folder import check_folder
 
     home = need_folder(folder, "dataset folder").resolve()
     inside = home in (output or Path("check")).resolve().parents
@@ -189,7 +189,7 @@ def check(
             bar.update(n_done - bar.n)
 
         report = check_folder(folder, radius=radius, every_pixel=pixels, on_image=show)
-    from pointlib.sheet import describe, write_sheet
+    from pointlib.check.sheet import describe, write_sheet
 
     if not inside:
         write_sheet(report, output or Path("check"))
@@ -211,8 +211,8 @@ def annotate(
     browser: Annotated[bool, typer.Option(help="Open a browser, or print the address.")] = True,
 ):
     """Open JupyterLab with the annotator on a folder of images."""
-    from pointlib.launch import launch, write_notebook
-    from pointlib.texts import check_classes
+    from pointlib.annotate.launch import launch, write_notebook
+    from pointlib.annotate.texts import check_classes
 
     settings = _annotate_settings(source)
     names = settings.classes
@@ -367,8 +367,8 @@ def _show_usage(error, arguments):
 def _evaluate_model(model, images, *, radius, output):
     """Evaluate a model folder on a dataset folder or one of its lists."""
     from pointlib.dataset import ImagePointDataset, read_list
-    from pointlib.evaluate import evaluate as evaluate_model
-    from pointlib.model import load_model
+    from pointlib.evaluation.score import evaluate as evaluate_model
+    from pointlib.model.point_model import load_model
 
     model = _to_device(load_model(model[0], trust_code=model[1]))
     folder, names = images

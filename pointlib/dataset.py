@@ -1,6 +1,6 @@
 """Datasets: a folder of images and points, and how it is split.
 
-About which images and points are used. Not about what the network sees of them: crops.py.
+About which images and points are used. Not about what the network sees of them: train/crops.py.
 
 A dataset is anything with a length whose items are ``image, points, labels``: image (H, W, C),
 points (N, 2) in pixels, labels (N,) str. Write your own and pass it wherever one is asked for.

@@ -4,7 +4,7 @@ The holder touches it every BEAT seconds. It counts as left behind when its proc
 this computer, or when nobody has touched it for STALE seconds; whoever finds it so takes it over.
 A lock from the future, as a clock ahead of ours writes it, is watched: it is alive if it moves.
 
-Not about what is written under it: journal.py.
+Not about what is written under it: annotate/journal.py.
 """
 
 import contextlib

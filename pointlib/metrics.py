@@ -5,7 +5,7 @@ total distance second, no pair farther apart than `radius` pixels (as far is all
 never mix. What is undefined is NaN: the F1 of an image where both sides are empty (a perfect
 one), the mean error of no pairs. "Pooled" adds up counts over images before it divides.
 
-Not about how other people match (rules.py), nor about finding points (thresholds.py).
+Not about how other people match (matching.py), nor about finding points (thresholds.py).
 """
 
 from types import SimpleNamespace
@@ -15,8 +15,8 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from pointlib.files import InputError
+from pointlib.matching import RULES, best_pairs, growing_pairs, near_pairs
 from pointlib.points import check_points
-from pointlib.rules import RULES, best_pairs, growing_pairs, near_pairs
 
 MAX_LEVEL = 10  # a million cells: GAME asks no finer
 DRAWS = 1000  # of images anew, for an interval of F1

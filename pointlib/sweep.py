@@ -5,7 +5,7 @@ slider, a curve and the best setting are all look-ups. At a threshold these are 
 `Candidates.select` and `match_points` give, computed once instead of over and over.
 
 Not about who is paired with whom at one threshold (metrics.py), nor about what went wrong there
-(anatomy.py).
+(study/errors.py).
 """
 
 from typing import NamedTuple

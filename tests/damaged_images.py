@@ -23,7 +23,7 @@ from PIL import Image
 
 from pointlib.files import InputError
 from pointlib.images import image_header, read_image
-from pointlib.previews import browser_picture, thumbnail
+from pointlib.widgets.pictures import browser_picture, thumbnail
 
 SECONDS, MEMORY = 10, 2_000_000_000  # of one image
 HEAD = 400  # bytes: half of all damage is done there

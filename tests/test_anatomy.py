@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointlib.anatomy import FARTHEST, KINDS, anatomy_table, error_anatomy
 from pointlib.files import InputError
 from pointlib.metrics import ImageResult, match_points, score_images
+from pointlib.study.errors import FARTHEST, KINDS, anatomy_table, error_anatomy
 
 SHAPE = (40, 60)
 MIDDLE = (30, 20)

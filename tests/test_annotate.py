@@ -13,14 +13,14 @@ import pytest
 from conftest import Brightness
 from PIL import Image
 
-from pointlib import previews
-from pointlib.annotate import Annotator
+from pointlib.annotate.suggest import Helper
+from pointlib.annotate.widget import Annotator
 from pointlib.files import InputError
-from pointlib.ghosts import Helper
 from pointlib.images import write_image
-from pointlib.model import ModelInfo, PointModel
+from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.points import read_points
 from pointlib.synthetic import draw_cells
+from pointlib.widgets import pictures as previews
 
 SHAPE = (40, 56)
 SESSION = "abcdef"
@@ -565,7 +565,7 @@ def test_close_saves_and_frees_the_folder(folder):
 def test_process_ends_cleanly_with_work_under_way(folder):
     """No crash and no hang at exit, edits saved, though nobody closed anything."""
     code = (
-        "import sys\nfrom pointlib.annotate import Annotator\n"
+        "import sys\nfrom pointlib.annotate.widget import Annotator\n"
         "a = Annotator(sys.argv[1])\na.add([[10, 10]])\n"
         "a._desk.receive({'type': 'thumbs', 'session': 'abcdef', 'indices': [0, 1, 2]})\n"
         "a._desk.receive({'type': 'ghosts', 'session': 'abcdef', 'image': 'a.png', 'from': 'blobs', 'sigma': 2})\n"

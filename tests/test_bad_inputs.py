@@ -27,16 +27,16 @@ import pointlib.files
 from pointlib.cli import main
 from pointlib.config import load_config
 from pointlib.dataset import ImagePointDataset, MemoryDataset, split_names
-from pointlib.evaluate import evaluate
+from pointlib.evaluation.score import evaluate
 from pointlib.files import InputError
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.images import read_image, to_channels, to_display, write_image
 from pointlib.metrics import match_points
-from pointlib.model import load_model
+from pointlib.model.point_model import load_model
 from pointlib.points import boxes_to_points, check_points, masks_to_points, to_pixels, write_points
-from pointlib.predict import predict_folder, predict_points
+from pointlib.predict.points import predict_folder, predict_points
 from pointlib.thresholds import find_peaks
-from pointlib.train import fit, train_folder
+from pointlib.train.loop import fit, train_folder
 
 SHAPE = (32, 48)
 NOBODY = 65534
@@ -518,7 +518,7 @@ def test_model_can_be_read_by_whoever_may_read_new_files():
 @pytest.mark.usefixtures("here")
 def test_fault_of_ours_has_its_traceback(monkeypatch):
     """An exception that nobody expects and no code of the user's raised is not hidden."""
-    monkeypatch.setattr("pointlib.train.load_splits", lambda *_a, **_k: None)
+    monkeypatch.setattr("pointlib.train.loop.load_splits", lambda *_a, **_k: None)
     with pytest.raises(TypeError, match="unpack"):
         main(["train"])
 
@@ -538,7 +538,7 @@ def test_short_memory_is_a_sentence(error, monkeypatch, capsys):
     def short(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr("pointlib.train.train_folder", short)
+    monkeypatch.setattr("pointlib.train.loop.train_folder", short)
     assert main(["train"]) == 2
     assert re.search("not enough memory.*Lower train.batch_size", sentence(capsys))
 
@@ -546,7 +546,7 @@ def test_short_memory_is_a_sentence(error, monkeypatch, capsys):
 def test_bad_input_in_a_notebook_is_one_sentence(capsys):
     """A cell that fails for what the user gave shows the sentence, and no way to it."""
     shell = InteractiveShell.instance()
-    shell.run_cell("from pointlib.check import check_folder; check_folder('not there')")
+    shell.run_cell("from pointlib.check.folder import check_folder; check_folder('not there')")
     said = capsys.readouterr().out
     assert "InputError: dataset folder not there does not exist." in said
     assert "Traceback" not in said

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pointlib.blobs import find_blobs, snap
+from pointlib.annotate.blobs import find_blobs, snap
 from pointlib.files import InputError
 from pointlib.images import list_images, read_image, to_channels
 from pointlib.metrics import match_points

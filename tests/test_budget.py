@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from conftest import Brightness, blobs
 
-from pointlib.budget import (
+from pointlib.dataset import MemoryDataset
+from pointlib.files import InputError
+from pointlib.heatmaps import gaussian_max
+from pointlib.images import write_image
+from pointlib.model.point_model import ModelInfo, PointModel
+from pointlib.study.budget import (
     LearningCurve,
     extrapolate,
     learning_curve,
@@ -12,11 +17,6 @@ from pointlib.budget import (
     rank_by_uncertainty,
     unlabelled_images,
 )
-from pointlib.dataset import MemoryDataset
-from pointlib.files import InputError
-from pointlib.heatmaps import gaussian_max
-from pointlib.images import write_image
-from pointlib.model import ModelInfo, PointModel
 
 SHAPE = (45, 70)
 PLACES = [[10.0, 10.0], [50.0, 30.0], [30.0, 22.0]]

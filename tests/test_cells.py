@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pointlib.blame import from_cell, spell_out, to_cell
 from pointlib.formats import convert
 from pointlib.images import write_image
-from pointlib.model import ModelInfo, PointModel
+from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.points import write_points
-from pointlib.predict import predict_folder
+from pointlib.predict.points import predict_folder
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 NAMES = ("=cmd|calc.png", "+1.png", "-a.png", "@x.png", "'=q.png", "a\u202egnp.png", "\\u202e.png")

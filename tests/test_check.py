@@ -11,17 +11,17 @@ import pytest
 import tifffile
 from conftest import blobs
 
-from pointlib import check as check_module
-from pointlib import survey as survey_module
-from pointlib.check import check_folder
+from pointlib.check import folder as check_module
+from pointlib.check import survey as survey_module
+from pointlib.check.folder import check_folder
+from pointlib.check.sheet import describe, draw_sheet, write_sheet
 from pointlib.cli import main
 from pointlib.config import TrainConfig
 from pointlib.dataset import load_splits
 from pointlib.files import InputError
 from pointlib.images import write_image
 from pointlib.points import write_points
-from pointlib.prepare import describe_data
-from pointlib.sheet import describe, draw_sheet, write_sheet
+from pointlib.train.prepare import describe_data
 
 SHAPE = (48, 64)
 WRONG = {  # text of dots_1.txt: kind of finding, line

@@ -129,7 +129,7 @@ def test_ctrl_c_is_quiet(monkeypatch, capsys, config):
     def stop(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pointlib.train.train_folder", stop)
+    monkeypatch.setattr("pointlib.train.loop.train_folder", stop)
     assert main(["train", str(config)]) == 130
     assert capsys.readouterr().err == "pointlib: stopped\n"
 
@@ -158,7 +158,7 @@ def launched(monkeypatch):
         cells = json.loads(notebook.read_text())["cells"]
         found.update(options, code=cells[1]["source"])
 
-    monkeypatch.setattr("pointlib.launch.launch", launch)
+    monkeypatch.setattr("pointlib.annotate.launch.launch", launch)
     return found
 
 
@@ -184,7 +184,7 @@ Path(__file__).with_name("ran").touch()
 from pointlib.heatmaps import gaussian_max as heatmap
 from pointlib.losses import mse as loss
 from pointlib.thresholds import find_peaks as find
-from pointlib.network import build_network
+from pointlib.model.network import build_network
 
 def model(*, in_channels, n_classes):
     return build_network(in_channels, n_classes)

@@ -10,15 +10,15 @@ import pytest
 import torch
 from conftest import blobs
 
-from pointlib import compare as module
 from pointlib.cli import main
-from pointlib.compare import check_axes, compare, compare_folder
+from pointlib.comparison import trials as module
+from pointlib.comparison.trials import check_axes, compare, compare_folder
 from pointlib.config import TrainConfig
 from pointlib.dataset import MemoryDataset
 from pointlib.files import InputError
 from pointlib.losses import mse
 from pointlib.thresholds import find_peaks
-from pointlib.train import Run
+from pointlib.train.loop import Run
 
 TINY = {"num_epochs": 1, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
 CONFIG = TrainConfig(**TINY)

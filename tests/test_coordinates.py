@@ -10,9 +10,9 @@ from pointlib.dataset import ImagePointDataset
 from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import write_image
-from pointlib.model import ModelInfo, PointModel
+from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.points import read_points, text_path, write_points
-from pointlib.predict import predict_points
+from pointlib.predict.points import predict_points
 
 SHAPE = (67, 93)
 INFO = ModelInfo(

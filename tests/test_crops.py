@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from pointlib import augment
-from pointlib.crops import TrainingCrops, _piece, learn_range
 from pointlib.dataset import MemoryDataset
 from pointlib.heatmaps import gaussian_max
-from pointlib.model import ModelInfo
+from pointlib.model.point_model import ModelInfo
+from pointlib.train.crops import TrainingCrops, _piece, learn_range
 
 SHAPE = (70, 110)
 

@@ -5,7 +5,6 @@ import pickle
 import numpy as np
 import pytest
 
-from pointlib.crops import Shrunk, TrainingCrops
 from pointlib.dataset import (
     ImagePointDataset,
     MemoryDataset,
@@ -18,8 +17,9 @@ from pointlib.dataset import (
 )
 from pointlib.files import InputError
 from pointlib.images import read_image, write_image
-from pointlib.model import ModelInfo
+from pointlib.model.point_model import ModelInfo
 from pointlib.thresholds import find_peaks
+from pointlib.train.crops import Shrunk, TrainingCrops
 
 
 def test_dataset_tells_unlabelled_from_empty(make_folder):

@@ -8,11 +8,11 @@ import pytest
 from conftest import Brightness
 
 from pointlib.dataset import MemoryDataset
-from pointlib.evaluate import compare_folders, evaluate, image_results
+from pointlib.evaluation.score import compare_folders, evaluate, image_results
 from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.metrics import score_images
-from pointlib.model import ModelInfo, PointModel
+from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.points import read_points, write_points
 
 SHAPE = (45, 70)

@@ -12,18 +12,18 @@ import torch
 from conftest import Brightness
 from PIL import Image
 
-from pointlib import findings as module
 from pointlib.dataset import ImagePointDataset, MemoryDataset
 from pointlib.files import InputError
-from pointlib.findings import open_findings
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import write_image
 from pointlib.metrics import match_points, score_images
-from pointlib.model import ModelInfo, PointModel, build_model, save_model
+from pointlib.model.point_model import ModelInfo, PointModel, build_model, save_model
 from pointlib.points import text_path, write_points
-from pointlib.predict import predict_heatmap, predict_points
+from pointlib.predict.points import predict_heatmap, predict_points
 from pointlib.thresholds import Candidates, find_candidates, find_peaks
-from pointlib.trial import open_trial
+from pointlib.tune import state as module
+from pointlib.tune.state import open_findings
+from pointlib.tune.trial import open_trial
 
 SHAPE = (45, 70)
 PLACES = np.array([[10.3, 12.0], [40.0, 30.6], [60.2, 8.1]])
@@ -510,8 +510,8 @@ def test_findings_of_numpy_heatmaps_need_no_torch():
     """Heatmaps of numpy are tuned on a laptop without waiting for torch."""
     code = """
 import sys, numpy as np
-from pointlib.findings import open_findings
-from pointlib.trial import open_trial
+from pointlib.tune.state import open_findings
+from pointlib.tune.trial import open_trial
 found = open_findings([np.random.rand(20, 30)], [np.zeros((20, 30))], [[[3, 4]]])
 found.wait()
 found.candidates_kept(0, found.settings), open_trial(found).results(), found.heat_png(0, 0)

@@ -12,7 +12,7 @@ from PIL import Image
 from pointlib.cli import main
 from pointlib.files import InputError
 from pointlib.formats import FORMATS, convert, find_format, formats_table, recognise
-from pointlib.formats.base import Format, Pictures
+from pointlib.formats.shared.base import Format, Pictures
 from pointlib.images import list_images
 from pointlib.points import read_points, text_path, write_points
 

@@ -26,7 +26,7 @@ from pointlib.images import (
     to_display,
     write_image,
 )
-from pointlib.previews import browser_picture, thumbnail
+from pointlib.widgets.pictures import browser_picture, thumbnail
 
 ORIENTATION = 274
 

@@ -11,10 +11,10 @@ import threading
 
 import pytest
 
-from pointlib import journal as journals
 from pointlib import lock as locks
+from pointlib.annotate import journal as journals
+from pointlib.annotate.journal import Journal, read_journal
 from pointlib.files import InputError
-from pointlib.journal import Journal, read_journal
 
 STEP = [{"step": 1, "left": 1, "op": "add", "id": "a"}, {"step": 1, "left": 0, "op": "add"}]
 

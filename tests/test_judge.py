@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from conftest import Brightness
 
-from pointlib.dataset import MemoryDataset
-from pointlib.evaluate import evaluate
-from pointlib.files import InputError
-from pointlib.heatmaps import gaussian_max
-from pointlib.judge import (
+from pointlib.comparison.judge import (
     TRIED,
     Predictions,
     choose,
@@ -19,7 +15,11 @@ from pointlib.judge import (
     judge,
     try_out,
 )
-from pointlib.model import ModelInfo, PointModel
+from pointlib.dataset import MemoryDataset
+from pointlib.evaluation.score import evaluate
+from pointlib.files import InputError
+from pointlib.heatmaps import gaussian_max
+from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.thresholds import basic_threshold, connected_components, find_peaks
 
 SHAPE = (45, 70)
@@ -139,7 +139,7 @@ def test_predictions_are_made_once(model, data, monkeypatch):
     for find in (find_peaks, basic_threshold):
         judge(model.info, images, None, find=find, heatmap_fn=gaussian_max)
     assert len(calls) == 4
-    monkeypatch.setattr("pointlib.judge.KEPT_BYTES", 0)
+    monkeypatch.setattr("pointlib.comparison.judge.KEPT_BYTES", 0)
     list(Predictions(model, data))
     list(Predictions(model, data))
     assert len(calls) == 12

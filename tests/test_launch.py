@@ -14,8 +14,8 @@ import urllib.request
 import nbformat
 import pytest
 
+from pointlib.annotate.launch import launch, write_notebook
 from pointlib.files import InputError
-from pointlib.launch import launch, write_notebook
 
 
 def sources(path):

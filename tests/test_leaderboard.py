@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pointlib.leaderboard import (
+from pointlib.comparison.leaderboard import (
     leaderboard_table,
     rank_rows,
     short_name,

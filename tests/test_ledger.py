@@ -14,12 +14,12 @@ import time
 import numpy as np
 import pytest
 
-from pointlib import ledger as ledgers
 from pointlib import lock as locks
-from pointlib import store as stores
+from pointlib.annotate import ledger as ledgers
+from pointlib.annotate import store as stores
+from pointlib.annotate.ledger import open_ledger, read_journal, replay
 from pointlib.files import InputError
 from pointlib.images import write_image
-from pointlib.ledger import open_ledger, read_journal, replay
 from pointlib.points import read_points, text_path
 
 SHAPE = (20, 30)
@@ -1134,7 +1134,7 @@ def add_one(hand):
 
 CLICKS = """
 import sys
-from pointlib.ledger import open_ledger
+from pointlib.annotate.ledger import open_ledger
 ledger = open_ledger(sys.argv[1])
 assert not ledger.read_only, ledger.read_only
 for k in range(1, 100_000):
@@ -1146,7 +1146,7 @@ for k in range(1, 100_000):
 
 WAITS = """
 import sys
-from pointlib.ledger import open_ledger
+from pointlib.annotate.ledger import open_ledger
 ledger = open_ledger(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.read()

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from test_js import node
 
-from pointlib import line
 from pointlib.files import InputError, json_safe
-from pointlib.line import Line, Worker, read_module
+from pointlib.widgets import channel as line
+from pointlib.widgets.channel import Line, Worker, read_module
 
 
 class Echo(Line):
@@ -96,7 +96,9 @@ def test_idle_threads_end_and_jobs_begin_another(monkeypatch):
     assert worker._thread is None
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in line.STATIC.glob("*.js")))
+@pytest.mark.parametrize(
+    "name", sorted(p.relative_to(line.PACKAGE).as_posix() for p in line.PACKAGE.rglob("*.js"))
+)
 def test_modules_become_one_text_that_imports_nothing(name, tmp_path):
     """What the browser gets has no import left, and names each thing once: node takes it."""
     text = read_module(name)
@@ -111,7 +113,7 @@ def test_modules_become_one_text_that_imports_nothing(name, tmp_path):
 
 def test_siblings_stand_first_and_once(tmp_path, monkeypatch):
     """A sibling of two, imported over several lines, comes once, before both; comments stay."""
-    monkeypatch.setattr(line, "STATIC", tmp_path)
+    monkeypatch.setattr(line, "PACKAGE", tmp_path)
     (tmp_path / "a.js").write_text("export const a = 1;\n")
     (tmp_path / "b.js").write_text('import { a } from "./a.js";\nexport const b = a;\n')
     (tmp_path / "c.js").write_text(

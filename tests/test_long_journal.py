@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from test_ledger import CLASSES, SHAPE, Hand, act_at_random, end_ledgers, places_of_all  # noqa: F401
 
-from pointlib import store as stores
+from pointlib.annotate import store as stores
+from pointlib.annotate.ledger import open_ledger, read_journal, replay
+from pointlib.annotate.steps import LARGEST_GAP, Seen
 from pointlib.files import InputError
 from pointlib.images import write_image
-from pointlib.ledger import open_ledger, read_journal, replay
-from pointlib.steps import LARGEST_GAP, Seen
 
 HEAD = {"n": 1, "op": "journal", "version": 1, "id": "0123456789ab"}
 STEP = {"session": "aaaaaa", "edit": 1, "step": 1, "left": 0, "image": "a.png", "op": "add"}
@@ -146,7 +146,7 @@ def test_opening_a_long_journal_takes_little_memory(tmp_path):
     )
     write_lines(tmp_path, rows)
     code = (
-        "from pathlib import Path\nfrom pointlib.ledger import open_ledger\n"
+        "from pathlib import Path\nfrom pointlib.annotate.ledger import open_ledger\n"
         f"ledger = open_ledger({str(tmp_path)!r}, classes=('weed',))\n"
         "words = Path('/proc/self/status').read_text().split()\n"
         "print(sum(sum(ledger.counts(name).values()) for name in ledger.names))\n"

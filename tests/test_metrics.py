@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointlib import metrics, rules
+from pointlib import matching as rules
+from pointlib import metrics
 from pointlib.files import InputError
 from pointlib.metrics import (
     ImageResult,

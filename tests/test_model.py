@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from pointlib import files
-from pointlib import model as models
 from pointlib.files import InputError
-from pointlib.model import (
+from pointlib.model import point_model as models
+from pointlib.model.point_model import (
     ModelInfo,
     build_custom,
     build_model,
@@ -229,7 +229,7 @@ def test_write_settings_says_that_a_folder_is_read_only(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pointlib.model.write_atomic", refuse)
+    monkeypatch.setattr("pointlib.model.point_model.write_atomic", refuse)
     with pytest.raises(InputError, match=r"cannot be written \(Permission denied\). Make"):
         write_settings(tmp_path / "m", {"point": 0.3}, {}, {})
     assert (tmp_path / "m" / "pointlib.json").read_bytes() == before
@@ -279,7 +279,7 @@ def test_model_refuses_other_channel_counts():
 def test_layers_that_nothing_depends_on_are_left_out(encoder, monkeypatch):
     """Without the encoder's unused deep end the network is smaller and says the same."""
     small, n_small = build_seeded(encoder), n_weights(build_seeded(encoder))
-    monkeypatch.setattr("pointlib.network._drop_unused", lambda *_: None)
+    monkeypatch.setattr("pointlib.model.network._drop_unused", lambda *_: None)
     whole = build_seeded(encoder)
     image = torch.rand(1, 2, 70, 90, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
@@ -289,7 +289,7 @@ def test_layers_that_nothing_depends_on_are_left_out(encoder, monkeypatch):
 
 def test_weights_file_with_unused_layers_still_loads(tmp_path, monkeypatch):
     """A folder saved before the unused layers were left out gives the same model."""
-    monkeypatch.setattr("pointlib.network._drop_unused", lambda *_: None)
+    monkeypatch.setattr("pointlib.model.network._drop_unused", lambda *_: None)
     whole = build_seeded("mobilenet_v2:3")
     save_model(whole, tmp_path / "old")
     monkeypatch.undo()

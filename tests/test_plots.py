@@ -13,12 +13,12 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from pointlib import plots
-from pointlib.budget import Forecast, LearningCurve
 from pointlib.files import InputError
 from pointlib.metrics import ImageResult, match_points, precision_recall_curve
 from pointlib.plots import picture_axes
-from pointlib.suspects import Suspect
-from pointlib.trust import reliability
+from pointlib.study.budget import Forecast, LearningCurve
+from pointlib.study.suspects import Suspect
+from pointlib.study.trust import reliability
 
 mpl.use("Agg")
 SHAPE = (40, 60)
@@ -110,7 +110,7 @@ def test_every_plot_without_ax_opens_one_figure(name):
 def test_plots_and_report_never_import_pyplot_themselves():
     """Drawing on a given ax works in a process that has neither pyplot nor torch."""
     code = (
-        "import sys, numpy as np; from pointlib import plots, report; "
+        "import sys, numpy as np; from pointlib import plots; from pointlib.evaluation import report; "
         "plots.draw_overlay(np.zeros((9, 7), np.uint8), [[1, 2]], ['a']); "
         "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
     )

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from conftest import Brightness
 
-from pointlib import predict
 from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import read_image, write_image
-from pointlib.model import ModelInfo, PointModel
+from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.points import read_points
+from pointlib.predict import points as predict
 from pointlib.thresholds import basic_threshold
 
 

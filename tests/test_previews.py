@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointlib import previews
 from pointlib.files import InputError
 from pointlib.images import read_image, to_display, write_image
-from pointlib.previews import browser_picture, pixels, thumbnail
+from pointlib.widgets import pictures as previews
+from pointlib.widgets.pictures import browser_picture, pixels, thumbnail
 
 GREY = np.random.default_rng(0).integers(0, 256, (30, 44), dtype=np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (30, 44, 3), dtype=np.uint8)

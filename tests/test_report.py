@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from pointlib import report
+from pointlib.evaluation import report
+from pointlib.evaluation.report import escape, write_report
 from pointlib.files import InputError
 from pointlib.images import read_image
 from pointlib.metrics import ImageResult, score_images
-from pointlib.report import escape, write_report
 
 SHAPE = (24, 36)
 HEAT = np.zeros((1, *SHAPE), np.float32)

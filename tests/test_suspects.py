@@ -7,8 +7,8 @@ from conftest import Brightness
 from pointlib.dataset import MemoryDataset
 from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
-from pointlib.model import ModelInfo, PointModel
-from pointlib.suspects import cross_fit, label_errors, speaks_for
+from pointlib.model.point_model import ModelInfo, PointModel
+from pointlib.study.suspects import cross_fit, label_errors, speaks_for
 
 SHAPE = (60, 90)
 CLASSES = ("crop", "weed")

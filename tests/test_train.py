@@ -14,15 +14,15 @@ import torch
 
 from pointlib import files
 from pointlib.config import TrainConfig
-from pointlib.crops import Shrunk, TrainingCrops
 from pointlib.dataset import ImagePointDataset, MemoryDataset
 from pointlib.files import InputError, owner
 from pointlib.losses import mse
-from pointlib.model import ModelInfo, load_model, read_info, write_settings
-from pointlib.predict import predict_heatmap, predict_points
-from pointlib.prepare import describe_data
-from pointlib.train import Run, fit, train_folder
-from pointlib.validate import collapse_alarm
+from pointlib.model.point_model import ModelInfo, load_model, read_info, write_settings
+from pointlib.predict.points import predict_heatmap, predict_points
+from pointlib.train.crops import Shrunk, TrainingCrops
+from pointlib.train.loop import Run, fit, train_folder
+from pointlib.train.prepare import describe_data
+from pointlib.train.validate import collapse_alarm
 
 TINY = {"num_epochs": 2, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
 
@@ -514,7 +514,7 @@ def test_fit_at_half_the_size_finds_points_of_the_whole(parts):
 def ticking(monkeypatch):
     """Let a second pass each time the training looks at the clock."""
     seconds = iter(range(100_000))
-    monkeypatch.setattr("pointlib.train.time.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("pointlib.train.loop.time.monotonic", lambda: float(next(seconds)))
 
 
 @pytest.mark.usefixtures("ticking")
@@ -600,7 +600,7 @@ def test_many_validation_images_are_looked_at_in_part(parts, monkeypatch):
     train, val = parts
     many = MemoryDataset([val[0]] * 30)
     pixels = np.prod(val[0][0].shape[:2])
-    monkeypatch.setattr("pointlib.train.VALIDATED", 2.4 * pixels)
+    monkeypatch.setattr("pointlib.train.loop.VALIDATED", 2.4 * pixels)
     seen = []
     whole = Run.validate
 
@@ -616,7 +616,7 @@ def test_many_validation_images_are_looked_at_in_part(parts, monkeypatch):
 
 def test_images_beyond_memory_are_read_seldom(monkeypatch):
     """Where the images do not fit into memory, each one read gives many crops."""
-    monkeypatch.setattr("pointlib.crops.KEPT_BYTES", 1000)
+    monkeypatch.setattr("pointlib.train.crops.KEPT_BYTES", 1000)
     item = (np.zeros((64, 96, 1), np.uint8), np.zeros((0, 2)), np.zeros(0, str))
 
     class Counted:

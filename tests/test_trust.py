@@ -11,9 +11,9 @@ from scipy import ndimage
 
 from pointlib.files import InputError
 from pointlib.metrics import match_points
+from pointlib.study.trust import count_interval, f1_interval, reliability, true_scores
 from pointlib.synthetic import draw_cells
 from pointlib.thresholds import Candidates, find_candidates
-from pointlib.trust import count_interval, f1_interval, reliability, true_scores
 
 NONE = np.zeros((0, 2))
 PLACES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=6)

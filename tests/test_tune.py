@@ -21,12 +21,12 @@ from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import write_image
 from pointlib.metrics import match_points, score_images
-from pointlib.model import ModelInfo, PointModel, build_model, read_info, save_model
-from pointlib.predict import predict_points
-from pointlib.snapshot import snapshot
+from pointlib.model.point_model import ModelInfo, PointModel, build_model, read_info, save_model
+from pointlib.predict.points import predict_points
 from pointlib.sweep import best_threshold, sweep
 from pointlib.thresholds import basic_threshold, connected_components, find_candidates, find_peaks
-from pointlib.tune import Tuner
+from pointlib.tune.preview import snapshot
+from pointlib.tune.widget import Tuner
 
 SHAPE = (48, 64)
 
@@ -237,7 +237,7 @@ def test_predictions_are_told_one_by_one(slow):
 
 def test_display_does_not_wait_for_all_predictions(slow, monkeypatch):
     """A cell shows its widget while the model thinks; the repr waits for the number."""
-    monkeypatch.setattr("pointlib.tune.PATIENCE", 0.01)
+    monkeypatch.setattr("pointlib.tune.widget.PATIENCE", 0.01)
     data, *_ = slow._repr_mimebundle_()
     assert data["text/plain"] == "Tuner(3 images, predicting)"
     slow._findings.model.network.may.set()
@@ -718,7 +718,7 @@ def test_noisy_picture_is_made_small(open_tuner):
 def test_crowds_are_shown_without_marks(tuner, monkeypatch):
     """Marks by the thousand take half a minute to draw and tell nothing: the image stands alone."""
     marked = snapshot(tuner._trial)
-    monkeypatch.setattr("pointlib.snapshot.MARKS", 10)
+    monkeypatch.setattr("pointlib.tune.preview.MARKS", 10)
     plain = snapshot(tuner._trial)
     assert plain != marked
     tuner.threshold = 1
@@ -775,7 +775,7 @@ def test_process_ends_cleanly_with_work_under_way(tmp_path):
     """No crash and no hang at exit, no torch for heatmaps, though nobody closed anything."""
     np.save(tmp_path / "heatmaps.npy", np.stack(HEATMAPS))
     code = (
-        "import sys, numpy as np\nfrom pointlib.tune import Tuner\n"
+        "import sys, numpy as np\nfrom pointlib.tune.widget import Tuner\n"
         "t = Tuner(list(np.load(sys.argv[1])), None)\n"
         "t._console.receive({'type': 'hello', 'session': 'abcdef'})\n"
         "t._console.receive({'type': 'thumbs', 'session': 'abcdef', 'indices': [0, 1, 2]})\n"
@@ -791,7 +791,7 @@ def test_process_ends_cleanly_with_work_under_way(tmp_path):
 def test_large_files_are_refused_with_a_way_out(open_tuner, make_folder, monkeypatch):
     """The sentence on the widget names tiles and shrinking; the numbers go on."""
     browser = greeted(open_tuner(model_of(), make_folder(1, shape=SHAPE)))
-    monkeypatch.setattr("pointlib.previews.MAX_PIXELS", 1000)
+    monkeypatch.setattr("pointlib.widgets.pictures.MAX_PIXELS", 1000)
     content, buffers = browser.ask("image", index=0)
     assert "64 x 48; at most 1,000 pixels can be shown. Cut it into tiles" in content["error"]
     assert not buffers

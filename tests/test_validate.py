@@ -6,9 +6,9 @@ from conftest import Brightness
 
 from pointlib.dataset import MemoryDataset
 from pointlib.heatmaps import gaussian_max
-from pointlib.model import ModelInfo, PointModel
+from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.thresholds import Candidates
-from pointlib.validate import (
+from pointlib.train.validate import (
     choose_for_classes,
     describe_row,
     distances_to_try,

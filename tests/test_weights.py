@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pointlib.dataset import load_splits
-from pointlib.model import load_model
-from pointlib.train import Run
+from pointlib.model.point_model import load_model
+from pointlib.train.loop import Run
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 SPEC = importlib.util.spec_from_file_location("weights", DATA / "weights.py")

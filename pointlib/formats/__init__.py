@@ -26,9 +26,9 @@ from pointlib.files import (
     suggest,
     write_atomic,
 )
-from pointlib.formats.base import Format, Pictures
-from pointlib.formats.outcome import Conversion, draw_check, place, show_example
-from pointlib.formats.records import (
+from pointlib.formats.shared.base import Format, Pictures
+from pointlib.formats.shared.outcome import Conversion, draw_check, place, show_example
+from pointlib.formats.shared.records import (
     check_records,
     find_classes,
     find_losses,

@@ -30,8 +30,8 @@ from dataclasses import replace
 import numpy as np
 
 from pointlib.files import InputError, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.jsons import (
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.jsons import (
     files_in,
     heads,
     one_json,
@@ -40,8 +40,8 @@ from pointlib.formats.jsons import (
     read_table,
     stream_items,
 )
-from pointlib.formats.parts import area_centre
-from pointlib.formats.safe import need, read_numbers
+from pointlib.formats.shared.parts import area_centre
+from pointlib.formats.shared.safe import need, read_numbers
 from pointlib.points import class_names
 
 _LISTS = {

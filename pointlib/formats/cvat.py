@@ -18,9 +18,16 @@ or take unfinished images out of the file. Points without a class are written as
 """
 
 from pointlib.files import InputError, need_file, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.parts import area_centre, box_centre, head_of, plain, read_size, xml_text
-from pointlib.formats.safe import parse_xml, points_table, read_numbers
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.parts import (
+    area_centre,
+    box_centre,
+    head_of,
+    plain,
+    read_size,
+    xml_text,
+)
+from pointlib.formats.shared.safe import parse_xml, points_table, read_numbers
 from pointlib.points import class_names
 
 FILE = "annotations.xml"

@@ -18,9 +18,9 @@ import json
 import numpy as np
 
 from pointlib.files import InputError, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.jsons import files_in, heads
-from pointlib.formats.safe import load_json, need, points_table, read_numbers, read_rows
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.jsons import files_in, heads
+from pointlib.formats.shared.safe import load_json, need, points_table, read_numbers, read_rows
 from pointlib.images import list_images, open_image
 from pointlib.points import class_names
 

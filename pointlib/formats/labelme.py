@@ -19,10 +19,10 @@ from pathlib import PureWindowsPath
 import numpy as np
 
 from pointlib.files import InputError, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.jsons import heads, one_each, read_size, read_table
-from pointlib.formats.parts import area_centre
-from pointlib.formats.safe import load_json, need, points_table
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.jsons import heads, one_each, read_size, read_table
+from pointlib.formats.shared.parts import area_centre
+from pointlib.formats.shared.safe import load_json, need, points_table
 
 _VERSION = "5.5.0"  # of labelme, whose files these are
 _KEYS = ("imagePath", "imageData", "shape_type", "lineColor")  # a file has one of these early on

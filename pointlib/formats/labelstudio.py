@@ -29,16 +29,16 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from pointlib.files import InputError, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.jsons import (
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.jsons import (
     heads,
     one_json,
     read_score,
     read_size,
     read_table,
 )
-from pointlib.formats.parts import area_centre
-from pointlib.formats.safe import load_json, need, points_table, read_numbers
+from pointlib.formats.shared.parts import area_centre
+from pointlib.formats.shared.safe import load_json, need, points_table, read_numbers
 from pointlib.images import IMAGE_SUFFIXES, list_images
 from pointlib.points import class_names
 

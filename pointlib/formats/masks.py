@@ -23,9 +23,9 @@ import numpy as np
 from scipy import ndimage
 
 from pointlib.files import InputError
-from pointlib.formats.base import Format, Record
-from pointlib.formats.companions import find_companions, has_companions, read_layer
 from pointlib.formats.dots import to_pixels
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.companions import find_companions, has_companions, read_layer
 from pointlib.images import write_image
 from pointlib.points import masks_to_points
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from pointlib.blame import to_cell
 from pointlib.files import InputError, need_file, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.safe import peek, points_table, read_cells, read_numbers, read_rows
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.safe import peek, points_table, read_cells, read_numbers, read_rows
 
 DELIMITERS = ",;\t"
 SYNONYMS = (

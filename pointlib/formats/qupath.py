@@ -22,10 +22,10 @@ from itertools import groupby
 import numpy as np
 
 from pointlib.files import InputError, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.jsons import heads, one_each, read_table
-from pointlib.formats.parts import area_centre
-from pointlib.formats.safe import load_json, need, points_table
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.jsons import heads, one_each, read_table
+from pointlib.formats.shared.parts import area_centre
+from pointlib.formats.shared.safe import load_json, need, points_table
 
 _SCORES = ("score", "probability", "detection probability")
 _POINTS, _AREAS = ("Point", "MultiPoint"), ("Polygon", "MultiPolygon")

@@ -18,10 +18,10 @@ import io
 import numpy as np
 
 from pointlib.files import InputError, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.companions import find_companions, has_companions
-from pointlib.formats.mat5 import Unread, read_mat
-from pointlib.formats.safe import peek
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.companions import find_companions, has_companions
+from pointlib.formats.shared.mat5 import Unread, read_mat
+from pointlib.formats.shared.safe import peek
 
 FOLDER = "ground_truth"
 PLACES = {

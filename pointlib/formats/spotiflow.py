@@ -21,10 +21,10 @@ from functools import partial
 
 from pointlib.blame import to_cell
 from pointlib.files import InputError, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.companions import find_companions, has_companions
 from pointlib.formats.points_csv import SYNONYMS
-from pointlib.formats.safe import peek, points_table, read_numbers, read_rows
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.companions import find_companions, has_companions
+from pointlib.formats.shared.safe import peek, points_table, read_numbers, read_rows
 
 PLACES = {"suffixes": (".csv",), "folders": ("spotiflow_results", "points", "csv", "images")}
 DELIMITERS = ",;\t"

@@ -7,8 +7,8 @@ there"; no text, "not labelled yet".
 import re
 from itertools import islice
 
-from pointlib.formats.base import Format, Record
-from pointlib.formats.safe import peek
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.safe import peek
 from pointlib.images import IMAGE_SUFFIXES
 from pointlib.points import label_state, read_points, text_path, write_points
 

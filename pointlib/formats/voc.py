@@ -23,9 +23,16 @@ written as `point`.
 import numpy as np
 
 from pointlib.files import InputError, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.parts import box_centre, half_sides, head_of, plain, read_size, xml_text
-from pointlib.formats.safe import parse_xml, points_table, read_numbers
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.parts import (
+    box_centre,
+    half_sides,
+    head_of,
+    plain,
+    read_size,
+    xml_text,
+)
+from pointlib.formats.shared.safe import parse_xml, points_table, read_numbers
 from pointlib.points import class_names
 
 FOLDER = "Annotations"

@@ -26,9 +26,9 @@ import numpy as np
 import yaml
 
 from pointlib.files import InputError, write_atomic
-from pointlib.formats.base import Format, Record
-from pointlib.formats.parts import area_centre, half_sides, head_of
-from pointlib.formats.safe import points_table, read_bounded, read_numbers
+from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.parts import area_centre, half_sides, head_of
+from pointlib.formats.shared.safe import points_table, read_bounded, read_numbers
 from pointlib.points import class_names
 
 YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")

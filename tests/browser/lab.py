@@ -14,7 +14,7 @@ import urllib.request
 import nbformat
 
 from browser.harness import LIMIT, AnnotatorView
-from pointlib.ledger import read_journal, replay
+from pointlib.annotate.ledger import read_journal, replay
 
 QUIET = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
 OPTIONS = [

@@ -8,12 +8,12 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.lab import write_notebook
-from pointlib.launch import write_notebook as write_ready_notebook
+from pointlib.annotate.launch import write_notebook as write_ready_notebook
 
 CODE = """\
 import os
 from pathlib import Path
-from pointlib.annotate import Annotator
+from pointlib.annotate.widget import Annotator
 Path("kernel.pid").write_text(str(os.getpid()))
 annotator = Annotator("photos")
 annotator"""

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.conftest import BLOBS
-from pointlib.annotate import Annotator
+from pointlib.annotate.widget import Annotator
 from pointlib.images import write_image
 from pointlib.points import read_points, write_points
 
@@ -543,7 +543,7 @@ def test_full_disk_refuses_edits(view, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pointlib.journal.os", SimpleNamespace(**vars(os) | {"write": full}))
+        patch.setattr("pointlib.annotate.journal.os", SimpleNamespace(**vars(os) | {"write": full}))
         view.click(20, 14)
         view.shows("No space left on device")
         view.saved(0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pointlib.annotate import Annotator
+from pointlib.annotate.widget import Annotator
 from pointlib.images import read_image, write_image
 
 

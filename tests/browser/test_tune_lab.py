@@ -12,7 +12,7 @@ from browser.scenes import count, draw_scene
 
 CODE = """\
 import numpy as np
-from pointlib.tune import Tuner
+from pointlib.tune.widget import Tuner
 with np.load("scenes.npz") as file:
     images, heatmaps, points = (list(file[name]) for name in ("images", "heatmaps", "points"))
 tuner = Tuner(heatmaps, images, points, radius=4)

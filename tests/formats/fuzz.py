@@ -34,7 +34,7 @@ import numpy as np
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS, convert
-from pointlib.formats.base import Record
+from pointlib.formats.shared.base import Record
 from pointlib.images import write_image
 
 SECONDS = 10  # of CPU for one case

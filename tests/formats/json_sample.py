@@ -6,7 +6,7 @@ from dataclasses import replace
 from PIL import Image
 
 from pointlib.formats import FORMATS
-from pointlib.formats.base import Pictures
+from pointlib.formats.shared.base import Pictures
 
 SHAPE = (100, 200)
 BY_HAND = [(10.5, 20.25), (30, 40)]  # x, y in a tool's own numbers

@@ -9,8 +9,8 @@ from json_sample import BY_HAND, SHAPE, make_folder, read, write_json
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS, convert
-from pointlib.formats.base import Record
 from pointlib.formats.coco import looks
+from pointlib.formats.shared.base import Record
 
 IMAGES = [
     {"id": 7, "file_name": "a.png", "width": 200, "height": 100},

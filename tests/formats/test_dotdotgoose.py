@@ -9,8 +9,8 @@ from PIL import Image
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS
-from pointlib.formats.base import Record
 from pointlib.formats.dotdotgoose import looks
+from pointlib.formats.shared.base import Record
 
 # Fields as `Canvas.package_points` of DotDotGoose puts them together; by hand, not by the tool.
 LAYOUT = {

@@ -7,8 +7,8 @@ from scipy import ndimage
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS, convert
-from pointlib.formats.base import Pictures, Record
 from pointlib.formats.dots import _solid
+from pointlib.formats.shared.base import Pictures, Record
 from pointlib.images import read_image, write_image
 
 FORM = FORMATS["dots"]

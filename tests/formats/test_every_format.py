@@ -21,7 +21,7 @@ from scipy.spatial.distance import cdist
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS, convert, recognise
-from pointlib.formats.base import Format, Pictures, Record
+from pointlib.formats.shared.base import Format, Pictures, Record
 from pointlib.points import check_points
 
 SHAPES = {"high.png": (61, 40), "wide.png": (37, 90), "square.png": (48, 48), "later.png": (20, 30)}

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from json_sample import make_folder, write_json
 
 from pointlib.files import InputError
-from pointlib.formats import jsons
-from pointlib.formats.base import Pictures
-from pointlib.formats.jsons import one_each, one_json, read_table, stream_items
-from pointlib.formats.parts import area_centre
+from pointlib.formats.shared import jsons
+from pointlib.formats.shared.base import Pictures
+from pointlib.formats.shared.jsons import one_each, one_json, read_table, stream_items
+from pointlib.formats.shared.parts import area_centre
 
 WANTED = {"marks": ("id", "list"), "": ("id",)}
 SQUARE = np.array([(0, 0), (10, 0), (10, 4), (0, 4)], dtype=float)

@@ -8,8 +8,8 @@ from json_sample import BY_HAND, SHAPE, make_folder, read, write_json
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS
-from pointlib.formats.base import Record
 from pointlib.formats.labelme import looks
+from pointlib.formats.shared.base import Record
 
 # Written by labelme 6.3.1: labelme._label_file.write_label_file("a.json", shapes=[dict(label=...,
 # points=..., group_id=..., description="", shape_type=..., flags={}, mask=None), ...],

@@ -9,8 +9,8 @@ from json_sample import BY_HAND, SHAPE, make_folder, read, write_json
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS
-from pointlib.formats.base import Record
 from pointlib.formats.labelstudio import looks
+from pointlib.formats.shared.base import Record
 
 SIZE = {"original_width": 200, "original_height": 100, "image_rotation": 0}
 UPLOAD = "/data/upload/1/a.png"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS, convert
-from pointlib.formats.base import Pictures, Record
+from pointlib.formats.shared.base import Pictures, Record
 from pointlib.images import read_image, write_image
 
 FORM = FORMATS["masks"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pointlib.files import InputError
-from pointlib.formats.parts import (
+from pointlib.formats.shared.parts import (
     area_centre,
     box_centre,
     half_sides,

@@ -8,8 +8,8 @@ from json_sample import BY_HAND, SHAPE, make_folder, read, write_json
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS
-from pointlib.formats.base import Record
 from pointlib.formats.qupath import looks
+from pointlib.formats.shared.base import Record
 
 RING = [[20, 30], [40, 30], [40, 50], [20, 50], [20, 30]]
 HOLE = [[20, 30], [30, 30], [30, 50], [20, 50], [20, 30]]

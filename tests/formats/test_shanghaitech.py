@@ -12,8 +12,8 @@ from scipy.io import loadmat, savemat
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS, convert
-from pointlib.formats.base import Pictures, Record
-from pointlib.formats.mat5 import HEADER, read_mat
+from pointlib.formats.shared.base import Pictures, Record
+from pointlib.formats.shared.mat5 import HEADER, read_mat
 
 FORM = FORMATS["shanghaitech"]
 SHAPE = (100, 200)

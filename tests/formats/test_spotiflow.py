@@ -6,7 +6,7 @@ from PIL import Image
 
 from pointlib.files import InputError
 from pointlib.formats import FORMATS, convert
-from pointlib.formats.base import Pictures, Record
+from pointlib.formats.shared.base import Pictures, Record
 
 FORM = FORMATS["spotiflow"]
 SHAPE = (100, 200)

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { load } from "./widget.mjs";
 
-const js = await load("annotate.js");
+const js = await load("annotate/annotate.js");
 
 const IMAGE = { width: 400, height: 300 };
 const STAGE = { width: 900, height: 500 };

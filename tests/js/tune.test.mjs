@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { load } from "./widget.mjs";
 
-const js = await load("tune.js");
+const js = await load("tune/tune.js");
 const CASES = JSON.parse(readFileSync(new URL("sweeps.json", import.meta.url), "utf8")); // see tests/sweep_cases.py
 
 /** Repeatable numbers in [0, 1). */

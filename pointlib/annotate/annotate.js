@@ -1,0 +1,1293 @@
+/**
+ * The browser side of pointlib's annotator: one plain ES module, no build step, no network.
+ *
+ * Points live here while one annotates; every edit goes to Python as a numbered message and is
+ * drawn pale until Python says that it is written down. Edits without an answer are kept in
+ * localStorage and sent again, by this view or by the next one.
+ *
+ * Coordinates, view and drawing of the image, keys and the talk with Python: see common.js.
+ *
+ * Order of the file: constants, pure parts (the named exports), page, drawing, input, messages.
+ *
+ * @typedef {{id: string, x: number, y: number, label: string, source?: string,
+ *            score?: number | null}} Point
+ * @typedef {{type: "edit", session: string, edit: number, op: string, image?: string,
+ *            points?: any[], mark?: string, magnet?: boolean, sigma?: number, dark?: boolean | null}} Edit
+ * @typedef {{image?: string, changes?: {id: string, point: any}[], mark?: any,
+ *            rejections?: {id: string, point: any}[]}} Outcome
+ */
+
+import {
+  COLOURS, INKS, FINE, DRAG, clamp, attempt, toStage, toImage, pointRadius, plural, printed,
+  actionsOf, actionAt, stamp, STAGE_TOP, DISPLAY_BUTTONS, STRIP, ZOOM_BUTTONS, TONE_FIELDS, make, describe, cleared,
+  decodePicture, focus, closeAll, Display, mount,
+} from "../widgets/common.js";
+
+// ---------------------------------------------------------------------------- constants
+
+/** Nine shapes beside eight colours: 72 classes differ in at least one of the two. */
+export const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "hexagon", "wedge", "star", "bar"];
+/** States of an image: sign and word; the colours stand in widgets.css. */
+export const SIGNS = { unlabelled: "?", labelled: "\u2713", empty: "\u2205", skipped: "\u00bb" };
+
+const IDLE = 60_000; // ms: longer gaps are breaks and do not count as work
+const RING = Math.SQRT2; // a LoG of sigma answers best to a disc of this many sigmas
+
+/**
+ * The one key table: the handler looks keys up here, `?` shows it. Rows without `run` are gestures.
+ * "Ctrl" is Ctrl or Cmd.
+ * @type {{group: string, show: string, text: string, keys?: string[],
+ *         run?: (app: any, event: any) => void}[]}
+ */
+export const KEYS = [
+  { group: "Points", show: "Click", text: "add a point; on a point: select it" },
+  { group: "Points", show: "Ctrl+Click", text: "add, even on top of a point" },
+  { group: "Points", show: "Drag", text: "on a point: move it, or the whole selection" },
+  { group: "Points", show: "Shift+Click", text: "select one more, or one less" },
+  { group: "Points", show: "Shift+Drag", text: "select all in a rectangle" },
+  { group: "Points", show: "Ctrl+A", keys: ["Ctrl+A"], text: "select all", run: (app) => app.select(app.record?.points.keys() ?? []) },
+  { group: "Points", show: "Delete", keys: ["Delete", "Backspace"], text: "delete the selection", run: (app) => app.editSelection("delete") },
+  { group: "Points", show: ", .", keys: [",", "."], text: "select the previous, the next point", run: (app, event) => app.stepPoint(event.key === "," ? -1 : 1) },
+  { group: "Points", show: "Ctrl+Z", keys: ["Ctrl+Z"], text: "undo, across images, without end", run: (app) => app.edit({ op: "undo" }) },
+  { group: "Points", show: "Ctrl+Shift+Z", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], text: "redo (also Ctrl+Y)", run: (app) => app.edit({ op: "redo" }) },
+  { group: "Classes", show: "1 \u2013 9", keys: [..."123456789"], text: "choose the class", run: (app, event) => app.chooseClass(Number(printed(event) || event.key) - 1) },
+  { group: "Classes", show: "[ ]", keys: ["[", "]"], text: "the previous, the next class", run: (app, event) => app.chooseClass((app.label + (event.key === "[" ? -1 : 1) + app.classes.length) % app.classes.length) },
+  { group: "Classes", show: "r", keys: ["r"], text: "give the selection this class", run: (app) => app.editSelection("label", { label: app.classes[app.label] }) },
+  { group: "Images", show: "a d", keys: ["a", "d"], text: "previous, next image", run: (app, event) => app.goto(app.index + (event.key.toLowerCase() === "a" ? -1 : 1)) },
+  { group: "Images", show: "n", keys: ["n"], text: "next unlabelled image", run: (app) => app.gotoUnlabelled() },
+  { group: "Images", show: "e", keys: ["e"], text: "mark empty: looked, nothing here", run: (app) => app.mark("empty") },
+  { group: "Images", show: "s", keys: ["s"], text: "skip, and go to the next unlabelled", run: (app) => app.mark("skipped") },
+  { group: "View", show: "Wheel", text: "zoom at the pointer" },
+  { group: "View", show: "Middle drag", text: "pan (also Alt+drag, or drag on free ground)" },
+  { group: "View", show: "f", keys: ["f"], text: "fit the image into the view", run: (app) => app.fit() },
+  { group: "View", show: "+ \u2212", keys: ["+", "=", "-"], text: "zoom", run: (app, event) => app.zoom(event.key === "-" ? 1 / 1.4 : 1.4) },
+  { group: "View", show: "h", keys: ["h"], text: "hide or show the points", run: (app) => app.toggleHidden() },
+  { group: "Keyboard only", show: "Arrows", keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].flatMap((key) => [key, `Shift+${key}`, `Ctrl+${key}`]), text: "move the selection, or a crosshair, by 1 px (Shift 10, Ctrl 100)", run: (app, event) => app.arrow(event) },
+  { group: "Keyboard only", show: "Space", keys: ["Space", "Shift+Space", "Ctrl+Space"], text: "click at the crosshair", run: (app, event) => app.clickCrosshair(event) },
+  { group: "Keyboard only", show: "Escape", keys: ["Escape"], text: "clear the selection, then leave the image", run: (app) => app.escape() },
+  { group: "Help from the machine", show: "m", keys: ["m"], text: "magnet: clicks snap to the blob beneath", run: (app) => app.toggleMagnet() },
+  { group: "Help from the machine", show: "g", keys: ["g"], text: "ghosts: none, blobs, the model's points", run: (app) => app.stepGhosts() },
+  { group: "Help from the machine", show: "Enter", keys: ["Enter"], text: "accept all ghosts in view (click: one)", run: (app) => app.acceptInView() },
+  { group: "Help from the machine", show: "x", keys: ["x"], text: "reject the ghost under the pointer or crosshair", run: (app) => app.rejectGhost() },
+  { group: "Other", show: "?", keys: ["?"], text: "this help", run: (app) => app.toggleHelp() },
+  { group: "Other", show: "Ctrl+S", keys: ["Ctrl+S"], text: "not needed: everything is saved as you go", run: (app) => app.say("Everything is saved as you go.") },
+];
+
+const ACTIONS = actionsOf(KEYS);
+
+// ---------------------------------------------------------------------------- pure parts
+
+/**
+ * How near a click must come to a point to mean it, CSS pixels. At most a quarter of the mean
+ * distance between points: with 10,000 points seen from afar every click would hit one otherwise.
+ * @param {number} radius  the drawn one @param {number} spacing  CSS pixels @param {boolean} coarse
+ */
+export function hitRadius(radius, spacing, coarse = false) {
+  return clamp(spacing / 4, 2, radius + (coarse ? 12 : 3));
+}
+
+/**
+ * Points by id, in order of arrival, with a grid for "what is near" and counts per class.
+ * @extends {Map<string, Point>}
+ */
+export class PointStore extends Map {
+  /** @param {number} width @param {number} height @param {Iterable<Point>} points */
+  constructor(width, height, points = []) {
+    super();
+    this.cell = Math.max(8, Math.sqrt((width * height) / 4096));
+    this.columns = Math.max(1, Math.ceil(width / this.cell));
+    this.rows = Math.max(1, Math.ceil(height / this.cell));
+    /** @type {(Set<Point> | undefined)[]} */
+    this.grid = new Array(this.columns * this.rows);
+    /** @type {{[label: string]: number}} */
+    this.counts = {};
+    for (const point of points) this.put(point);
+  }
+
+  /** Column or row of the grid. */
+  slot(/** @type {number} */ place, /** @type {number} */ n) {
+    return clamp(Math.floor((place + 0.5) / this.cell), 0, n - 1);
+  }
+
+  /** Add a point, or replace the one of the same id. @param {Point} point */
+  put(point) {
+    this.unlist(this.get(point.id));
+    this.set(point.id, point);
+    const index = this.slot(point.y, this.rows) * this.columns + this.slot(point.x, this.columns);
+    (this.grid[index] ??= new Set()).add(point);
+    this.counts[point.label] = (this.counts[point.label] ?? 0) + 1;
+  }
+
+  /** @param {string} id */
+  delete(id) {
+    this.unlist(this.get(id));
+    return super.delete(id);
+  }
+
+  /** Take a point out of grid and counts, not out of the order. @param {Point | undefined} point */
+  unlist(point) {
+    if (!point) return;
+    this.grid[this.slot(point.y, this.rows) * this.columns + this.slot(point.x, this.columns)]?.delete(point);
+    this.counts[point.label] -= 1;
+  }
+
+  /**
+   * The points with x0 <= x <= x1 and y0 <= y <= y1.
+   * @param {number} x0 @param {number} y0 @param {number} x1 @param {number} y1 @returns {Point[]}
+   */
+  inside(x0, y0, x1, y1) {
+    const found = [];
+    const [left, right] = [this.slot(x0, this.columns), this.slot(x1, this.columns)];
+    for (let row = this.slot(y0, this.rows), last = this.slot(y1, this.rows); row <= last; row++) {
+      for (let column = left; column <= right; column++) {
+        for (const p of this.grid[row * this.columns + column] ?? []) {
+          if (p.x >= x0 && p.x <= x1 && p.y >= y0 && p.y <= y1) found.push(p);
+        }
+      }
+    }
+    return found;
+  }
+
+  /**
+   * The nearest point within `radius` image pixels, or null; `accept` may leave some out.
+   * @param {number} x @param {number} y @param {number} radius
+   * @param {(point: Point) => boolean} accept @returns {Point | null}
+   */
+  nearest(x, y, radius, accept = () => true) {
+    let [best, least] = [null, radius];
+    for (const p of this.inside(x - radius, y - radius, x + radius, y + radius)) {
+      const distance = Math.hypot(p.x - x, p.y - y);
+      if (distance <= least && accept(p)) [best, least] = [p, distance];
+    }
+    return best;
+  }
+}
+
+/** What is known of one image: its size, points, rejected ghosts and mark. */
+export class Record {
+  /** @param {{name: string, width: number, height: number, points?: Point[], rejected?: Point[],
+   *          mark?: string | null}} message */
+  constructor({ name, width, height, points = [], rejected = [], mark = null }) {
+    this.name = name;
+    this.width = width;
+    this.height = height;
+    this.points = new PointStore(width, height, points);
+    this.rejected = new PointStore(width, height, rejected);
+    this.mark = mark;
+  }
+
+  get state() {
+    if (this.points.size) return "labelled";
+    return this.mark === "empty" || this.mark === "skipped" ? this.mark : "unlabelled";
+  }
+}
+
+/**
+ * Do to a record what an edit asks; doing it twice is the same as once.
+ * @param {Record} record @param {Edit} edit
+ */
+export function applyEdit(record, edit) {
+  const { points, rejected } = record;
+  for (const change of edit.points ?? []) {
+    const old = points.get(change.id);
+    if (edit.op === "add") points.put({ source: "hand", score: null, ...change });
+    else if (edit.op === "reject") rejected.put({ ...change });
+    else if (edit.op === "delete") points.delete(change.id);
+    else if (old) points.put({ ...old, ...change }); // move, label
+  }
+  if (edit.op === "add") record.mark = null;
+  if (edit.op === "mark") record.mark = edit.mark ?? null;
+}
+
+/**
+ * Do to a record what Python says has happened, but for points that edits still under way touch:
+ * their own answer comes later.
+ * @param {Record} record @param {Outcome} outcome @param {(id: string) => boolean} isWaiting
+ */
+export function applyOutcome(record, outcome, isWaiting = () => false) {
+  const put = (/** @type {PointStore} */ store, /** @type {Outcome["changes"]} */ changes) => {
+    for (const { id, point } of changes ?? []) {
+      if (isWaiting(id)) continue;
+      if (point) store.put({ id, ...point });
+      else store.delete(id);
+    }
+  };
+  put(record.points, outcome.changes);
+  put(record.rejected, outcome.rejections);
+  if (outcome.mark !== undefined) record.mark = outcome.mark;
+}
+
+/**
+ * Edits on their way: numbered, in order, kept in memory and in `storage` until answered. What an
+ * earlier view left behind is adopted and keeps its session and numbers, so that Python knows it
+ * when it comes twice.
+ */
+export class Outbox {
+  /** @param {string} session @param {Storage | null} storage */
+  constructor(session, storage) {
+    Object.assign(this, { session, storage });
+    this.key = ""; // of the journal
+    this.count = 0;
+    this.safe = true; // false where the browser keeps nothing
+    /** @type {Edit[]} */
+    this.waiting = [];
+    /** @type {Map<string, number>} */
+    this.touched = new Map(); // by how many of them each point
+  }
+
+  get size() { return this.waiting.length; }
+
+  place(/** @type {string} */ session) { return `pointlib:${this.key}:${session}`; }
+
+  /** Number an edit and keep it. @param {any} edit @returns {Edit} */
+  add(edit) {
+    const whole = { type: "edit", session: this.session, edit: ++this.count, ...edit };
+    this.take(whole, 1);
+    this.keep();
+    return whole;
+  }
+
+  /** Take over the edits that dead views of the same journal left. @returns {Edit[]} */
+  adopt() {
+    const mine = (/** @type {Edit} */ a) => this.waiting.some((b) => a.session === b.session && a.edit === b.edit);
+    const places = attempt(() => Object.keys(this.storage ?? {}), []).filter((place) => place.startsWith(this.place("")));
+    const left = places.flatMap((place) => this.read(place));
+    const fresh = left.filter((edit) => edit?.session && edit.edit && !mine(edit));
+    fresh.forEach((edit) => this.take(edit, 1));
+    return fresh;
+  }
+
+  /** Forget an edit that was answered; returns it, or undefined. */
+  settle(/** @type {string} */ session, /** @type {number} */ number) {
+    const edit = this.waiting.find((other) => other.session === session && other.edit === number);
+    if (!edit) return undefined;
+    this.take(edit, -1);
+    if (session === this.session) this.keep();
+    else this.keep(session, this.read(this.place(session)).filter((other) => other.edit !== number)); // it may live yet
+    return edit;
+  }
+
+  /** Whether an edit on its way touches this point. */
+  touches(/** @type {string} */ id) { return this.touched.has(id); }
+
+  /** The edits on their way that concern one image. */
+  of(/** @type {string} */ image) { return this.waiting.filter((edit) => edit.image === image); }
+
+  /** Put an edit on the list (by 1) or off it (by -1). */
+  take(/** @type {Edit} */ edit, /** @type {number} */ by) {
+    if (by > 0) this.waiting.push(edit);
+    else this.waiting.splice(this.waiting.indexOf(edit), 1);
+    for (const { id } of edit.points ?? []) {
+      this.touched.set(id, (this.touched.get(id) ?? 0) + by);
+      if (!this.touched.get(id)) this.touched.delete(id);
+    }
+  }
+
+  /** @returns {Edit[]} */
+  read(/** @type {string} */ place) {
+    const edits = attempt(() => JSON.parse(this.storage.getItem(place)), []);
+    return Array.isArray(edits) ? edits : [];
+  }
+
+  keep(session = this.session, edits = this.waiting.filter((edit) => edit.session === session)) {
+    this.safe = this.storage !== null && attempt(() => {
+      if (edits.length) this.storage.setItem(this.place(session), JSON.stringify(edits));
+      else this.storage.removeItem(this.place(session));
+      return true;
+    }, false);
+  }
+}
+
+/**
+ * The ghosts to show: scored at least `score`, not near a point, not near a rejected ghost.
+ * @param {Iterable<Point>} ghosts @param {Record} record
+ * @param {{score: number, radius: number, sameLabel: boolean}} options  radius in image pixels;
+ *   sameLabel: a rejected ghost hides ghosts of its own class only
+ */
+export function visibleGhosts(ghosts, record, { score, radius, sameLabel }) {
+  const kept = [];
+  for (const ghost of ghosts) {
+    if ((ghost.score ?? 0) < score) continue;
+    if (record.points.nearest(ghost.x, ghost.y, radius)) continue;
+    const same = (/** @type {Point} */ other) => !sameLabel || other.label === ghost.label;
+    if (!record.rejected.nearest(ghost.x, ghost.y, radius, same)) kept.push(ghost);
+  }
+  return kept;
+}
+
+/**
+ * Ghosts from the rows x, y, class, score that Python sends.
+ * @param {Float32Array} rows @param {string[]} classes @returns {Point[]}
+ */
+export function readGhosts(rows, classes) {
+  return Array.from({ length: Math.floor(rows.length / 4) }, (_, i) => {
+    const [x, y, label, score] = rows.subarray(4 * i, 4 * i + 4);
+    return { id: `ghost-${i}`, x, y, label: classes[label], score };
+  });
+}
+
+/** Images per hour of work: gaps of more than a minute do not count. */
+export class Rate {
+  constructor() {
+    this.active = 0; // ms
+    this.last = -Infinity;
+    /** @type {Set<string>} */
+    this.done = new Set();
+  }
+
+  /** Something was done at `now`, ms. */
+  touch(/** @type {number} */ now) {
+    if (now - this.last <= IDLE) this.active += now - this.last;
+    this.last = now;
+  }
+
+  /** The state of an image changed. */
+  change(/** @type {string} */ name, /** @type {string} */ before, /** @type {string} */ after) {
+    if (before === "unlabelled" && after !== "unlabelled") this.done.add(name);
+    if (after === "unlabelled") this.done.delete(name);
+  }
+
+  /** Images per hour, or null in the first 20 s of work. */
+  perHour() {
+    return this.active < 20_000 ? null : Math.round((this.done.size * 3_600_000) / this.active);
+  }
+}
+
+/** The next unlabelled image after `index`, going round, or -1. */
+export function nextUnlabelled(/** @type {string[]} */ states, /** @type {number} */ index) {
+  for (let step = 1; step <= states.length; step++) {
+    const other = (index + step) % states.length;
+    if (states[other] === "unlabelled") return other;
+  }
+  return -1;
+}
+
+/** "7 weed" and so on, of the classes that occur; "" where there is but one class. */
+function countsInWords(/** @type {string[]} */ classes, /** @type {number[]} */ counts) {
+  const parts = classes.map((name, i) => (counts[i] ? `${counts[i]} ${name}` : ""));
+  return classes.length > 1 ? parts.filter(Boolean).join(", ") : "";
+}
+
+/**
+ * `a.png (3 of 40), 37 points: 30 seedling, 7 weed, saved`
+ * @param {{name: string, index: number, total: number, classes: string[], counts: number[],
+ *          state: string, waiting: number, selected?: number}} now
+ */
+export function statusSentence({ name, index, total, classes, counts, state, waiting, selected = 0 }) {
+  const n = counts.reduce((sum, count) => sum + count, 0);
+  const words = countsInWords(classes, counts);
+  return [
+    `${name} (${index + 1} of ${total})`,
+    plural(n, "point") + (words && `: ${words}`),
+    n ? "" : state,
+    selected ? `${selected} selected` : "",
+    waiting ? `${plural(waiting, "edit")} waiting` : "saved",
+  ].filter(Boolean).join(", ");
+}
+
+/** What a thumbnail says when pointed at. */
+export function thumbTitle(
+  /** @type {string} */ name, /** @type {string} */ state,
+  /** @type {string[]} */ classes, /** @type {number[]} */ counts) {
+  const n = counts.reduce((sum, count) => sum + count, 0);
+  const words = countsInWords(classes, counts);
+  return `${name}: ${n ? plural(n, "point") + (words && ` (${words})`) : state}`;
+}
+
+/** What to do at a key, or undefined. */
+export function actionOf(/** @type {any} */ event) {
+  return actionAt(ACTIONS, event);
+}
+
+/** Trace a shape of about radius r round (x, y) into the path of a canvas. */
+export function traceShape(
+  /** @type {any} */ ctx, /** @type {string} */ shape,
+  /** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ r) {
+  if (shape === "circle") {
+    ctx.moveTo(x + r, y);
+    ctx.arc(x, y, r, 0, 2 * Math.PI);
+    return;
+  }
+  OUTLINES[shape].forEach(([dx, dy], i) => ctx[i ? "lineTo" : "moveTo"](x + dx * r, y + dy * r));
+  ctx.closePath();
+}
+
+/** Corners on a circle: n of them, the first one at `turn` (in twelfths), of radius `r` and `s`. */
+const corners = (/** @type {number} */ n, /** @type {number} */ turn, r = 1.1, s = r) =>
+  Array.from({ length: n }, (_, i) => {
+    const angle = (2 * Math.PI * i) / n + (turn * Math.PI) / 6;
+    return [(i % 2 ? s : r) * Math.cos(angle), (i % 2 ? s : r) * Math.sin(angle)];
+  });
+const CROSS = [[-1, -3], [1, -3], [1, -1], [3, -1], [3, 1], [1, 1], [1, 3], [-1, 3], [-1, 1], [-3, 1], [-3, -1], [-1, -1]];
+/** @type {{[shape: string]: number[][]}} */
+const OUTLINES = {
+  square: corners(4, 1.5, 1.25),
+  triangle: corners(3, -3, 1.3),
+  diamond: corners(4, 0, 1.3),
+  cross: CROSS.map(([x, y]) => [0.4 * x, 0.4 * y]),
+  hexagon: corners(6, 0, 1.15),
+  wedge: corners(3, 3, 1.3),
+  star: corners(10, -3, 1.4, 0.65),
+  bar: [[-1.3, -0.6], [1.3, -0.6], [1.3, 0.6], [-1.3, 0.6]],
+};
+
+// ---------------------------------------------------------------------------- page
+
+/** Elements with `data-is` are found by that name, buttons with `data-key` do what the key does. */
+const PAGE = `
+<div class="pl-bar" role="group" aria-label="Tools">
+  <div class="pl-chips" data-is="chips" role="group" aria-label="Class of new points"></div>
+  <div class="pl-group">
+    <button data-key="ctrl+z" title="Undo (Ctrl+Z)">Undo</button>
+    <button data-key="ctrl+y" title="Redo (Ctrl+Shift+Z)">Redo</button>
+    <button data-key="delete" title="Delete the selection (Delete)">Delete</button>
+  </div>
+  <div class="pl-group">
+    <button data-key="e" title="Looked, nothing here (e)">Empty</button>
+    <button data-key="s" title="Skip, go to the next unlabelled (s)">Skip</button>
+  </div>
+  <div class="pl-group">
+    <button data-key="m" data-is="magnet" aria-pressed="false" title="Magnet: clicks snap to the blob beneath (m)">Magnet</button>
+    <label title="How large the things are that magnet and blobs look for: see the ring on the image">Size <input
+      type="range" data-is="sigma" min="1" max="60" step="0.5" value="3"
+      aria-label="Size of the things, across"><span class="pl-value"></span></label>
+    <select data-is="dark" aria-label="Blobs brighter or darker than around" title="Blobs brighter or darker than around"><option
+      value="">bright/dark</option><option>bright</option><option>dark</option></select>
+  </div>
+  <div class="pl-group">
+    <label>Ghosts <select data-is="ghosts" aria-label="Ghosts: suggested points (g)"><option>none</option>
+      <option>blobs</option><option>model</option></select></label>
+    <label>Score <input type="range" data-is="score" min="0" max="1" step="0.01" value="0.3" disabled
+      aria-label="Lowest score of a ghost"><span class="pl-value"></span></label>
+  </div>
+${DISPLAY_BUTTONS}
+</div>
+<div class="pl-stage" data-is="stage">
+  <canvas class="pl-layer" data-is="image" aria-hidden="true"></canvas>
+  <canvas class="pl-layer" data-is="points" aria-hidden="true"></canvas>
+${STAGE_TOP}
+  <div class="pl-banner" data-is="banner" role="alert" hidden></div>
+</div>
+${STRIP}
+<div class="pl-foot">
+  <div class="pl-sentence" data-is="status" role="status" aria-live="polite">Connecting \u2026</div>
+  <div class="pl-group">
+${ZOOM_BUTTONS}
+  </div>
+  <progress data-is="meter" aria-label="Images done" max="1" value="0"></progress>
+  <span class="pl-progress" data-is="progress"></span>
+</div>`;
+
+/** What a field does, and how a slider's value reads. */
+const FIELDS = {
+  sigma: { run: (app, sigma) => app.setSigma(sigma), words: (value) => `${Math.round(2 * RING * value)} px` }, // across
+  dark: { run: (app, side) => app.setSigma(app.sigma, side && side === "dark") },
+  ghosts: { run: (app, from) => app.setGhosts(from) },
+  score: { run: (app, score) => app.setScore(score), words: (value) => value.toFixed(2) },
+  ...TONE_FIELDS,
+};
+
+// ---------------------------------------------------------------------------- drawing
+
+/** Colour and shape of class number i. */
+export function styleOf(/** @type {number} */ i) {
+  return { colour: COLOURS[Math.max(i, 0) % COLOURS.length], shape: SHAPES[Math.max(i, 0) % SHAPES.length] };
+}
+
+/** One marker: dark rim, light rim, colour; so it is seen on any ground. */
+function drawMarker(ctx, { colour, shape }, x, y, r, look) {
+  const [ghost, chosen] = [look === "ghost", look === "selected"];
+  ctx.lineJoin = "round";
+  ctx.globalAlpha = look === "waiting" ? 0.5 : 1;
+  ctx.beginPath();
+  traceShape(ctx, shape, x, y, chosen ? r + 1 : r);
+  const rims = [["#000C", ghost ? 4 : 4.6, []], ["#FFF", chosen ? 3.6 : 2.6, []], [colour, ghost ? 2.6 : 1.7, ghost ? [4.5, 3] : []]];
+  for (const [strokeStyle, lineWidth, dash] of ghost ? [rims[0], rims[2]] : rims) {
+    Object.assign(ctx, { strokeStyle, lineWidth });
+    ctx.setLineDash(dash);
+    ctx.stroke();
+  }
+  if (ghost) return;
+  ctx.fillStyle = colour;
+  ctx.globalAlpha = chosen ? 0.9 : look === "waiting" ? 0.1 : 0.3;
+  ctx.fill();
+  ctx.globalAlpha = 1;
+  if (chosen) ctx.fillStyle = "#000";
+  if (r >= 7) ctx.fillRect(x - 1, y - 1, 2, 2);
+}
+
+/** Room round a marker of radius r in its sprite. */
+const margin = (r) => Math.ceil(1.5 * r + 5);
+
+/** A marker drawn once, copied from then on: hundreds of paths a frame would be too slow. */
+function spriteOf(app, label, r, look) {
+  const i = app.classes.indexOf(label);
+  const key = `${i} ${r} ${look} ${app.dpr}`;
+  if (!app.sprites.has(key)) {
+    const side = 2 * margin(r) * app.dpr;
+    const canvas = make("canvas", { width: side, height: side });
+    const ctx = canvas.getContext("2d");
+    ctx.scale(app.dpr, app.dpr);
+    drawMarker(ctx, styleOf(i), margin(r), margin(r), r, look);
+    app.sprites.set(key, canvas);
+  }
+  return app.sprites.use(key);
+}
+
+function drawSprite(ctx, app, point, label, r, look) {
+  const [at, half] = [toStage(app.view, point.x, point.y), margin(r)];
+  ctx.drawImage(spriteOf(app, label, r, look), at.x - half, at.y - half, 2 * half, 2 * half);
+}
+
+/** Draw the points and ghosts in view. */
+function drawPointLayer(app) {
+  const ctx = cleared(app, app.page.points);
+  if (!app.record || app.hidden) return;
+  const shown = app.record.points.inside(...app.reach(20));
+  if (shown.length > FINE) drawSquares(ctx, app, shown);
+  drawGhosts(ctx, app, app.shownGhosts().inside(...app.reach(20)));
+  if (shown.length > FINE) return;
+  const r = Math.round(2 * pointRadius(app.view.k)) / 2;
+  const waiting = ({ id }) => (app.outbox.touches(id) ? "waiting" : "normal");
+  const [chosen, others] = [[], []];
+  for (const point of shown) (app.selection.has(point.id) ? chosen : others).push(point);
+  for (const point of others) drawSprite(ctx, app, point, point.label, r, waiting(point));
+  for (const point of chosen) drawSprite(ctx, app, point, point.label, r, "selected");
+}
+
+/** Many points: dark squares, and in each a smaller one of the class colour; white if selected. */
+function drawSquares(ctx, app, shown) {
+  const { view, dpr, selection, outbox } = app;
+  const { width, height } = ctx.canvas;
+  if (app.stamps?.width !== width || app.stamps.height !== height) app.stamps = ctx.createImageData(width, height);
+  const pixels = new Uint32Array(app.stamps.data.buffer).fill(0);
+  const half = Math.round(clamp(Math.min(pointRadius(view.k) / 2, app.spacing() / 5), 1, 4) * dpr);
+  const places = shown.map(({ x, y }) =>
+    [Math.round(((x + 0.5) * view.k + view.ox) * dpr), Math.round(((y + 0.5) * view.k + view.oy) * dpr)]);
+  const inkOf = ({ id, label }) => (selection.has(id) ? 0xffffffff : outbox.touches(id) ? 0xff999999
+    : INKS[Math.max(app.classes.indexOf(label), 0) % INKS.length]);
+  for (const [x, y] of places) stamp(pixels, width, height, x, y, half + Math.ceil(dpr), 0xc8000000);
+  shown.forEach((point, i) => stamp(pixels, width, height, places[i][0], places[i][1], half, inkOf(point)));
+  ctx.putImageData(app.stamps, 0, 0);
+}
+
+function drawGhosts(ctx, app, shown) {
+  const r = Math.round(2 * pointRadius(app.view.k)) / 2 + 1;
+  for (const ghost of shown) drawSprite(ctx, app, ghost, app.ghostLabel(ghost), r, "ghost");
+  if (app.spacing(app.shownGhosts()) < 50) return; // no room for scores
+  Object.assign(ctx, { font: "10px sans-serif", textBaseline: "middle", lineWidth: 3, strokeStyle: "#000B", fillStyle: "#FFF" });
+  for (const ghost of shown) {
+    const at = toStage(app.view, ghost.x, ghost.y);
+    ctx.strokeText(ghost.score.toFixed(2), at.x + r + 5, at.y);
+    ctx.fillText(ghost.score.toFixed(2), at.x + r + 5, at.y);
+  }
+}
+
+/** Draw what follows the pointer: ring, rectangle, crosshair. */
+function drawTopLayer(app) {
+  const ctx = cleared(app, app.page.top);
+  const twice = (trace, dash = []) => {
+    ctx.beginPath();
+    trace();
+    for (const [strokeStyle, lineWidth, line] of [["#000A", 3, []], ["#FFF", 1.2, dash]]) {
+      Object.assign(ctx, { strokeStyle, lineWidth });
+      ctx.setLineDash(line);
+      ctx.stroke();
+    }
+  };
+  const { band, crosshair, view, sigma } = app;
+  const ring = app.sizing ? { x: app.size.width / 2, y: app.size.height / 2 } : app.magnet && !app.gesture && app.pointer;
+  if (band) twice(() => ctx.rect(band.x, band.y, band.width, band.height), [4, 3]);
+  if (ring) twice(() => ctx.arc(ring.x, ring.y, Math.max(1, sigma * RING * view.k), 0, 2 * Math.PI));
+  if (!crosshair) return;
+  const { x, y } = toStage(view, crosshair.x, crosshair.y);
+  twice(() => [[1, 0], [-1, 0], [0, 1], [0, -1]].forEach(([dx, dy]) => {
+    ctx.moveTo(x + 4 * dx, y + 4 * dy);
+    ctx.lineTo(x + 18 * dx, y + 18 * dy);
+  }));
+}
+
+// ---------------------------------------------------------------------------- one view
+
+/** One display of the widget: what it shows, what the hand does, what Python says. */
+class Annotator extends Display {
+  // the folder
+  states = []; counts = []; classes = ["point"]; readOnly = ""; hasModel = false; done = 0;
+  heading = 1; // the way through the images
+  plain = new Set(); // images asked for as PNG
+  // the hand; `lifted` are the points being moved
+  label = 0; selection = new Set(); lifted = null; band = null;
+  crosshair = null; hidden = false; magnet = false; sigma = 3; dark = null; sizing = false; rate = new Rate();
+  // ghosts; `ghostStore` are those to show, null: to be found anew
+  ghostFrom = "none"; explains = false; ghostScore = 0.3; ghosts = { list: [], image: "", from: "none", radius: 3 }; ghostStore = null;
+  // the talk; `since` is what happened to images on their way here
+  outbox = new Outbox(this.session, attempt(() => window.localStorage, null)); ids = 0; since = new Map();
+
+  constructor(model) {
+    super(model, { name: "pl-annotator", html: PAGE, keys: KEYS, fields: FIELDS });
+    this.listen();
+  }
+
+  /** The point, or with another store the ghost, that a click at an image position means. */
+  hit({ x, y }, coarse = false, store = this.record.points) {
+    return store.nearest(x, y, hitRadius(pointRadius(this.view.k), this.spacing(store), coarse) / this.view.k);
+  }
+
+  /** The mean distance between points, stage pixels. */
+  spacing({ size } = this.record.points) {
+    return Math.sqrt((this.record.width * this.record.height) / Math.max(size, 1)) * this.view.k;
+  }
+
+  /** Blobs take the class that is chosen, the model's ghosts have their own. */
+  ghostLabel(ghost) {
+    return this.ghosts.from === "model" ? ghost.label : this.classes[this.label];
+  }
+
+  shownGhosts() {
+    const { record, ghosts, ghostScore: score } = this;
+    const list = ghosts.image === record.name && ghosts.from === this.ghostFrom ? ghosts.list : [];
+    const options = { score, radius: ghosts.radius, sameLabel: ghosts.from === "model" };
+    this.ghostStore ??= new PointStore(record.width, record.height, visibleGhosts(list, record, options));
+    return this.ghostStore;
+  }
+
+  // -------------------------------------------------------------- frames and view
+
+  paint(dirty) {
+    if (dirty.has("points")) drawPointLayer(this);
+    if (dirty.has("top")) drawTopLayer(this);
+  }
+
+  toggleHidden() {
+    this.hidden = !this.hidden;
+    this.say(this.hidden ? "Points are hidden (h)." : "Points are shown.");
+    this.request("points");
+  }
+
+  // -------------------------------------------------------------- edits
+
+  /** Whether an edit can be made now; undo and redo need no image on the stage. */
+  canEdit(needsImage = true) {
+    if (this.readOnly) this.say(this.readOnly, "warning");
+    return this.welcomed && !this.readOnly && (this.record !== null || !needsImage);
+  }
+
+  /** Do an edit at once and send it; undo and redo are Python's to do. */
+  edit(part) {
+    const across = part.op === "undo" || part.op === "redo";
+    if (!this.canEdit(!across)) return;
+    this.drop();
+    const edit = this.outbox.add(across ? part : { image: this.record.name, ...part });
+    if (!across) applyEdit(this.record, edit);
+    this.send(edit);
+    this.rate.touch(performance.now());
+    this.changed();
+  }
+
+  newId() { return `${this.session}-${++this.ids}`; }
+
+  /** What one click does, by pointer or at the crosshair. */
+  click(at, { add = false, toggle = false, coarse = false } = {}) {
+    if (!this.record) return;
+    if (this.hidden) this.toggleHidden();
+    const point = add ? null : this.hit(at, coarse);
+    const ghost = add || point || toggle ? null : this.hit(at, coarse, this.shownGhosts());
+    if (point && toggle && !this.selection.delete(point.id)) this.selection.add(point.id);
+    if (point) this.select(toggle ? this.selection : [point.id]);
+    else if (ghost) this.accept([ghost]);
+    else if (!toggle) this.add(at);
+  }
+
+  add({ x, y }) {
+    const { width, height } = this.record;
+    if (x < -0.5 || y < -0.5 || x > width - 0.5 || y > height - 0.5) return;
+    this.selection.clear();
+    const points = [{ id: this.newId(), x, y, label: this.classes[this.label], source: "hand", score: null }];
+    this.edit({ op: "add", points, ...(this.magnet ? { magnet: true, sigma: this.sigma, dark: this.dark } : {}) });
+  }
+
+  /** A point in place of a ghost. */
+  fromGhost(ghost) {
+    const { width, height } = this.record;
+    const [x, y] = [clamp(ghost.x, -0.5, width - 0.5), clamp(ghost.y, -0.5, height - 0.5)];
+    return { id: this.newId(), x, y, label: this.ghostLabel(ghost), source: "ghost", score: ghost.score };
+  }
+
+  accept(ghosts) {
+    if (ghosts.length) this.edit({ op: "add", points: ghosts.map((ghost) => this.fromGhost(ghost)) });
+  }
+
+  acceptInView() {
+    if (!this.record) return;
+    const ghosts = this.shownGhosts().inside(...this.reach(0));
+    this.say(ghosts.length ? `Accepted ${plural(ghosts.length, "ghost")}.` : "No ghosts in view (g shows some).");
+    this.accept(ghosts);
+  }
+
+  rejectGhost() {
+    const at = this.crosshair ?? (this.pointer && toImage(this.view, this.pointer.x, this.pointer.y));
+    const ghost = this.record && at && this.hit(at, true, this.shownGhosts());
+    if (!ghost) return this.say("No ghost there to reject.");
+    this.edit({ op: "reject", points: [this.fromGhost(ghost)] });
+  }
+
+  /** Do something to each selected point. */
+  editSelection(op, change = {}) {
+    if (!this.selection.size) return this.say("Nothing is selected.");
+    this.drop();
+    this.edit({ op, points: [...this.selection].map((id) => ({ id, ...change })) });
+  }
+
+  mark(mark) {
+    const n = this.record?.points.size ?? 0;
+    if (n) return this.say(`${plural(n, "point")} here: delete them first (Ctrl+A, Delete).`, "warning");
+    if (!this.canEdit()) return;
+    if (this.record.mark !== mark) this.edit({ op: "mark", mark });
+    if (mark === "skipped") this.gotoUnlabelled();
+  }
+
+  // -------------------------------------------------------------- selecting and moving
+
+  select(ids) {
+    this.selection = new Set(ids);
+    this.showStatus();
+    this.request("points");
+  }
+
+  /** Select the point before or after the selected one, in the order they were made. */
+  stepPoint(step) {
+    const ids = [...(this.record?.points.keys() ?? [])];
+    if (!ids.length) return;
+    const at = this.selection.size ? ids.indexOf([...this.selection][0]) : Math.min(-step, 0);
+    const point = this.record.points.get(ids[(at + step + ids.length) % ids.length]);
+    this.select([point.id]);
+    this.reveal(point);
+    this.say(`${point.label} at ${point.x.toFixed(1)}, ${point.y.toFixed(1)}`);
+  }
+
+  /** Take the selection up; `carry` shows it elsewhere, `drop` sends where it ended. */
+  lift() {
+    const { record } = this;
+    const points = [...this.selection].map((id) => record.points.get(id));
+    const room = (axis, length) => points.reduce(([low, high], point) =>
+      [Math.max(low, -0.5 - point[axis]), Math.min(high, length - 0.5 - point[axis])], [-Infinity, Infinity]);
+    this.lifted = { points, record, dx: 0, dy: 0, x: room("x", record.width), y: room("y", record.height) };
+  }
+
+  carry(dx, dy) {
+    const { lifted } = this;
+    Object.assign(lifted, { dx: clamp(dx, ...lifted.x), dy: clamp(dy, ...lifted.y) });
+    for (const p of lifted.points) {
+      const { points } = lifted.record;
+      if (points.has(p.id)) points.put({ ...p, x: p.x + lifted.dx, y: p.y + lifted.dy });
+    }
+    this.ghostStore = null;
+    this.request("points");
+  }
+
+  drop(keep = true) {
+    const { lifted } = this;
+    this.lifted = null;
+    if (!lifted?.dx && !lifted?.dy) return;
+    const points = lifted.points.filter((p) => lifted.record.points.has(p.id));
+    if (!keep) points.forEach((p) => lifted.record.points.put(p));
+    else if (points.length) {
+      this.edit({ op: "move", points: points.map(({ id, x, y }) => ({ id, x: x + lifted.dx, y: y + lifted.dy })) });
+    }
+    this.request("points");
+  }
+
+  /** Arrow keys move the selection, which is sent when the key is released, or the crosshair. */
+  arrow(event) {
+    if (!this.record) return;
+    const step = event.ctrlKey || event.metaKey ? 100 : event.shiftKey ? 10 : 1;
+    const [dx, dy] = { Left: [-step, 0], Right: [step, 0], Up: [0, -step], Down: [0, step] }[event.key.slice(5)];
+    if (!this.selection.size) this.moveCrosshair(dx, dy);
+    else if (this.canEdit()) {
+      if (!this.lifted) this.lift();
+      this.carry(this.lifted.dx + dx, this.lifted.dy + dy);
+      const { x, y } = this.record.points.get(this.lifted.points[0].id);
+      if (this.crosshair) this.crosshair = { x, y };
+      this.reveal({ x, y });
+    }
+    this.request("top");
+  }
+
+  moveCrosshair(dx, dy) {
+    const { width, height } = this.record;
+    const middle = toImage(this.view, this.size.width / 2, this.size.height / 2);
+    const { x, y } = this.crosshair ?? { x: Math.round(middle.x), y: Math.round(middle.y) };
+    this.crosshair = { x: clamp(x + dx, 0, width - 1), y: clamp(y + dy, 0, height - 1) };
+    this.reveal(this.crosshair);
+  }
+
+  clickCrosshair(event) {
+    if (!this.crosshair) return this.say("Arrow keys bring up a crosshair; Space clicks there.");
+    this.click(this.crosshair, { add: event.ctrlKey || event.metaKey, toggle: event.shiftKey });
+  }
+
+  escape() {
+    const { help, panel, top, root } = this.page;
+    if (!help.hidden) return this.toggleHelp();
+    if (!top.matches(":focus")) return focus(top);
+    if (!panel.hidden) return this.togglePanel();
+    if (this.gesture || this.selection.size || this.crosshair) return this.letGo();
+    top.blur();
+    focus(root.parentElement?.closest("[tabindex]"));
+  }
+
+  letGo(keep = false) {
+    this.drop(keep);
+    Object.assign(this, { gesture: null, band: null, crosshair: null });
+    this.select([]);
+    this.request("top");
+  }
+
+  // -------------------------------------------------------------- classes, magnet, ghosts, display
+
+  chooseClass(i) {
+    if (i < 0 || i >= this.classes.length) return;
+    this.label = i;
+    this.showChips();
+    this.request("points");
+  }
+
+  toggleMagnet() {
+    this.magnet = !this.magnet;
+    this.page.magnet.ariaPressed = String(this.magnet);
+    this.say(this.magnet ? "Magnet on: a click snaps to the blob that fills the ring (Size)." : "Magnet off.");
+    this.request("top");
+  }
+
+  /** What blobs are like: how large; darker than around, brighter (false) or either (null). */
+  setSigma(sigma, dark = this.dark) {
+    Object.assign(this, { sigma, dark, sizing: true });
+    this.request("top");
+    this.later("sizing", 1200, () => {
+      this.sizing = false;
+      this.request("top");
+    });
+    if (this.ghostFrom === "blobs") this.later("ghosts", 250, () => this.askGhosts());
+  }
+
+  stepGhosts() {
+    const ways = ["none", "blobs", ...(this.hasModel ? ["model"] : [])];
+    this.setGhosts(ways[(ways.indexOf(this.ghostFrom) + 1) % ways.length]);
+  }
+
+  setGhosts(from) {
+    this.ghostFrom = this.page.ghosts.value = from;
+    this.page.score.disabled = from === "none";
+    this.say(from === "none" ? "No ghosts." : `Looking for ghosts: ${from} \u2026`);
+    this.explains = true;
+    this.askGhosts();
+    this.setScore(this.ghostScore);
+  }
+
+  setScore(score) {
+    Object.assign(this, { ghostScore: score, ghostStore: null });
+    this.request("points");
+  }
+
+  askGhosts() {
+    if (this.ghostFrom === "none" || !this.record) return;
+    this.send({ type: "ghosts", image: this.record.name, from: this.ghostFrom, sigma: this.sigma, dark: this.dark });
+  }
+
+  // -------------------------------------------------------------- images
+
+  goto(index) {
+    if (!this.welcomed || index === this.index) return;
+    if (index < 0 || index >= this.names.length) return this.say(`This is the ${index < 0 ? "first" : "last"} image.`);
+    this.letGo(true);
+    this.heading = index < this.index ? -1 : 1;
+    this.index = index;
+    this.rate.touch(performance.now());
+    const known = this.cache.use(this.place(index));
+    if (known) this.show(known);
+    else this.showText(`Opening ${this.names[index]} \u2026`);
+    this.showStatus();
+    this.ask(index);
+    this.revealThumb();
+  }
+
+  gotoUnlabelled() {
+    const next = nextUnlabelled(this.states, this.index);
+    if (next < 0 || next === this.index) this.say("No other image is unlabelled.");
+    else this.goto(next);
+  }
+
+  /** Ask for an image. What happens to it on its way is noted, and done to it again on arrival. */
+  ask(index, { prefetch = false, plain = false } = {}) {
+    const noted = this.since.get(this.names[index]) ?? { asked: 0, outcomes: [] };
+    noted.asked += 1;
+    this.since.set(this.names[index], noted);
+    const have = this.cache.get(this.place(index))?.about.stamp || null;
+    this.send({ type: "image", index, ...this.source, prefetch, plain, have });
+  }
+
+  async onImage(news, parts) {
+    const { index, width, height, error, prefetch } = news;
+    const key = this.place(index);
+    const cached = this.cache.use(key);
+    const content = { ...cached?.about, ...news }; // without a picture where we have it
+    const fits = !parts.length && cached?.record.width === width && cached.record.height === height;
+    const levels = error ? null : fits ? cached.levels : await this.decode(content, parts[0]);
+    if (this.ending.signal.aborted) return closeAll(levels);
+    const record = this.newRecord(content);
+    if (!levels && !content.error) return; // asked for again as PNG
+    const entry = Object.assign(fits ? cached : {}, { index, record, levels, error: content.error, about: content });
+    if (levels) this.cache.set(key, entry);
+    this.noteState(index, record.state, content.counts);
+    if (index === this.index) this.arrive(entry, prefetch);
+  }
+
+  /** The record of a message, brought up to date. */
+  newRecord(content) {
+    const record = new Record(content);
+    const noted = this.since.get(record.name) ?? { asked: 1, outcomes: [] };
+    noted.outcomes.forEach((outcome) => applyOutcome(record, outcome));
+    noted.asked -= 1;
+    if (!noted.asked) this.since.delete(record.name);
+    this.outbox.of(record.name).forEach((edit) => applyEdit(record, edit));
+    return record;
+  }
+
+  /** Decode a picture; null: it comes again as PNG. */
+  async decode(content, bytes) {
+    const { index, prefetch } = content;
+    try {
+      return await decodePicture(bytes, content);
+    } catch (problem) {
+      if (!bytes) return this.ask(index, { prefetch }) ?? null; // what we had is gone
+      if (this.plain.has(index)) content.error = `This browser cannot show ${content.name}: ${problem}`;
+      else this.ask(index, { plain: true, prefetch });
+      this.plain.add(index);
+      return null;
+    }
+  }
+
+  /** An image is here: show it, ask for its ghosts, look ahead. */
+  arrive(entry, prefetch) {
+    this.show(entry);
+    if (this.ghosts.image !== entry.record.name || this.ghosts.from !== this.ghostFrom) this.askGhosts();
+    const ahead = this.index + this.heading;
+    if (!prefetch && this.names[ahead] && !this.cache.has(this.place(ahead))) this.ask(ahead, { prefetch: true });
+  }
+
+  show(entry) {
+    this.page.top.ariaLabel = `Image ${this.names[this.index]}. Arrow keys move a crosshair, Space adds a point, question mark shows all keys.`;
+    this.showPicture(entry);
+    this.changed();
+  }
+
+  // -------------------------------------------------------------- what changed
+
+  /** The points of the current image changed: bring the page up to date. */
+  changed() {
+    const { record } = this;
+    this.ghostStore = null;
+    if (record) {
+      for (const id of this.selection) if (!record.points.has(id)) this.selection.delete(id);
+      this.noteState(this.index, record.state, record.points.counts);
+    }
+    this.showChips();
+    this.showStatus();
+    this.request("points");
+  }
+
+  /** Note the state and the counts {class: n} of an image. */
+  noteState(index, state, counts) {
+    const before = this.states[index];
+    this.classes.push(...Object.keys(counts).filter((name) => counts[name] && !this.classes.includes(name)));
+    this.counts[index] = this.classes.map((name) => counts[name] ?? 0);
+    this.states[index] = state;
+    this.done += Number(state !== "unlabelled") - Number(before !== "unlabelled");
+    this.rate.change(this.names[index], before, state);
+    this.paintThumb(index);
+  }
+
+  showStatus() {
+    if (this.index < 0) return;
+    const { page, index, names, classes, outbox, selection, done } = this;
+    const sentence = statusSentence({ name: names[index], index, total: names.length, classes,
+      counts: this.counts[index], state: this.states[index], waiting: outbox.size, selected: selection.size });
+    const [end, last] = [names[index].length, sentence.lastIndexOf(", ")];
+    const parts = [sentence.slice(0, end), sentence.slice(end, last), sentence.slice(last)];
+    if (page.status.textContent !== sentence) page.status.replaceChildren(...parts.map((text) => make("span", {}, text)));
+    page.status.title = sentence;
+    page.status.classList.toggle("pl-waiting", outbox.size > 0);
+    page.meter.value = done / names.length;
+    const hourly = this.rate.perHour();
+    page.progress.textContent = `${done} of ${names.length} done${hourly === null ? "" : ` \u00b7 ${hourly} images/h`}`;
+  }
+
+  showChips() {
+    const { chips } = this.page;
+    while (chips.children.length > this.classes.length) chips.lastChild.remove();
+    this.classes.forEach((name, i) => {
+      const chip = chips.children[i] ?? chips.appendChild(this.newChip(i));
+      const n = this.counts[this.index]?.[i] ?? 0;
+      const title = `${name}: ${plural(n, "point")}${i < 9 ? ` (key ${i + 1})` : ""}`;
+      chip.ariaPressed = String(i === this.label);
+      if (chip.title === title) return;
+      chip.title = chip.ariaLabel = title;
+      chip.children[1].textContent = name;
+      chip.children[2].textContent = n;
+    });
+  }
+
+  newChip(i) {
+    const icon = make("canvas", { width: 44, height: 44 });
+    const ctx = icon.getContext("2d");
+    ctx.scale(2, 2);
+    drawMarker(ctx, styleOf(i), 11, 11, 6, "normal");
+    const parts = [icon, make("span"), make("span", { className: "pl-count" }), ...(i < 9 ? [make("kbd", {}, i + 1)] : [])];
+    return make("button", { type: "button", className: "pl-chip", onclick: () => this.chooseClass(i) }, ...parts);
+  }
+
+  // -------------------------------------------------------------- thumbnails
+
+  paintThumb(i) {
+    const cell = this.cells.get(i);
+    if (!cell) return;
+    const [image, sign] = cell.children;
+    const { url, error } = this.thumbs.use(i) ?? {};
+    const title = thumbTitle(this.names[i], this.states[i], this.classes, this.counts[i]);
+    cell.dataset.state = this.states[i];
+    Object.assign(cell, { ariaLabel: title, title: error || title, ariaSelected: String(i === this.index) });
+    sign.textContent = SIGNS[this.states[i]];
+    image.hidden = !url;
+    if (url && image.src !== url) image.src = url;
+  }
+
+  // -------------------------------------------------------------- input
+
+  listen() {
+    const { top, root } = this.page;
+    super.listen();
+    this.on(top, "blur", () => this.drop());
+    this.on(root, "keyup", (event) => event.key.startsWith("Arrow") && !this.gesture && this.drop());
+    this.on(window, "pagehide", () => this.drop());
+  }
+
+  down(event) {
+    focus(this.page.top);
+    if (!this.record) return;
+    this.drop();
+    const [start, touch] = [this.at(event), event.pointerType === "touch"];
+    this.page.top.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, start);
+    if (touch && this.pointers.size === 2) {
+      this.drop(false);
+      Object.assign(this, { band: null, gesture: { kind: "pinch", view: this.view, from: [...this.pointers.values()], moved: false } });
+    }
+    if (this.gesture) return;
+    const spot = toImage(this.view, start.x, start.y);
+    const point = this.hidden ? null : this.hit(spot, touch);
+    this.gesture = { kind: this.kindOf(event, point, touch), id: event.pointerId, start, now: start, spot, point,
+      touch, view: this.view, moved: false, toggle: event.shiftKey, add: event.ctrlKey || event.metaKey };
+  }
+
+  /** What a press becomes when it moves: pan, band (a rectangle), move (of points) or none. */
+  kindOf({ button, altKey, shiftKey, ctrlKey, metaKey }, point, touch) {
+    if (button === 1 || (button === 0 && altKey)) return "pan";
+    if (button !== 0) return "none";
+    if (shiftKey) return "band";
+    if (ctrlKey || metaKey) return "press";
+    const grabbed = point && (!touch || this.selection.has(point.id)) && !this.readOnly;
+    return grabbed ? "move" : "ground"; // ground: a click, or else a pan
+  }
+
+  move(event) {
+    const [now, { gesture }] = [this.at(event), this];
+    if (!gesture) return this.hover(event.pointerType === "touch" ? null : now);
+    if (this.pointers.has(event.pointerId)) this.pointers.set(event.pointerId, now);
+    if (gesture.kind !== "pinch" && gesture.id !== event.pointerId) return;
+    const { start = now } = gesture;
+    gesture.now = now;
+    const far = gesture.kind === "pinch" || Math.hypot(now.x - start.x, now.y - start.y) >= (gesture.touch ? 2 * DRAG : DRAG);
+    if (far && !gesture.moved) {
+      gesture.moved = true;
+      if (gesture.kind === "move" && !this.selection.has(gesture.point.id)) this.select([gesture.point.id]);
+      if (gesture.kind === "move") this.lift();
+    }
+    if (gesture.moved) this.request("top");
+  }
+
+  hover(at) {
+    this.pointer = at;
+    if (this.magnet) this.request("top");
+  }
+
+  /** Once a frame: bring the picture to where the pointer is. */
+  follow() {
+    const { kind, view, start, now, from } = this.gesture;
+    if (kind === "pinch") return this.pinch(view, from, [...this.pointers.values()]);
+    const [dx, dy] = [now.x - start.x, now.y - start.y];
+    if (kind === "pan" || kind === "ground") this.setView({ ...view, ox: view.ox + dx, oy: view.oy + dy });
+    if (kind === "move" && this.lifted) this.carry(dx / view.k, dy / view.k);
+    if (kind === "band") this.band = { x: Math.min(start.x, now.x), y: Math.min(start.y, now.y), width: Math.abs(dx), height: Math.abs(dy) };
+  }
+
+  up(event) {
+    const { gesture } = this;
+    if (gesture?.moved) this.follow();
+    this.pointers.delete(event.pointerId);
+    if (gesture?.kind === "pinch" ? this.pointers.size : gesture?.id !== event.pointerId) return;
+    this.gesture = null;
+    this.request("top");
+    if (!this.record || gesture.kind === "pinch") return;
+    const { kind, moved, spot, add, toggle, touch } = gesture;
+    if (moved && kind === "move") this.drop();
+    else if (moved && kind === "band") this.selectBand();
+    else if (kind === "press" || (!moved && kind !== "pan" && kind !== "none")) {
+      this.click(spot, { add: add && !toggle, toggle, coarse: touch });
+    }
+  }
+
+  selectBand() {
+    const { x, y, width, height } = this.band;
+    const [from, to] = [toImage(this.view, x, y), toImage(this.view, x + width, y + height)];
+    const found = this.record.points.inside(from.x, from.y, to.x, to.y);
+    this.band = null;
+    this.select([...this.selection, ...found.map(({ id }) => id)]);
+  }
+
+  cancel(event) {
+    this.pointers.delete(event.pointerId);
+    this.drop(false);
+    Object.assign(this, { gesture: null, band: null });
+    this.request("top");
+  }
+
+  // -------------------------------------------------------------- talk with Python
+
+  bannerText(time) {
+    const n = this.outbox.size;
+    const kept = this.outbox.safe ? "kept in this browser" : "not kept: leave the page open";
+    const left = n ? ` ${plural(n, "edit")} waiting (${kept}).` : "";
+    if (!this.silent) return this.readOnly;
+    if (!this.welcomed) return "Not connected to a kernel: run this cell again.";
+    return `No answer from the kernel${time}: busy, or stopped.${left} If it was restarted, run this cell again.`;
+  }
+
+  take(content, parts) {
+    const answers = { welcome: this.onWelcome, ack: this.onAck, changed: this.onOutcome, refused: this.onRefused,
+      image: this.onImage, thumb: this.onThumb, ghosts: this.onGhosts,
+      goto: ({ index }) => this.goto(index), notice: ({ level, text }) => this.say(text, level) };
+    answers[content.type]?.call(this, content, parts);
+  }
+
+  concerns({ type }) { return ["ack", "changed", "refused"].includes(type); }
+
+  /** After a silence: send again what has no answer; Python knows what it has seen. */
+  resend() {
+    this.showBanner(0);
+    if (!this.welcomed) return;
+    this.outbox.waiting.forEach((edit) => this.send(edit));
+    this.askedThumbs.clear();
+    this.askThumbs();
+    if (!this.record) this.ask(this.index);
+  }
+
+  onWelcome(content, parts) {
+    if (!this.isBinary(parts)) return;
+    const { names, states, counts, classes, read_only: readOnly, has_model: hasModel, sigma, dark, key, index } = content;
+    const first = !this.welcomed;
+    Object.assign(this, { names, states, counts, classes, readOnly, hasModel, welcomed: true });
+    this.done = states.filter((state) => state !== "unlabelled").length;
+    Object.assign(this.page.ghosts.options[2], { hidden: !hasModel, disabled: !hasModel });
+    this.page.root.classList.toggle("pl-read-only", Boolean(readOnly));
+    this.showBanner(0);
+    if (!first) return this.changed();
+    Object.assign(this, { sigma, dark });
+    describe(FIELDS, this.page.sigma, sigma);
+    this.page.dark.selectedIndex = [null, false, true].indexOf(dark ?? null);
+    this.takeOver(key);
+    this.goto(index);
+  }
+
+  /** Send what an earlier view could not; while the folder is read-only it waits on. */
+  takeOver(key) {
+    this.outbox.key = key;
+    const left = this.readOnly ? [] : this.outbox.adopt();
+    left.forEach((edit) => this.send(edit));
+    if (left.length) this.say(`${plural(left.length, "edit")} had been waiting in this browser: sent now.`);
+  }
+
+  onAck(content) {
+    const edit = this.outbox.settle(content.session, content.edit);
+    this.onOutcome(content);
+    if (edit?.session !== this.session) return;
+    if (content.duplicate) this.ask(this.index); // sent twice: what the magnet made of it is not here
+    if (content.note) this.say(content.note);
+    if (edit.op === "undo" || edit.op === "redo") this.goto(this.names.indexOf(content.image));
+  }
+
+  /** Something happened to an image, here or elsewhere. */
+  onOutcome(content) {
+    const { image, state, counts, total } = content;
+    this.since.get(image)?.outcomes.push(content);
+    const records = new Set([...this.cache.values(), this.entry].map((entry) => entry?.record));
+    for (const record of records) {
+      if (record?.name === image) applyOutcome(record, content, (id) => this.outbox.touches(id));
+    }
+    if (image === this.record?.name) {
+      this.changed();
+      if (!this.outbox.size && total !== this.record.points.size) this.ask(this.index);
+    } else {
+      if (this.names.includes(image)) this.noteState(this.names.indexOf(image), state, counts);
+      this.showStatus();
+    }
+  }
+
+  onRefused({ session, edit, reason }) {
+    if (!this.outbox.settle(session, edit)) return;
+    this.say(reason, "error");
+    this.showStatus();
+    if (this.entry) this.ask(this.index);
+  }
+
+  onGhosts({ image, from, radius, classes, error }, parts) {
+    if (error) this.say(error, "warning");
+    if (image !== this.record?.name || from !== this.ghostFrom) return;
+    const rows = new Float32Array(parts[0]?.slice().buffer ?? 0);
+    Object.assign(this, { ghosts: { image, from, list: readGhosts(rows, classes), radius }, ghostStore: null });
+    if (this.explains && !error) this.say(`${this.shownGhosts().size} of ${plural(this.ghosts.list.length, "ghost")} above the score: click accepts one, Enter all in view, x rejects.`);
+    this.explains = false;
+    this.request("points");
+  }
+
+  end() {
+    this.drop();
+    super.end();
+  }
+}
+
+/** What tests may look at, on the root element as `__annotator`; nothing else should. */
+function forTests(app) {
+  return {
+    app,
+    toClient(x, y) {
+      const [box, at] = [app.page.top.getBoundingClientRect(), toStage(app.view, x, y)];
+      return { x: box.left + at.x, y: box.top + at.y };
+    },
+    get view() { return { ...app.view }; },
+    get name() { return app.record?.name ?? ""; },
+    get points() { return [...(app.record?.points.values() ?? [])]; },
+    get ghosts() { return app.record ? [...app.shownGhosts().values()] : []; },
+    get selection() { return [...app.selection]; },
+    get waiting() { return app.outbox.size; },
+    get frames() { return app.frames; },
+  };
+}
+
+/** @param {{model: any, el: HTMLElement}} context @returns {() => void} */
+function render(context) {
+  const app = new Annotator(context.model);
+  Object.assign(app.page.root, { __annotator: forTests(app) });
+  return mount(app, context);
+}
+
+export default { render };

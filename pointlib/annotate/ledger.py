@@ -1,0 +1,296 @@
+"""The ledger: what a folder's annotation is now, and the only door through which it changes.
+
+An edit is checked, journalled, and only then true; then the listeners are told. A thread of the
+ledger's own writes the text files within half a second, syncs the journal within one, and shows
+others that the folder is taken. One ledger a folder and process, however often it is opened.
+
+Not about what edits may be (steps.py), nor about files (store.py), nor about anything on screen.
+"""
+
+import atexit
+import logging
+import re
+import secrets
+import threading
+from contextlib import contextmanager
+
+from pointlib.annotate.journal import read_journal
+from pointlib.annotate.steps import Point, Record, edit_lines, replay
+from pointlib.annotate.store import Store
+from pointlib.files import InputError
+from pointlib.images import image_folder, list_images
+
+__all__ = ["Ledger", "Point", "Record", "open_ledger", "read_journal", "replay"]
+TICK = 0.4  # seconds between two rounds of the background thread
+MAX_WAITING = 20  # notices kept for the first listener
+_open_ledgers = {}
+_registry = threading.RLock()
+
+
+def open_ledger(folder, *, classes=None):
+    """Open the annotation of a folder of images; the same one where it is open already.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The images, or a dataset folder with `images/`.
+    classes : sequence of str, optional
+        The classes that points may have; otherwise those of the texts, or ("point",).
+
+    Returns
+    -------
+    Ledger
+        To be closed as often as it was opened. Where the folder cannot be written, or somebody
+        else annotates it, `read_only` says so. InputError where images or texts cannot be used.
+    """
+    folder = image_folder(folder).resolve()
+    names = [path.name for path in list_images(folder)]
+    with _registry:
+        ledger = _open_ledgers.get(folder)
+        if ledger and (ledger.read_only or ledger.names != names):  # it may be another folder now
+            ledger.end()
+            ledger = None
+        if ledger is None:
+            ledger = _open_ledgers[folder] = Ledger(folder, classes=classes)
+        elif classes is not None:
+            ledger.set_classes(classes)
+        ledger.n_openings += 1
+        return ledger
+
+
+class Ledger:
+    """The annotation of one folder; made by `open_ledger`.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the images are.
+    names : list of str
+        The image files, sorted.
+    session : str
+        The name of this opening, six letters 0-f.
+    listeners : set of callables
+        Each is called with a dict: `type` "changed" and what `apply` returns, or `type` "notice",
+        `level` ("info", "warning", "error") and `text`. It may come from any thread.
+    """
+
+    def __init__(self, folder, *, classes=None):
+        self.folder, self.listeners, self.n_openings = folder, set(), 0
+        self.session, self._told = secrets.token_hex(3), set()
+        self._store = Store(folder, self.session, classes)
+        self.names, self._lock = list(self._store.paths), self._store.lock
+        self._saving, self._stop = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._tend, daemon=True, name="ledger")
+        self._thread.start()
+
+    def __repr__(self):
+        return f"Ledger({self.folder.name}, {len(self.names)} images)"
+
+    @property
+    def key(self):
+        """The name of the journal: 12 letters 0-f."""
+        return self._store.journal.key
+
+    @property
+    def classes(self):
+        """The classes that points may have, a tuple."""
+        return self._store.classes
+
+    @property
+    def read_only(self):
+        """Why edits are refused, "" where they are not."""
+        return self._store.journal.read_only
+
+    def path(self, name):
+        """Return where an image of the folder is; InputError where there is none of that name."""
+        return self._store.paths[self._store.check_name(name)]
+
+    def state(self, name):
+        """Return "unlabelled", "labelled", "empty" or "skipped"."""
+        with self._lock:
+            return self._store.summary(self._store.check_name(name))[0]
+
+    def counts(self, name):
+        """Return the number of points of each class, without reading the image."""
+        with self._lock:
+            counts = self._store.summary(self._store.check_name(name))[1]
+            return {label: counts[label] for label in self.classes}
+
+    def load(self, name):
+        """Return the Record of an image as it is now, a copy.
+
+        InputError where the image or its text file cannot be used.
+        """
+        with self._telling():
+            return self._store.look(self._store.check_name(name)).copy()
+
+    def apply(self, edit, *, by=None):
+        """Keep one edit: checked, journalled, then true. InputError: refused, nothing changed.
+
+        Parameters
+        ----------
+        edit : dict
+            "session" and "edit" (1, 2, ...) name it: one seen before is not applied again. "op" is
+            add, move, label, delete or reject, with "image" and "points"; mark, with "image" and
+            "mark"; undo or redo, of the folder's last step.
+        by : callable, optional
+            The listener that need not be told of this change.
+
+        Returns
+        -------
+        dict
+            session, edit, n (the journal's last line), image, op, changes and rejections (dicts of
+            id and point, None where it is gone), mark ("" where there is none), state, counts,
+            total, note (what was undone), duplicate.
+        """
+        sender, op, store = _sender(edit), edit.get("op"), self._store
+        with self._telling():
+            if sender in store.history.seen:
+                name = store.history.seen[sender]
+                return store.outcome(sender, name, op, is_duplicate=True)
+            store.journal.check()
+            name, lines = (self._turn if op in ("undo", "redo") else self._edit)(edit)
+            step = store.commit(name, lines, sender) if lines else None
+            store.history.seen[sender] = name
+            outcome = store.outcome(sender, name, op, step=step)
+        if step:
+            self._tell({"type": "changed", **outcome}, but=by)
+        return outcome
+
+    def flush(self):
+        """Bring journal and text files to the disk; InputError where that cannot be."""
+        failed = self.read_only if self._store.unsaved else ""
+        if not self.read_only:
+            failed = self._save_all()
+            self._store.journal.sync()
+        if failed:
+            raise InputError(failed)
+
+    def close(self):
+        """Close what one `open_ledger` opened; the last one ends it and gives the lock back."""
+        with _registry:
+            self.n_openings -= 1
+            if self.n_openings <= 0:
+                self.end()
+
+    def end(self):
+        """End it for all who opened it: save, close the files, give the lock back."""
+        with _registry:
+            if _open_ledgers.get(self.folder) is self:
+                del _open_ledgers[self.folder]
+        failed = True
+        try:
+            self._stop.set()
+            self._thread.join()
+            failed = not self.read_only and self._save_all()
+        finally:  # Ctrl+C must not leave the lock to nobody
+            with self._lock:
+                self._store.journal.close(is_clean=not failed)
+
+    def set_classes(self, classes):
+        """Change what classes points may have; InputError where some have another."""
+        with self._lock:
+            self._store.set_classes(classes)
+
+    def _edit(self, edit):
+        """Return the image of an edit and the lines of its step; none where nothing changes."""
+        name = self._store.check_name(edit.get("image"))
+        return name, edit_lines(edit, self._store.look(name), classes=self.classes)
+
+    def _turn(self, edit):
+        """Return the image and the line of an undo or redo."""
+        op, history = edit["op"], self._store.history
+        if op == "undo" and not history.done:
+            self._store.remember()
+        stack = history.done if op == "undo" else history.undone
+        if not stack:
+            raise InputError(f"nothing to {op}")
+        step = stack[-1]
+        if missing := step.labels() - {*self.classes}:
+            what = f"{op} needs class {min(missing)!r}, which was given up"
+            raise InputError(f"{what}. Open the folder with it: classes=(...).")
+        if step.image in self._store.paths:
+            self._store.look(step.image)
+        return step.image, [{"op": op, f"{op}es": step.number}]
+
+    def _tend(self):
+        """Sync, save and show that we are alive, until the end; what goes wrong is told once."""
+        journal = self._store.journal
+        while not self._stop.wait(TICK):
+            trouble = ""
+            try:
+                journal.check()
+                journal.beat()
+                journal.sync()
+                self._save_all()
+            except InputError as error:
+                trouble = str(error)
+            except Exception as error:  # a thread must not die unseen
+                trouble = f"The journal is not synced ({getattr(error, 'strerror', 0) or error!r})."
+            with self._telling():
+                self._tell_once(trouble)
+
+    def _save_all(self):
+        """Write the text of each image that changed; return a sentence where one failed."""
+        failed = ""
+        with self._saving:
+            for name in tuple(self._store.unsaved):
+                try:
+                    self._store.journal.beat()  # all of them may take long
+                    self._store.save(name)
+                except InputError as error:
+                    failed = str(error)
+                except OSError as error:
+                    reason = error.strerror or error
+                    failed = f"Texts cannot be written ({reason}). The journal has all edits."
+                with self._telling():
+                    self._tell_once(failed)
+            if not failed:
+                self._told.clear()
+        return failed
+
+    def _tell_once(self, trouble):
+        if trouble and trouble not in self._told:
+            self._told.add(trouble)
+            self._store.notice("error", trouble)
+
+    @contextmanager
+    def _telling(self):
+        """Hold the lock; afterwards tell the listeners what happened meanwhile."""
+        events = []
+        try:
+            with self._lock:
+                try:
+                    yield
+                finally:
+                    news = self._store.news
+                    events = news if self.listeners else []
+                    # to whoever listens first: what was noticed until then
+                    waiting = [] if events else [e for e in news if e["type"] == "notice"]
+                    self._store.news = waiting[-MAX_WAITING:]
+        finally:
+            for event in events:
+                self._tell(event)
+
+    def _tell(self, event, *, but=None):
+        for listener in self.listeners - {but}:
+            try:
+                listener(event)
+            except Exception:  # the edit is kept, whatever becomes of its news
+                logging.getLogger(__name__).exception("a listener of the ledger failed")
+
+
+def _sender(edit):
+    """Return session and number of an edit."""
+    session, number = edit.get("session"), edit.get("edit")
+    if not isinstance(session, str) or not re.fullmatch("[0-9a-f]{6}", session):
+        raise InputError(f"session {session!r} is none; expected six letters 0-f.")
+    if type(number) is not int or number < 1:
+        raise InputError(f"edit {number!r} is no number; expected 1, 2, ...")
+    return session, number
+
+
+@atexit.register
+def _end_all():
+    for ledger in tuple(_open_ledgers.values()):
+        ledger.end()

@@ -1,0 +1,213 @@
+"""The desk: where the browser's messages are answered, without ever keeping it waiting.
+
+About the annotator's messages. Answers come from the ledger, which journals an edit before it
+returns; pictures and ghosts are made on two threads of the desk's own. What goes wrong becomes a
+sentence on the widget; how, widgets/channel.py knows.
+
+Not about keeping points (ledger.py), nor about how the widget looks and what keys do (annotate.js).
+"""
+
+import contextlib
+
+import numpy as np
+
+from pointlib.annotate.blobs import check_sigma
+from pointlib.files import InputError
+from pointlib.widgets.channel import Line, Worker
+from pointlib.widgets.pictures import browser_picture, thumbnail
+
+SIGMA = 3.0  # px: the size of blobs before anybody set it
+EDIT = ("session", "edit", "image", "op", "points", "mark")  # what an edit consists of
+URGENCY = ("image", "ghosts", "prefetch", "warm", "thumb")  # kinds of jobs, the first come first
+
+
+class Desk(Line):
+    """Answers one widget's messages.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    helper : ghosts.Helper
+    send : callable
+        ``send(message, buffers)`` brings a dict, and a list of bytes or None, to the browser.
+
+    Attributes
+    ----------
+    index : int
+        The image that is looked at.
+    """
+
+    comfort = " The edits acknowledged so far are safe."
+
+    def __init__(self, ledger, helper, send):
+        super().__init__(send)
+        self.ledger, self.helper, self.index, self.sigma = ledger, helper, 0, SIGMA
+        self._painter = Worker(self._complain, URGENCY)
+        self._thinker = Worker(self._complain, URGENCY)
+        ledger.listeners.add(self.post)
+
+    @property
+    def sigma(self):
+        """The size of blobs, pixels."""
+        return self._sigma
+
+    @sigma.setter
+    def sigma(self, sigma):
+        self._sigma = check_sigma(sigma)
+
+    def close(self):
+        """Stop listening and working."""
+        self.ledger.listeners.discard(self.post)
+        for worker in (self._painter, self._thinker):
+            worker.stop()
+
+    def show(self, index):
+        """Look at another image, here and in the browser."""
+        self.index = self._checked(index)
+        self.post({"type": "goto", "index": index})
+
+    def apply(self, edit, kind="changed"):
+        """Let the ledger keep an edit, and tell the browser; return the outcome."""
+        with self._order:
+            outcome = self.ledger.apply(edit, by=self.post)
+            self.post({**outcome, "type": kind})
+        return outcome
+
+    def _take_hello(self, message):
+        ledger = self.ledger
+        counts = [list(ledger.counts(name).values()) for name in ledger.names]
+        facts = {
+            "key": ledger.key,
+            "folder": str(ledger.folder),
+            "names": ledger.names,
+            "states": [ledger.state(name) for name in ledger.names],
+            "counts": counts,
+            "classes": list(ledger.classes),
+            "index": self.index,
+            "read_only": ledger.read_only,
+            "has_model": self.helper.model is not None,
+            "sigma": self.sigma,
+            "dark": self.helper.dark,
+        }
+        self._welcome(message, facts)
+
+    def _take_edit(self, message):
+        edit = {key: message[key] for key in EDIT if key in message}
+        if message.get("magnet"):
+            self.sigma = message.get("sigma") or self.sigma
+            self.helper.dark = message.get("dark")
+            edit["points"] = [self.snapped(edit["image"], point) for point in edit["points"]]
+        self.apply(edit, "ack")
+
+    def _take_image(self, message):
+        index = self._checked(message["index"])
+        if message.get("prefetch"):
+            key = ("prefetch", message["session"], index)
+        else:
+            self.index, key = index, ("image", message["session"])
+            self._warm(self.ledger.path(self.ledger.names[index]))
+        self._painter.put(key, lambda: self._send_image(message))
+
+    def _warm(self, path):
+        """Let the model see an image before anybody asks: magnet and ghosts wait less."""
+        if self.helper.model is not None:
+            self._thinker.put(("warm",), lambda: self.helper.candidates(path))
+
+    def _take_thumbs(self, message):
+        for index in map(self._checked, message["indices"]):
+            self._painter.put(("thumb", index), lambda index=index: self._send_thumb(index))
+
+    def _take_ghosts(self, message):
+        self.helper.dark = message.get("dark")
+        self._thinker.put(("ghosts", message["session"]), lambda: self._send_ghosts(message))
+
+    def _checked(self, index):
+        if type(index) is not int or index not in range(len(self.ledger.names)):
+            raise InputError(f"image {index!r} does not exist; there are {len(self.ledger.names)}.")
+        return index
+
+    def snapped(self, name, point):
+        """Return a point (a dict), moved to what is under it; as it is where nothing is."""
+        place, xy = None, (point["x"], point["y"])
+        with contextlib.suppress(InputError):  # the ledger will say what is wrong with it
+            place = self.helper.magnet(
+                self.ledger.path(name), xy, sigma=self.sigma, label=point.get("label")
+            )
+        if place is None:
+            return point
+        return {**point, "x": float(place[0]), "y": float(place[1]), "source": "magnet"}
+
+    def _refuse(self, content, error):
+        """Tell who sent an edit that it was not made; of anything else, tell everybody."""
+        if content.get("type") != "edit":
+            self._complain(error)
+            return
+        head = {"session": content.get("session"), "edit": content.get("edit")}
+        with contextlib.suppress(ValueError):  # head may be what no message can carry
+            self.post({"type": "refused", **head, "reason": self.sentence(error)})
+
+    def _send_image(self, message):
+        name = self.ledger.names[message["index"]]
+        look = {key: message.get(key) for key in ("channel", "black", "white")}
+        head = {"type": "image", "session": message["session"], "index": message["index"]}
+        head |= {"name": name, "prefetch": bool(message.get("prefetch"))}
+        try:
+            path, data = self.ledger.path(name), ()
+            about = {"stamp": _stamp(path)}
+            if not about["stamp"] or message.get("have") != about["stamp"]:
+                picture = browser_picture(path, plain=bool(message.get("plain")), **look)
+                about |= look | picture._asdict()
+                data = (about.pop("data"),)
+            with self._order:  # an edit is in this snapshot, or is told after it
+                record = self.ledger.load(name)
+                about |= dict(zip(("height", "width"), record.shape, strict=True))
+                self.post(head | about | self._facts(name, record) | {"error": ""}, *data)
+        except Exception as error:
+            nothing = {"width": 0, "height": 0, "mime": "", "channels": 0, "deep": False}
+            facts = self._facts(name, None) | look | {"range": None, "error": self.sentence(error)}
+            self.post(head | nothing | facts)
+
+    def _facts(self, name, record):
+        """Return what a browser must know of an image's annotation."""
+        points, rejected = (
+            [{"id": key, **point._asdict()} for key, point in found.items()]
+            for found in ((record.points, record.rejected) if record else ({}, {}))
+        )
+        counts = self.ledger.counts(name)
+        return {
+            "points": points,
+            "rejected": rejected,
+            "mark": record.mark if record else "",
+            "state": self.ledger.state(name),
+            "counts": counts,
+            "total": sum(counts.values()),
+        }
+
+    def _send_thumb(self, index):
+        head = {"type": "thumb", "index": index, "mime": "image/jpeg"}
+        try:
+            self.post(head | {"error": ""}, thumbnail(self.ledger.path(self.ledger.names[index])))
+        except Exception as error:
+            self.post(head | {"error": self.sentence(error)})
+
+    def _send_ghosts(self, message):
+        source, sigma = message["from"], message.get("sigma") or self.sigma
+        head = {key: message[key] for key in ("type", "session", "image", "from")}
+        classes = self.ledger.classes
+        head |= {"sigma": sigma, "classes": list(classes)}
+        try:
+            path = self.ledger.path(message["image"])
+            points, labels, scores = self.helper.suggest(path, source, sigma=sigma, classes=classes)
+            numbers = [classes.index(label) for label in labels.tolist()]
+            rows = np.column_stack([points, numbers, scores]).astype("<f4")
+            head["radius"] = self.helper.radius(source, sigma)
+            self.post(head | {"n": len(rows), "error": ""}, rows.tobytes())
+        except Exception as error:
+            self.post(head | {"n": 0, "error": self.sentence(error)})
+
+
+def _stamp(path):
+    """Return what is another when the file is, for who asks whether to read it again."""
+    with contextlib.suppress(OSError):
+        return f"{path.stat().st_mtime_ns} {path.stat().st_size}"
+    return ""

@@ -1,0 +1,364 @@
+"""The store: a folder's annotation as history, journal and text files that stay in step.
+
+A change is journalled first and true then; its text file follows when `save` is called. Before an
+image is shown, edited or saved, `look` sees whether somebody else wrote its text: the text wins,
+and the difference becomes a step of the journal that nobody here can undo. What the journal says
+about a text ("save": its digest) stands there before the text does, so that our own writing is
+never taken for somebody else's, whenever the process ends.
+
+Not about users' edits, threads and listeners: ledger.py.
+"""
+
+import itertools
+import os
+import shutil
+import threading
+from collections import Counter
+
+from pointlib.annotate.journal import Journal, read_steps
+from pointlib.annotate.steps import OUTSIDE, ForgottenError, History, Point, Record
+from pointlib.annotate.texts import (
+    Saved,
+    Text,
+    check_classes,
+    difference,
+    digest,
+    read_bytes,
+    read_labels,
+    signature,
+    text_lines,
+    wrong_label,
+)
+from pointlib.files import InputError, move, suggest, write_atomic
+from pointlib.images import image_shape, list_images
+from pointlib.points import read_points, text_path
+
+KEPT = 10_000  # steps that can be undone at once; for older ones the journal is read again
+
+
+class Store:
+    """The annotation of one folder. Every method but `save` wants `lock` to be held.
+
+    Attributes
+    ----------
+    paths : dict of str to Path
+        The images by name, sorted.
+    classes : tuple of str
+    history : History
+    journal : Journal
+    unsaved : set of str
+        Images whose text is older than the annotation.
+    news : list of dict
+        Events for the listeners, to be taken away by whoever tells them.
+    """
+
+    def __init__(self, folder, session, classes):
+        self.folder, self.lock, self.unsaved, self.news = folder, threading.RLock(), set(), []
+        self.paths = {path.name: path for path in list_images(folder)}
+        _check_names((str(folder), *self.paths))
+        self._texts = {}
+        self.history = History(kept=KEPT)
+        try:
+            self.journal = Journal(folder, session, on_step=self.history.take_read)
+        except ForgottenError:  # a session went back further than that
+            self.history = History()
+            self.journal = Journal(folder, session, on_step=self.history.take_read)
+        try:
+            texts, known = set(os.listdir(folder)), self._journalled()
+            new = {n: p for n, p in self.paths.items() if n not in known}
+            new = {n: p for n, p in new.items() if text_path(n).name in texts}
+            self._raw = read_labels(new)
+            self.set_classes(classes)
+            self._open(session)
+        except BaseException:
+            self.journal.close(is_clean=False)
+            raise
+
+    def remember(self):
+        """Read the journal for the steps that can be undone and are not in memory any more."""
+        if self.history.forgotten:
+            whole = History()
+            read_steps(self.journal.path, whole.take_read)
+            self.history.done, self.history.forgotten = whole.done, 0
+            self.history.kept = whole.kept
+
+    def set_classes(self, classes):
+        """Change what classes points may have; InputError where some have another."""
+        found = {text_path(self.paths[n]): set(counts) for n, (_, counts) in self._raw.items()}
+        records = self.history.images.items()
+        found |= {self.paths[n]: set(+r.counts) for n, r in records if n in self.paths}
+        self.classes = check_classes(classes, found)
+
+    def check_name(self, name):
+        """Return the name of an image, or raise InputError where there is none of it."""
+        if name not in self.paths:
+            raise InputError(f"{self.folder} has no image {name!r}. {suggest(name, self.paths)}")
+        return name
+
+    def summary(self, name):
+        """Return state and counts of an image, which need not have been looked at."""
+        if name in self._raw:
+            state, counts = self._raw[name]
+            return state, counts if self._has_labels else Counter(point=counts.total())
+        record = self.history.images.get(name)
+        return (record.state, record.counts) if record else ("unlabelled", Counter())
+
+    def outcome(self, sender, name, op, *, step=None, is_duplicate=False):
+        """Return what an edit led to, as `Ledger.apply` describes it."""
+        state, counts = self.summary(name)
+        of = {"points": {}, "rejected": {}, "mark": {}}
+        for change in step.changes if step else ():
+            of[change.kind][change.id] = change.after
+        changes, rejections = (
+            [{"id": key, "point": point and point._asdict()} for key, point in of[kind].items()]
+            for kind in ("points", "rejected")
+        )
+        return {
+            "session": sender[0],
+            "edit": sender[1],
+            "n": self.journal.n,
+            "image": name,
+            "op": op,
+            "changes": changes,
+            "rejections": rejections,
+            "mark": self.history.images[name].mark if name in self.history.images else "",
+            "state": state,
+            "counts": {label: counts[label] for label in self.classes},
+            "total": counts.total(),
+            "note": step.note if step else "",
+            "duplicate": is_duplicate,
+        }
+
+    def notice(self, level, text):
+        """Have the listeners told something; `level` is "info", "warning" or "error"."""
+        self.news.append({"type": "notice", "level": level, "text": text})
+
+    def commit(self, name, lines, sender):
+        """Journal the lines of one step, then make them true; return the Step."""
+        step, last = self.history.last_step + 1, len(lines) - 1
+        head = {"session": sender[0], "edit": sender[1], "step": step}
+        lines = [{**head, "left": last - i, "image": name, **x} for i, x in enumerate(lines)]
+        step = self._write(lines)
+        if name in self.paths:
+            self.unsaved.add(name)
+        return step
+
+    def look(self, name):
+        """Return the record of an image, after taking over what others did to it and its text.
+
+        InputError where the image or its text cannot be used.
+        """
+        text, path = self._texts.setdefault(name, Text()), text_path(self.paths[name])
+        record = self.history.record(name)
+        if (picture := signature(self.paths[name])) != text.picture:
+            shape = image_shape(self.paths[name])
+            if record.shape not in (None, shape):
+                self._resize(name, record, text, shape)
+            record.shape, text.picture = shape, picture
+        if text.is_foreign(path):
+            self._take_over(name, record, text, path)
+        self._raw.pop(name, None)
+        return record
+
+    def save(self, name):
+        """Write the text of one image: ready beside, then the journal's line on it, then in place.
+
+        Takes the lock only for moments, so that edits need not wait. InputError or OSError where
+        it cannot be written: then the image stays unsaved.
+        """
+        with self.lock:
+            record, upto = self.look(name).copy(), self.history.changed.get(name, 0)
+            self.unsaved.discard(name)
+        text, path = self._texts[name], text_path(self.paths[name])
+        try:
+            content = self._content(record)
+            saved, ready = Saved(digest(content), upto), self.journal.path.with_name(path.name)
+            is_new = text.disk.digest != saved.digest
+            if is_new and content is not None:
+                write_atomic(ready, content)
+            with self.lock:
+                self._announce(name, record, saved)
+            self.journal.sync()
+            if signature(path) != text.signature:
+                self.unsaved.add(name)  # somebody wrote it just now: look first, next time
+            else:
+                self.journal.check()  # for the last time: is it us who write here?
+                if is_new:
+                    _put(ready, path, is_wanted=content is not None)
+                with self.lock:
+                    text.disk, text.signature = saved, None  # whose it is now, its bytes will tell
+        except (InputError, OSError):
+            self.unsaved.add(name)
+            raise
+
+    def _journalled(self):
+        return self.history.changed.keys() | self.history.saves.keys()
+
+    def _open(self, session):
+        """Say that we are here, and look at the texts of all images that the journal knows."""
+        is_clean = self.history.is_clean and not self.journal.read_only
+        if self.journal.repaired:
+            self.notice("warning", self.journal.repaired)
+        if not self.journal.read_only:
+            self._write([{"session": session, "op": "open"}])
+        for name in sorted(self._journalled() & self.paths.keys()):
+            lines = self.history.saves.get(name, [])
+            text = self._texts[name] = Text(lines, is_clean=is_clean)
+            if lines:
+                self.history.record(name).shape = lines[-1]["height"], lines[-1]["width"]
+            try:
+                if is_foreign := text.is_foreign(text_path(self.paths[name])):
+                    text.disk = text.saved  # changed by others after our last save, most likely
+                if text.disk != text.saved or self.history.changed.get(name, 0) > text.disk.upto:
+                    self.unsaved.add(name)
+                if is_foreign:
+                    self.look(name)
+            except InputError as error:
+                self.unsaved.add(name)  # looked at again until it is mended
+                self.notice("error", str(error))
+
+    def _write(self, lines):
+        """Journal lines and take them into the history; just the latter where we only look on."""
+        try:
+            if self.journal.read_only:
+                lines = [{"n": 0, **line} for line in lines]
+            else:
+                lines = self.journal.append(lines)
+            return self.history.take(lines)
+        except InputError:
+            raise
+        except BaseException:  # Ctrl+C between the two: the journal knows better than we do
+            self.journal.read_only = "An edit was interrupted. Run this cell again."
+            raise
+
+    def _announce(self, name, record, saved):
+        """Journal what the text is going to hold, so that it is known as ours by then.
+
+        What still stands there comes first where a save failed: the last two lines count as ours.
+        """
+        text = self._texts[name]
+        if text.saved != saved:
+            both = [saved] if text.disk == text.saved else [text.disk, saved]
+            self._write([{"image": name, **_save_line(record, one)} for one in both])
+            text.saved = saved
+
+    def _take_over(self, name, record, text, path):
+        """Make true what somebody else wrote into the text of an image, and journal it."""
+        now = signature(path)
+        if text.error and now == text.signature:
+            raise InputError(text.error)
+        found = digest(read_bytes(path))
+        try:
+            points = self._read(path, record.shape) if found else []
+        except InputError as error:
+            text.error, text.signature = f"{error} Until then {name} cannot be edited.", now
+            raise InputError(text.error) from error
+        is_waiting = name in self.unsaved
+        base = self._base(name, text, record) if is_waiting else record
+        added, gone = difference(points, record, base, has_labels=self._has_labels)
+        lines = [{"op": "delete", "id": key, **record.points[key]._asdict()} for key in gone]
+        if not points and not is_waiting:
+            mark = "empty" if found else "" if record.mark == "empty" else record.mark
+            lines += [{"op": "mark", "mark": mark or "unlabelled"}] * (mark != record.mark)
+        ids = _new_ids(digest(f"{name} {found}".encode()), record)
+        lines += [{"op": "add", "id": next(ids), **point._asdict()} for point in added]
+        self._commit_outside(name, lines, text, found)
+        text.signature, text.error = now, ""
+        if lines and name not in self._raw:
+            moved = f"{len(added)} points more, {len(gone)} less"
+            change = moved if added or gone else f"now {lines[0]['mark']}"
+            self.notice("warning", f"{path.name} was changed by another program: {change}.")
+
+    def _resize(self, name, record, text, shape):
+        """Move the points of an image that was resized; its text, in fractions, stays true."""
+        (height, width), lines = record.shape, []
+        for op, points in (("move", record.points), ("reject", record.rejected)):
+            for key, p in points.items():
+                x, y = (p.x + 0.5) * shape[1] / width - 0.5, (p.y + 0.5) * shape[0] / height - 0.5
+                lines.append({"op": op, "id": key, **p._replace(x=x, y=y)._asdict()})
+        if not lines:
+            return
+        record.shape = shape
+        try:
+            self._commit_outside(name, lines, text, text.disk.digest)
+        except InputError:
+            record.shape = height, width
+            raise
+        is_alike = abs(shape[0] - shape[1] * height / width) <= 1
+        what = "was resized" if is_alike else "has other proportions now (turned? cut?)"
+        self.notice("warning", f"{name} {what}; its points keep their fractions of the sides.")
+
+    def _commit_outside(self, name, lines, text, found):
+        """Journal what others did, with the digest that their text has; tell the listeners.
+
+        What waits to be saved is not in that text, so the text's `upto` stays.
+        """
+        is_waiting, record = name in self.unsaved, self.history.record(name)
+        saved = Saved(found, text.disk.upto if is_waiting else self.journal.n + len(lines) + 1)
+        step = self.commit(name, [*lines, _save_line(record, saved)], (OUTSIDE, None))
+        text.disk = text.saved = saved
+        if not is_waiting:
+            self.unsaved.discard(name)
+        if name not in self._raw:
+            outcome = self.outcome((OUTSIDE, None), name, OUTSIDE, step=step)
+            self.news.append({"type": "changed", **outcome})
+
+    def _read(self, path, shape):
+        """Return the Points of a text; a class that is new to the folder becomes one of its."""
+        places, labels = read_points(path, shape)
+        labels = labels.tolist() if self._has_labels else [name or "point" for name in labels]
+        if new := sorted(set(labels) - set(self.classes)):
+            if not self._has_labels or not new[0]:
+                raise wrong_label(path, new[0], self.classes)
+            self.classes += tuple(new)
+            self.notice("warning", f"{path.name} brings a new class: {', '.join(new)}.")
+        rows = zip(places.tolist(), labels, strict=True)
+        return [Point(x, y, str(label), OUTSIDE) for (x, y), label in rows]
+
+    def _base(self, name, text, record):
+        """Return the record of an image as its text was last saved."""
+        then = History()
+        read_steps(self.journal.path, then.take_read, until=text.disk.upto)
+        base = then.images.get(name, Record())
+        base.shape = record.shape
+        return base
+
+    def _content(self, record):
+        """Return the bytes of an image's text, None where there should be none."""
+        if not record.points:
+            return b"" if record.mark == "empty" else None
+        points = record.points.values()
+        return "".join(text_lines(points, record.shape, has_labels=self._has_labels)).encode()
+
+    @property
+    def _has_labels(self):
+        return self.classes != ("point",)
+
+
+def _put(ready, path, *, is_wanted):
+    """Put the file that is ready in the place of the text, or take the text away."""
+    if not is_wanted:
+        path.unlink(missing_ok=True)
+        return
+    if path.exists():
+        shutil.copymode(path, ready)
+    move(ready, path)
+
+
+def _check_names(names):
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{name!a} is not a name in UTF-8. Rename it.") from error
+
+
+def _new_ids(text, record):
+    """Yield ids that follow from a text, so that a recording can be played on a copy of it."""
+    ids = (f"{text[:6]}-{i}" for i in itertools.count(1))
+    return (key for key in ids if key not in record.points)
+
+
+def _save_line(record, saved):
+    height, width = record.shape
+    return {"op": "save", **saved._asdict(), "width": width, "height": height}

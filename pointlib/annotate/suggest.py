@@ -1,0 +1,118 @@
+"""Ghosts: points that a machine suggests, by the LoG or by a trained model, and the click magnet.
+
+About suggesting. Whether a ghost becomes a point, people decide (widget.py). A model is loaded
+when it is first used, and torch with it.
+"""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from pointlib.annotate.blobs import find_blobs, snap
+from pointlib.files import InputError
+from pointlib.thresholds import join_classes
+from pointlib.widgets.pictures import check_size, pixels
+
+KEPT = 4  # images whose candidates are kept
+
+
+class Helper:
+    """What suggests points in images: blobs of a size, or the peaks of a model's heatmaps.
+
+    Parameters
+    ----------
+    model : str, Path or PointModel, optional
+
+    Attributes
+    ----------
+    dark : bool or None
+        Whether blobs are darker (True) or brighter (False) than what is around them; None: either.
+    """
+
+    def __init__(self, model=None):
+        if isinstance(model, (str, Path)):
+            model = Path(model).resolve()  # it is loaded later, perhaps in another working folder
+        self.model, self.dark, self._found, self._lock = model, None, {}, threading.Lock()
+
+    @property
+    def default(self):
+        """What suggests where nobody chose: "model" or "blobs"."""
+        return "blobs" if self.model is None else "model"
+
+    def suggest(self, path, source, *, sigma, classes):
+        """Return the ghosts of an image file: points (N, 2), labels and scores (N,), best first.
+
+        `source` is "blobs", "model" or "none". Blobs are labelled with the first class. A model
+        is asked for all its candidates, however low, that keep its minimum distance.
+        """
+        if source == "none":
+            return np.empty((0, 2)), np.empty(0, dtype=str), np.empty(0)
+        if source == "blobs":
+            check_size(path)
+            points, scores = find_blobs(pixels(path), sigma=sigma, dark=self.dark)
+            return points, np.full(len(points), classes[0]), scores
+        if source != "model" or self.model is None:
+            raise InputError(f"no ghosts from {source!r}; expected blobs, or give a model.")
+        from pointlib.predict.points import class_settings
+
+        found, info = self.candidates(path), self.model.info
+        points, labels, scores = join_classes(
+            {name: found[name].select(**class_settings(info, name, 0.0)) for name in found}
+        )
+        return points, _in_our_words(labels, info.classes, classes), scores
+
+    def radius(self, source, sigma):
+        """Return how near a point is the same thing as a ghost, pixels."""
+        return self.model.info.radius if source == "model" else np.sqrt(2) * sigma
+
+    def magnet(self, path, point, *, sigma, label):
+        """Return the place, (2,), of what is under a click, or None.
+
+        The model's nearest candidate of the class, within its radius, where the image's candidates
+        are known by now; else the blob. Quick: no model runs here.
+        """
+        if path not in self._found:
+            return snap(pixels(path), point, sigma=sigma, dark=self.dark)
+        found = self._found[path]
+        points = found[label if label in found else next(iter(found))].points
+        distances = np.hypot(*(points - point).T)
+        near = len(points) and distances.min() <= self.model.info.radius
+        return points[distances.argmin()] if near else None
+
+    def candidates(self, path):
+        """Return {class: Candidates} of the model, computed once an image. Takes seconds."""
+        with self._lock:
+            if path not in self._found:
+                from pointlib.predict.points import predict_candidates
+
+                if isinstance(self.model, Path):
+                    from pointlib.model.point_model import load_model
+
+                    self.model = load_model(self.model)
+                check_size(path)
+                fresh = {path: predict_candidates(self.model, pixels(path))}
+                self._found = dict(list((fresh | self._found).items())[:KEPT])
+            return self._found[path]
+
+
+def still_open(ghosts, record, radius):
+    """Return the ghosts that are not near a point, nor near a rejected ghost of their class."""
+    points, labels, scores = ghosts
+    keep = np.ones(len(points), bool)
+    for known, any_class in ((record.points, True), (record.rejected, False)):
+        for other in known.values():
+            near = np.hypot(*(points - (other.x, other.y)).T) <= radius
+            keep &= ~(near & (any_class | (labels == other.label)))
+    return points[keep], labels[keep], scores[keep]
+
+
+def _in_our_words(labels, theirs, ours):
+    """Return a model's labels as the folder's; a model of one class means the folder's first."""
+    missing = [name for name in theirs if name not in ours]
+    if missing and len(theirs) > 1:
+        raise InputError(
+            f"the model finds {missing[0]!r}; the classes here are {', '.join(ours)}. "
+            "Open the folder with the model's classes: Annotator(folder, classes=...)."
+        )
+    return np.full(len(labels), ours[0]) if missing else labels

@@ -1,0 +1,269 @@
+"""The annotator: a widget in the notebook in which people click points into a folder's images.
+
+About what a notebook's cell sees: `Annotator`, its points and its edits. The browser's side is
+annotate.js; server.py answers its messages, ledger.py keeps the points.
+"""
+
+import base64
+import contextlib
+import io
+import secrets
+import time
+from itertools import count, groupby
+
+import anywidget
+import numpy as np
+import traitlets
+from PIL import Image
+
+from pointlib.annotate.journal import read_journal
+from pointlib.annotate.ledger import open_ledger
+from pointlib.annotate.server import EDIT, Desk
+from pointlib.annotate.steps import OUTSIDE, Point
+from pointlib.annotate.suggest import Helper, still_open
+from pointlib.files import InputError, need_file, suggest
+from pointlib.images import open_picture
+from pointlib.points import check_points
+from pointlib.widgets.channel import read_module, read_style
+from pointlib.widgets.pictures import check_size, thumbnail
+
+PREVIEW = 400  # px: the longer side of the picture for viewers without widgets
+
+
+class Annotator(anywidget.AnyWidget):
+    """Click points into a folder's images: ``Annotator("photos", classes=("crop", "weed"))``.
+
+    Every edit is journalled before it is acknowledged, and stays undoable: see `pointlib.ledger`.
+    What code changes appears in the browser, and the other way round.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of images, or a dataset folder with `images/`.
+    classes : sequence of str, optional
+        Default: those in the folder's text files, else one class, "point".
+    model : str, Path or PointModel, optional
+        A trained model, for suggestions ("ghosts") and for the click magnet.
+    height : int
+        Of the widget, in pixels.
+
+    Attributes
+    ----------
+    sigma : float
+        The size of the blobs that magnet and ghosts look for, pixels: see `pointlib.blobs`. The
+        slider in the browser sets it too.
+    dark : bool or None
+        Whether those blobs are darker (True) or brighter (False) than around; None: either.
+    folder, key : Path, str
+        Of the images, and the journal's own name.
+    classes, images : tuple of str, list of str
+    image : str
+        The one that is looked at; `points`, `labels` and `state` are this image's.
+    read_only : str
+        "", or a sentence on why edits are refused.
+    state : str
+        "unlabelled", "labelled", "empty" (looked, nothing here) or "skipped".
+    states, counts : dict
+        Of all images: {image: state}, {image: {class: number of points}}.
+    """
+
+    _esm = read_module("annotate/annotate.js")
+    _css = read_style()
+    height = traitlets.Int(640).tag(sync=True)
+
+    def __init__(self, folder, *, classes=None, model=None, height=640):
+        self._is_open = False
+        self._ledger = open_ledger(folder, classes=classes)
+        super().__init__(height=height)
+        send = lambda *parts: self.send(*parts)  # noqa: E731, PLW0108 - as it is by then
+        self._desk = Desk(self._ledger, Helper(model), send)
+        self._session, self._edits, self._ids = secrets.token_hex(3), count(1), count(1)
+        self.on_msg(lambda _widget, content, _buffers: self._desk.receive(content))
+        self._is_open = True
+
+    def __repr__(self):
+        n_points = sum(sum(counts.values()) for counts in self.counts.values())
+        words = [_number(len(self.images), "image"), _number(n_points, "point")]
+        return f"Annotator({', '.join(words)})"
+
+    def _repr_mimebundle_(self, **kwargs):
+        data, *metadata = super()._repr_mimebundle_(**kwargs)
+        with contextlib.suppress(InputError):  # the widget itself says what is wrong here
+            data["image/png"] = base64.b64encode(self._preview()).decode()
+        return data, *metadata
+
+    # ---- for code
+
+    sigma = property(
+        lambda self: self._desk.sigma, lambda self, sigma: setattr(self._desk, "sigma", sigma)
+    )
+    dark = property(
+        lambda self: self._desk.helper.dark,
+        lambda self, dark: setattr(self._desk.helper, "dark", dark),
+    )
+    folder = property(lambda self: self._ledger.folder)
+    key = property(lambda self: self._ledger.key)
+    classes = property(lambda self: self._ledger.classes)
+    read_only = property(lambda self: self._ledger.read_only)
+    images = property(lambda self: list(self._ledger.names))
+    image = property(lambda self: self._ledger.names[self._desk.index])
+    state = property(lambda self: self._ledger.state(self.image))
+    states = property(lambda self: {name: self._ledger.state(name) for name in self.images})
+    counts = property(lambda self: {name: self._ledger.counts(name) for name in self.images})
+
+    @property
+    def points(self):
+        """The points of this image, (N, 2) float64: x, y in pixels, in the order they came."""
+        places = [(p.x, p.y) for p in self._ledger.load(self.image).points.values()]
+        return np.array(places, dtype=float).reshape(-1, 2)
+
+    @property
+    def labels(self):
+        """The class of each of the `points`, (N,) str."""
+        return np.array([p.label for p in self._ledger.load(self.image).points.values()], dtype=str)
+
+    def goto(self, image=None, *, step=0):
+        """Show an image: by name, by number from 0, or `step` images on (back: negative)."""
+        names = self.images
+        if image is None:
+            image = min(max(self._desk.index + step, 0), len(names) - 1)
+        if isinstance(image, str) and image in names:
+            image = names.index(image)
+        if isinstance(image, str) or image not in range(-len(names), len(names)):
+            raise InputError(f"{self.folder} has no image {image!r}. {suggest(image, names)}")
+        self._desk.show(range(len(names))[image])
+
+    def add(self, points, *, label=None, magnet=False):
+        """Add points (N, 2), pixels, to this image.
+
+        `label` is one class or N; default: the first class. With `magnet` each is moved to the
+        blob under it, where there is one.
+        """
+        points = check_points(points)
+        labels = [label or self.classes[0]] * len(points) if np.ndim(label) == 0 else label
+        if len(labels) != len(points):
+            raise InputError(f"{len(labels)} labels for {len(points)} points; expected one each.")
+        self._add(points, labels, "code", magnet=magnet)
+
+    def delete(self, indices):
+        """Delete points of this image, by their place in `points`: a number, several, a mask."""
+        ids = np.array(list(self._ledger.load(self.image).points), dtype=str)
+        try:
+            chosen = np.atleast_1d(ids[indices])
+        except IndexError as error:
+            raise InputError(f"{self.image} has {len(ids)} points: {error}.") from error
+        if chosen.size:
+            self._edit("delete", points=[{"id": key} for key in chosen.tolist()])
+
+    def mark(self, mark):
+        """Mark this image "empty" (looked, nothing here), "skipped" or "unlabelled"."""
+        self._edit("mark", mark=mark)
+
+    def undo(self):
+        """Take back the last step in this folder, in whatever image, and go there."""
+        self.goto(self._edit("undo")["image"])
+
+    def redo(self):
+        """Make the step again that was undone last, and go there."""
+        self.goto(self._edit("redo")["image"])
+
+    def ghosts(self, source=None, *, sigma=None):
+        """Return suggestions for this image: points (N, 2), labels (N,), scores (N,), best first.
+
+        `source` is "blobs" or "model" (default where there is one); `sigma` is the blobs' size.
+        Those near a point, or near a rejected ghost of their class, are left out.
+        """
+        helper, sigma = self._desk.helper, sigma or self.sigma
+        source = source or helper.default
+        found = helper.suggest(self._path, source, sigma=sigma, classes=self.classes)
+        radius = helper.radius(source, sigma)
+        return still_open(found, self._ledger.load(self.image), radius)
+
+    def accept(self, threshold=0.3, *, source=None, sigma=None):
+        """Add all ghosts whose score is `threshold` or more; return how many."""
+        points, labels, scores = self.ghosts(source, sigma=sigma)
+        good = scores >= threshold
+        self._add(points[good], labels[good], "ghost", scores=scores[good].tolist())
+        return int(good.sum())
+
+    def play(self, journal_path, *, pause=0.0):
+        """Make the recorded steps of a journal again in this folder; return their number.
+
+        A step that is here already, by its session and number, is not made twice. What other
+        programs wrote into texts is no part of the film: start from the same texts.
+        `pause` is in seconds, between two steps.
+        """
+        edits = recorded_edits(read_journal(need_file(journal_path, "journal")))
+        for edit in edits:
+            if edit["image"] != self.image:
+                self.goto(edit["image"])
+            self._desk.apply(edit)
+            time.sleep(pause)
+        return len(edits)
+
+    def flush(self):
+        """Bring everything to the disk: the journal and all text files."""
+        self._ledger.flush()
+
+    def close(self):
+        """End the widget; text files are written, and the folder is free for others."""
+        if self._is_open:
+            self._is_open = False
+            self._desk.close()
+            self._ledger.close()
+        super().close()
+
+    def _add(self, points, labels, source, *, scores=None, magnet=False):
+        scores = scores or [None] * len(points)
+        rows = [
+            {"id": f"{self._session}-{next(self._ids)}", "x": x, "y": y, "label": str(label)}
+            | {"source": source, "score": score}
+            for (x, y), label, score in zip(points.tolist(), labels, scores, strict=True)
+        ]
+        rows = [self._desk.snapped(self.image, row) for row in rows] if magnet else rows
+        if rows:
+            self._edit("add", points=rows)
+
+    def _edit(self, op, **parts):
+        head = {"session": self._session, "edit": next(self._edits), "image": self.image}
+        return self._desk.apply({**head, "op": op, **parts})
+
+    @property
+    def _path(self):
+        return self._ledger.path(self.image)
+
+    def _preview(self):
+        """Return a small PNG, bytes, of this image with its points."""
+        from pointlib.plots import draw_overlay  # matplotlib takes a second
+
+        height, width = check_size(self._path)
+        picture = np.asarray(open_picture(io.BytesIO(thumbnail(self._path, PREVIEW))))
+        points = (self.points + 0.5) * np.divide(picture.shape[1::-1], (width, height)) - 0.5
+        drawn = Image.fromarray(draw_overlay(picture, points, self.labels, classes=self.classes))
+        drawn.thumbnail((PREVIEW, PREVIEW))
+        file = io.BytesIO()
+        drawn.quantize(64, kmeans=1).save(
+            file, "PNG", optimize=True, dpi=(72, 72)
+        )  # it is stored in the notebook
+        return file.getvalue()
+
+
+def recorded_edits(lines):
+    """Return the edits that made a journal's lines, in order, but for those from outside.
+
+    Each is a dict as `Ledger.apply` takes it, with its own session and number.
+    """
+    own = [line for line in lines if "step" in line and line["session"] != OUTSIDE]
+    edits = []
+    for _, step in groupby(own, key=lambda line: line["step"]):
+        points = list(step)
+        first = {key: points[0][key] for key in EDIT if key in points[0]}
+        rows = [
+            {key: line[key] for key in ("id", *Point._fields)} for line in points if "id" in line
+        ]
+        edits.append(first | ({"points": rows} if rows else {}))
+    return edits
+
+
+def _number(n, word):
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"

@@ -1,0 +1,308 @@
+"""Check: what is in a dataset folder and what is wrong with it, before an afternoon is lost.
+
+Every finding is collected, where a training would stop at the first. A *problem* is what training
+refuses or is misled by; a *note* is worth knowing. Nothing in the folder is written or changed.
+Not about what the files hold (survey.py), nor about how findings are shown (sheet.py).
+``python -m pointlib.check FOLDER`` does it from the command line.
+"""
+
+from collections import Counter
+from difflib import get_close_matches
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pointlib.check.survey import (
+    DOUBLED,
+    Finding,
+    copies,
+    file_findings,
+    list_files,
+    not_looked_at,
+    survey,
+)
+from pointlib.dataset import (
+    FEW,
+    n_colours,
+    not_in,
+    place_cut,
+    read_list,
+    sample_indices,
+    split_names,
+    stray_list,
+    too_many_classes,
+    why_stray,
+)
+from pointlib.files import InputError, need_folder
+from pointlib.gaussians import auto_sigma
+from pointlib.images import image_folder
+from pointlib.metrics import check_reach
+from pointlib.points import nearest_distances, text_path
+from pointlib.study.ceiling import ceiling
+
+LISTS = ("train", "val", "test")
+UNEVEN = 4  # times: image sizes that differ more are worth a note
+CROWDED = 10  # times the median number of points
+TYPO = 50  # times as common is the word that a misspelt label was meant to be
+RARE = 0.01  # share of the most common class's points
+WINDOW, WINDOWS = 384, 12  # px and number: what the ceiling is measured on
+SIGMAS = (0.5, 1.0, 1.5, 2.0)  # times the sigma chosen
+
+
+class Report(NamedTuple):
+    """What `check_folder` found."""
+
+    folder: Path  # that holds the images
+    images: list  # of survey.Seen, by name
+    findings: list  # of Finding: problems first, each kind together
+    distances: np.ndarray  # to the nearest neighbour of the same class, px, sorted
+    sigma: float  # that training would choose, px; NaN where it has nothing to choose from
+    radius: float  # of matching, px
+    ceilings: list  # of (sigma, minimum distance, ceiling.Ceiling)
+    n_windows: int  # that the ceilings are measured on
+
+    @property
+    def n_problems(self):
+        """The number of kinds of problem."""
+        return len({f.kind for f in self.findings if f.severity == "problem"})
+
+    @property
+    def classes(self):
+        """{class: number of points}, of the images that can be used, sorted."""
+        used = (seen.labels.tolist() for seen in self.images if seen.usable)
+        return dict(sorted(Counter(name or "point" for names in used for name in names).items()))
+
+
+def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
+    """Look through a dataset folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Images with their text files, or a folder that holds them in `images/`.
+    radius : float, optional
+        Match radius, pixels; default that of a training, twice sigma.
+    every_pixel, on_image
+        See `survey.survey`.
+
+    Returns
+    -------
+    Report
+    """
+    folder = need_folder(folder, "dataset folder")
+    place = image_folder(folder)
+    paths, texts = list_files(place)
+    images = survey(paths, every_pixel=every_pixel, on_image=on_image)
+    if radius:
+        check_reach(radius, [seen.header.shape for seen in images if seen.header])
+    lists, findings = _read_lists(folder, {seen.path.name: seen for seen in images})
+    known = {f"{name}.txt" for name in LISTS}
+    files = file_findings(images, [path for path in texts if path.name not in known])
+    if stray := stray_list(folder, {seen.path.name for seen in images}):
+        findings.append(
+            Finding("list that is not read", "problem", stray.name, f"it {why_stray(stray)}")
+        )
+    findings = [*files, *_classes(images), *_kinds(images), *findings]
+    near = [_near(seen) for seen in images]
+    findings += [*_copies(images, lists), *_lacking(images, lists), *_points(images, near)]
+    findings += [*not_looked_at(folder, place, known)]
+    findings.sort(key=lambda finding: finding.severity != "problem")
+    near = np.sort(np.concatenate([np.empty(0), *near]))
+    near = near[np.isfinite(near)]
+    return Report(place, images, findings, near, *_outlook(_training(images, lists), radius))
+
+
+def _points(images, near):
+    """Yield points that stand on each other, and images with far more than the others."""
+    usual = np.median([len(seen.points) for seen in images if len(seen.points)] or [0])
+    for seen, distances in zip(images, near, strict=True):
+        n, name = len(seen.points), seen.path.name
+        if n > max(50, CROWDED * usual):
+            what = f"{n:,} points; the median is {usual:g}."
+            yield Finding("far more points than usual", "note", name, what)
+        same = distances < DOUBLED
+        mixed = seen.usable and len(np.unique(seen.labels)) > 1
+        other = (nearest_distances(seen.points) < DOUBLED) & ~same if mixed else ~same & same
+        for kind, some in (("doubled point", same), ("place with two classes", other)):
+            if some.any():
+                x, y = seen.points[some][0]
+                what = f"{some.sum()} points nearer than {DOUBLED} px, as at {x:.1f}, {y:.1f}."
+                yield Finding(kind, "note", text_path(name).name, what)
+
+
+def _classes(images):
+    """Yield labels that are missing, misspelt or rare."""
+    used = [seen for seen in images if seen.usable and len(seen.points)]
+    named = [seen for seen in used if seen.labels[0]]
+    if 0 < len(named) < len(used):
+        fewer = 2 * len(named) < len(used)
+        for seen in named if fewer else [seen for seen in used if not seen.labels[0]]:
+            what = (
+                f"its points have {'a' if fewer else 'no'} class, unlike most. Name all, or none."
+            )
+            yield Finding("points with and without a class", "problem", seen.path.name, what)
+    counts, first, folded = Counter(), {}, {}
+    for seen in named:
+        counts.update(seen.labels.tolist())
+        first = dict.fromkeys(seen.labels.tolist(), text_path(seen.path).name) | first
+    if words := too_many_classes(counts, counts.total()):
+        yield Finding("labels that are no classes", "problem", first[min(counts)], words)
+        return
+    for label, n in counts.most_common():
+        others = [name for name, m in counts.most_common(99) if m >= max(TYPO * n, 10)]
+        twin = folded.setdefault(label.casefold(), label)
+        near = [twin] if twin != label else get_close_matches(label, others, n=1, cutoff=0.8)
+        if near:
+            what = f"{label!r}, {n} times; did you mean {near[0]!r}, {counts[near[0]]:,} times?"
+            yield Finding("label like another", "note", first[label], what)
+        elif n < RARE * max(counts.values()):
+            what = f"{label!r} has {n} of {counts.total():,} points: hard to learn."
+            yield Finding("rare class", "note", first[label], what)
+
+
+def _kinds(images):
+    """Yield images whose depth, channels or size differ from the others'."""
+    readable = [seen for seen in images if seen.header]
+    used = [seen for seen in readable if seen.usable] or readable
+    for kind, what_of in (("depth", _depth), ("channels", _channels)):
+        usual = Counter(map(what_of, used)).most_common(1)
+        for seen in readable:
+            if (value := what_of(seen)) == usual[0][0]:
+                continue
+            fits = kind == "channels" and {value, usual[0][0]} <= {1, 3}
+            severity = "problem" if seen.usable and not fits else "note"
+            what = f"{value}; most have {usual[0][0]}." + ("" if fits else " Convert one kind.")
+            yield Finding(f"other {kind}", severity, seen.path.name, what)
+    by_side = sorted(readable, key=lambda seen: max(seen.header.shape))
+    if readable and max(by_side[-1].header.shape) > UNEVEN * max(by_side[0].header.shape):
+        for seen, word in ((by_side[0], "smallest"), (by_side[-1], "largest")):
+            height, width = seen.header.shape
+            what = f"the {word}: {width} x {height}. Objects should be about as large in each."
+            yield Finding("sizes far apart", "note", seen.path.name, what)
+
+
+def _depth(seen):
+    return seen.header.dtype.name
+
+
+def _channels(seen):
+    return n_colours(np.empty((0, 0, seen.header.n_channels)))
+
+
+def _read_lists(folder, images):
+    """Return {part: names} of train.txt, val.txt and test.txt, and the findings on them."""
+    lists, findings = {}, []
+    texts = {text_path(seen.path) for seen in images.values()}  # that of test.png is no list
+    for part in LISTS:
+        path = folder / f"{part}.txt"
+        try:
+            lists |= {part: read_list(path)} if path.exists() and path not in texts else {}
+        except (InputError, OSError) as error:
+            findings.append(Finding("unreadable list", "problem", path.name, str(error)))
+    for part, names in lists.items():
+        for name in names:
+            seen = images.get(name)
+            if seen is None or seen.state == "unlabelled":
+                what = f"{name} has no text file." if seen else f"{name} is not in the folder."
+                finding = Finding("listed, but not there", "problem", f"{part}.txt", what)
+                findings.append(finding)
+    for one, other in combinations(lists, 2):
+        for name in sorted(set(lists[one]) & set(lists[other])):
+            what = f"in {one}.txt and in {other}.txt. Drop it from one."
+            findings.append(Finding("image in two lists", "problem", name, what))
+    return lists, findings
+
+
+def _copies(images, lists):
+    """Yield images that are the same to the byte; in two lists they make the score too good."""
+    parts = {name: f"{part}.txt" for part, names in lists.items() for name in names}
+    for group in copies([seen.path for seen in images if seen.header]):
+        first, *others = (path.name for path in group)
+        listed = sorted({parts[path.name] for path in group if path.name in parts})
+        severity = "problem" if len(listed) > 1 else "note"
+        lies = f": they stand in {' and '.join(listed)}" if len(listed) > 1 else ""
+        for name in others:
+            what = f"{name} is {first} to the byte{lies}."
+            yield Finding("copy of another image", severity, name, what)
+
+
+def _lacking(images, lists):
+    """Yield lists without a point of some class that has ten or more."""
+    used = {seen.path.name: seen.labels.tolist() for seen in images if seen.usable}
+    counts = Counter(label for labels in used.values() for label in labels)
+    for part, names in lists.items():
+        have = {label for name in names for label in used.get(name, ())}
+        missing = sorted(name for name, n in counts.items() if n >= 10 and name not in have)
+        if any(missing):
+            what = f"no point of class {', '.join(missing)}"
+            yield Finding("list without a class", "note", f"{part}.txt", what)
+
+
+def _training(images, lists):
+    """Return the images that a training would learn from, as `dataset.load_splits` takes them."""
+    used = {seen.path.name: seen for seen in images if seen.usable}
+    rest = not_in(used, lists.get("test"))
+    if "train" in lists:
+        names = lists["train"]
+    elif "val" in lists:
+        names = not_in(rest, lists["val"])
+    elif len(rest) < FEW:
+        return [_longer_part(used[name]) for name in rest]
+    else:
+        names = split_names(rest)[0]
+    return [used[name] for name in names if name in used]
+
+
+def _longer_part(seen):
+    """Return what is left to train where an image is cut in two, as `split_by_crops` does."""
+    axis, cut = place_cut(seen.header.shape)
+    first = seen.points[:, 1 - axis] < cut - 0.5
+    return seen._replace(points=seen.points[first], labels=seen.labels[first])
+
+
+def _near(seen):
+    """Return the distance to the nearest point of the same class, (N,) pixels."""
+    distances = np.full(len(seen.points), np.inf)
+    for name in np.unique(seen.labels) if seen.usable else ():
+        some = seen.labels == name
+        distances[some] = nearest_distances(seen.points[some])
+    return distances
+
+
+def _outlook(images, radius):
+    """Return sigma, radius, ceilings and how many windows they are measured on."""
+    if not any(len(seen.points) for seen in images):
+        return float("nan"), radius or float("nan"), [], 0
+    sample = [images[i] for i in sample_indices(images)]
+    of_class = [s.points[s.labels == c] for s in sample for c in np.unique(s.labels)]
+    sigma = auto_sigma(of_class, radius=radius)
+    radius = radius or 2 * sigma
+    windows = _windows([seen for seen in images if len(seen.points)])
+    return sigma, radius, _ceilings(windows, sigma, radius), len(windows)
+
+
+def _windows(images):
+    """Return (points, labels, shape) of a window in each of some images, about a point."""
+    windows = []
+    for i in np.unique(np.linspace(0, len(images) - 1, WINDOWS).astype(int)):
+        seen = images[i]
+        size = np.minimum(seen.header.shape[::-1], WINDOW)  # x, y
+        middle = seen.points[len(seen.points) // 2]
+        corner = np.clip(np.round(middle - size / 2), 0, seen.header.shape[::-1] - size)
+        points = seen.points - corner
+        inside = ((points >= -0.5) & (points <= size - 0.5)).all(axis=1)
+        windows.append((points[inside], seen.labels[inside], tuple(size[::-1].tolist())))
+    return windows
+
+
+def _ceilings(windows, sigma, radius):
+    """Return (sigma, minimum distance, Ceiling) for sigmas and distances about those chosen."""
+    sigmas = [round(float(sigma * times), 2) for times in SIGMAS]
+    distances = dict.fromkeys((0.0, sigma, radius))
+    return [
+        (s, d, ceiling(windows, sigma=s, radius=radius, min_distance=d))
+        for s in sigmas
+        for d in distances
+    ]

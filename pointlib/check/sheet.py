@@ -1,0 +1,331 @@
+"""Sheet: what `check_folder` found, as text, as JSON, and as one picture.
+
+About showing a check.Report. Not about what is wrong (folder.py).
+"""
+
+import io
+import json
+from collections import Counter
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pointlib.blame import spell_out
+from pointlib.check.survey import DOUBLED
+from pointlib.files import InputError, json_safe, write_kept
+from pointlib.images import read_image
+from pointlib.plots import (
+    BLUE,
+    INK,
+    RED,
+    class_look,
+    legend_text,
+    show_image,
+    show_points,
+)
+from pointlib.points import nearest_distances
+
+SHOWN = 5  # files named of each kind
+PICTURES, ACROSS = 12, 4  # thumbnails in all, and in a row
+TOP = 1  # of an ax: a title placed by hand saves looking for ticks above it, a third of the time
+SIDE = 700  # px of a thumbnail before it is drawn
+SHARES = (5, 25, 50, 75, 95)  # percentiles of the distances
+PROBLEM, NOTE = "#b3261e", "#8a5a00"  # titles on white
+
+
+def summary(report):
+    """Return a report as a dict for JSON: counts, sizes, spacing, ceilings, every finding."""
+    images, classes = report.images, report.classes
+    readable = [seen.header for seen in images if seen.header]
+    states = Counter(seen.state if seen.header else "unreadable" for seen in images)
+    near = report.distances
+    return {
+        "folder": str(report.folder),
+        "n_images": len(images),
+        "n_unreadable": states["unreadable"],
+        "n_decoded": sum(seen.decoded for seen in images),
+        "n_labelled": states["labelled"],
+        "n_empty": states["empty"],
+        "n_unlabelled": states["unlabelled"],
+        "n_points": sum(classes.values()),
+        "classes": classes,
+        "sizes": _counted(f"{header.shape[1]} x {header.shape[0]}" for header in readable),
+        "depths": _counted(header.dtype.name for header in readable),
+        "channels": _counted(header.n_channels for header in readable),
+        "nearest": dict(zip(SHARES, np.percentile(near, SHARES), strict=True)) if len(near) else {},
+        "sigma": report.sigma,
+        "radius": report.radius,
+        "n_windows": report.n_windows,
+        "ceilings": [
+            {"sigma": s, "min_distance": d, **best._asdict()} for s, d, best in report.ceilings
+        ],
+        "findings": [finding._asdict() for finding in report.findings],
+    }
+
+
+def describe(report):
+    """Return a report as text: problems, notes, what there is, what a training would choose."""
+    facts = summary(report)
+    blocks = [*_listed(report), _counts(facts)]
+    blocks.append(_spacing(facts))
+    if report.ceilings:
+        blocks.append(_ceilings(report))
+    blocks.append(_closing(report))
+    return _printable("\n\n".join(filter(None, blocks)))
+
+
+def write_sheet(report, output):
+    """Write `check.json` and `check.png` into a folder; others that stand there become copies."""
+    text = json.dumps(json_safe(summary(report)), indent=2) + "\n"
+    write_kept(Path(output) / "check.json", text)
+    write_kept(Path(output) / "check.png", draw_sheet(report))
+
+
+def draw_sheet(report):
+    """Return a PNG, in bytes: the distributions, then the most telling images with their points."""
+    chosen, classes = _telling(report), list(report.classes)
+    shapes = [seen.header.shape for seen, _, _ in chosen] or [(1, 1)]
+    high = 3.4 * np.clip(np.median([height / width for height, width in shapes]), 0.4, 1.5) + 0.7
+    heights = [4, high * -(-max(1, len(chosen)) // ACROSS)]  # inches
+    figure = Figure(figsize=(14, sum(heights) + 0.4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(_printable(f"{report.folder}: {_closing(report)}"), parse_math=False)
+    charts, pictures = figure.subfigures(2, 1, height_ratios=heights)
+    for plot, ax in zip(CHARTS, charts.subplots(1, len(CHARTS)), strict=True):
+        plot(report, ax)
+    axes = pictures.subplots(-(-max(1, len(chosen)) // ACROSS), ACROSS, squeeze=False)
+    for one, ax in zip_longest(chosen, axes.ravel()):
+        _thumbnail(one, classes, ax)
+    if len(classes) > 1:
+        pictures.legend(handles=_legend(classes), loc="outside lower center", ncols=8)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", pil_kwargs={"compress_level": 3})
+    return file.getvalue()
+
+
+def _closing(report):
+    """Return how many kinds of problem and of note there are."""
+    n_notes = len({f.kind for f in report.findings if f.severity == "note"})
+    return f"{_number(report.n_problems, 'problem')}, {_number(n_notes, 'note')}"
+
+
+def _listed(report):
+    """Return the findings as blocks of text, one a kind, folded."""
+    groups = {}
+    for finding in report.findings:
+        groups.setdefault((finding.severity, finding.kind), []).append(finding)
+    blocks = []
+    for (severity, kind), findings in groups.items():
+        lines = [spell_out(_sentence(finding, report.folder)) for finding in findings[:SHOWN]]
+        if len(findings) > SHOWN:
+            lines.append(f"... and {len(findings) - SHOWN:,} more; all in check.json")
+        if not any(finding.text for finding in findings):
+            lines = [", ".join(lines).replace(", ...", " ...")]
+        head = f"{severity.upper() if severity == 'problem' else severity}: {kind}"
+        blocks.append("\n    ".join([f"{head} ({len(findings):,})", *lines]))
+    return blocks
+
+
+def _sentence(finding, folder):
+    """Return a finding in a line, without the folder that all of them share."""
+    text = finding.text.replace(f"{folder}/", "")
+    place = finding.file + (f", line {finding.line}" if finding.line else "")
+    if not finding.file or text.startswith(finding.file):
+        return text
+    return f"{place}: {text}" if text else place
+
+
+def _counts(facts):
+    """Return what is there, a line a subject."""
+    classes = {name: f"{n:,}" for name, n in facts["classes"].items()}
+    rows = {
+        "folder": facts["folder"],
+        "images": "{n_images:,}: {n_labelled:,} labelled, {n_empty:,} with nothing there, "
+        "{n_unlabelled:,} not labelled yet, {n_unreadable:,} unreadable (or their text)".format(
+            **facts
+        ),
+        "points": f"{facts['n_points']:,}" + (f": {_said(classes)}" if len(classes) > 1 else ""),
+        "sizes": _said(facts["sizes"]),
+        "depths": _said(facts["depths"]),
+        "channels": _said(facts["channels"]),
+        "pixels": "of {n_decoded:,} of {n_images:,} images decoded".format(**facts),
+    }
+    if facts["n_decoded"] < sum(facts["sizes"].values()):
+        rows["pixels"] += "; of the others the header is read (--pixels reads all)"
+    return "\n".join(f"{name:<10}{row}" for name, row in rows.items() if row)
+
+
+def _spacing(facts):
+    """Return the distances between neighbours, and what a training would choose; "" of neither."""
+    shares = "  ".join(f"{share}%: {value:.1f}" for share, value in facts["nearest"].items())
+    lines = [f"nearest neighbour of the same class, px   {shares}"] if shares else []
+    if facts["ceilings"]:
+        sigma, radius = f"{facts['sigma']:g} px", f"{facts['radius']:g} px"
+        lines.append(f"a training would choose sigma {sigma}; match radius {radius}")
+    return "\n".join(lines)
+
+
+def _ceilings(report):
+    """Return the table of what a perfect network could reach."""
+    n_points = report.ceilings[0][2].n_true
+    distances = list(dict.fromkeys(d for _, d, _ in report.ceilings))
+    sample = f"{n_points:,} points in {_number(report.n_windows, 'window')}"
+    heads = "".join(f"{f'{d:g} px':>14}" for d in distances)
+    lines = [
+        f"ceiling: F1 and error (px) of a perfect network, on {sample}",
+        f"    sigma   minimum distance{heads}",
+    ]
+    for sigma in dict.fromkeys(s for s, _, _ in report.ceilings):
+        of_row = [best for s, _, best in report.ceilings if s == sigma]
+        cells = "".join(f"{best.f1:>8.3f} {best.error_px:5.2f}" for best in of_row)
+        lines.append(f"{sigma:>9g}{'':19}{cells}{'  <-' if sigma == report.sigma else ''}")
+    return "\n".join(lines)
+
+
+def _telling(report):
+    """Return (Seen, kind, colour) of images: flagged ones, each kind in turn, then typical ones."""
+    by_name = {name: seen for seen in report.images for name in _names(seen)}
+    queues = {}
+    for f in report.findings:
+        if f.file in by_name and by_name[f.file].header:
+            queues.setdefault((f.severity, f.kind), []).append(by_name[f.file])
+    chosen, rank = {}, 0
+    while len(chosen) < PICTURES - ACROSS and any(len(queue) > rank for queue in queues.values()):
+        for (severity, kind), queue in queues.items():
+            if rank < len(queue) and len(chosen) < PICTURES - ACROSS:
+                color = PROBLEM if severity == "problem" else NOTE
+                chosen.setdefault(queue[rank].path, (queue[rank], kind, color))
+        rank += 1
+    flagged = {f.file for f in report.findings}
+    plain = [s for s in report.images if s.state == "labelled" and flagged.isdisjoint(_names(s))]
+    plain = sorted(plain, key=lambda seen: len(seen.points))
+    n = PICTURES - len(chosen)
+    for i in np.unique(np.linspace(0, len(plain) - 1, min(n, len(plain))).astype(int)):
+        chosen.setdefault(plain[i].path, (plain[i], "typical", "black"))
+    return list(chosen.values())
+
+
+def _names(seen):
+    return {seen.path.name, seen.path.with_suffix(".txt").name}
+
+
+def _thumbnail(one, classes, ax):
+    """Show (Seen, kind, colour) of an image with its points, a colour a class; doubled in red."""
+    ax.set_axis_off()
+    if one is None:
+        return
+    seen, kind, color = one
+    n_points = f", {_number(len(seen.points), 'point')}" if seen.usable else ""
+    title = _printable(f"{kind}\n{_short(seen.path.name)}{n_points}")
+    ax.set_title(title, color=color, fontsize=10, parse_math=False, y=TOP)
+    try:
+        image = read_image(seen.path)
+    except InputError:
+        return
+    step = max(1, max(image.shape[:2]) // SIDE)
+    show_image(image[::step, ::step], ax)
+    if not seen.usable:
+        return
+    for k, name in enumerate(classes):
+        some = seen.points[np.where(seen.labels == "", "point", seen.labels) == name]
+        if len(some):
+            marker, color = class_look(k)
+            show_points(some / step, ax=ax, marker=marker, color=color)
+    if (doubled := nearest_distances(seen.points) < DOUBLED).any():
+        show_points(seen.points[doubled] / step, ax=ax, marker="s", color=RED)
+
+
+def _legend(classes):
+    """Return a mark for each class of the thumbnails."""
+    common = {"linestyle": "", "markersize": 9, "markeredgecolor": "black"}
+    marks = []
+    for k, name in enumerate(classes):
+        marker, color = class_look(k)
+        label = legend_text(_printable(name))
+        marks.append(Line2D([], [], marker=marker, color=color, label=label, **common))
+    return marks
+
+
+def _plot_near(report, ax):
+    """Plot the distances to the nearest neighbour, with sigma and the radius."""
+    near = report.distances
+    _titled(ax, "nearest neighbour", "px, same class", "points")
+    if len(near):
+        top = max(np.percentile(near, 99), 1.1 * report.radius)
+        ax.hist(near, bins=40, range=(0, top), color=BLUE)
+    if len(near) and report.ceilings:
+        ax.axvline(report.sigma, color=RED, label=f"sigma {report.sigma:g}")
+        ax.axvline(report.radius, color=INK, linestyle="--", label=f"radius {report.radius:g}")
+        ax.legend(fontsize=9, frameon=False)
+
+
+def _plot_counts(report, ax):
+    """Plot how many points the labelled images hold."""
+    counts = [len(seen.points) for seen in report.images if seen.usable]
+    _titled(ax, "points an image", "points", "images")
+    if counts:
+        bins = np.linspace(0, max(counts) + 1, min(max(counts) + 1, 30) + 1)
+        ax.hist(counts, bins=bins, color=BLUE)
+
+
+def _plot_sizes(report, ax):
+    """Plot width against height, a dot a size, its area by the number of images."""
+    sizes = Counter(seen.header.shape[::-1] for seen in report.images if seen.header)
+    _titled(ax, "sizes", "width, px", "height, px")
+    if sizes:
+        most = max(sizes.values())
+        area = [30 + 300 * n / most for n in sizes.values()]
+        ax.scatter(*np.transpose(list(sizes)), s=area, color=INK, alpha=0.5, linewidths=0)
+        ax.set(xlim=(0, 1.15 * max(w for w, _ in sizes)), ylim=(0, 1.15 * max(h for _, h in sizes)))
+
+
+def _plot_ceilings(report, ax):
+    """Plot the F1 of a perfect network against sigma, a line a minimum distance."""
+    _titled(ax, "ceiling", "sigma, px", "F1 of a perfect network")
+    for k, distance in enumerate(dict.fromkeys(d for _, d, _ in report.ceilings)):
+        line = [(s, best.f1) for s, d, best in report.ceilings if d == distance]
+        label = f"minimum distance {distance:g} px"
+        look = {"marker": "osv"[k], "color": (INK, BLUE, RED)[k], "markersize": 9 - 3 * k}
+        ax.plot(*np.transpose(line), label=label, **look)
+    if report.ceilings:
+        ax.set_ylim(min(0.9, min(best.f1 for *_, best in report.ceilings) - 0.03), 1.01)
+        ax.legend(fontsize=9, frameon=False, loc="lower left")
+
+
+CHARTS = (_plot_near, _plot_counts, _plot_sizes, _plot_ceilings)
+
+
+def _titled(ax, title, x, y):
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(title, fontsize=11, loc="left", y=TOP)
+    ax.set(xlabel=x, ylabel=y)
+
+
+def _counted(values):
+    """Return {value: how often} as text keys, most often first."""
+    return {str(value): n for value, n in Counter(values).most_common()}
+
+
+def _said(counts):
+    """Return counts in a line: the only value alone, else the five most common."""
+    if len(counts) == 1:
+        return next(iter(counts))
+    more = f" and {len(counts) - SHOWN} others" if len(counts) > SHOWN else ""
+    return ", ".join(f"{value} ({n})" for value, n in list(counts.items())[:SHOWN]) + more
+
+
+def _number(n, word):
+    return f"{n:,} {word}" + ("" if n == 1 else "s")
+
+
+def _short(name):
+    return name if len(name) < 30 else f"{name[:14]}...{name[-12:]}"
+
+
+def _printable(text):
+    """Return text that any terminal takes: file names may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

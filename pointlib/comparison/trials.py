@@ -1,0 +1,330 @@
+"""Compare: losses, heatmaps, thresholding functions and networks over one split and one seed.
+
+About trials: which there are, training each once, and going on where it was stopped. Not about
+how one is scored (judge.py), nor about who is best and by how much (leaderboard.py).
+"""
+
+import hashlib
+import inspect
+import itertools
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+
+from pointlib.blame import brief, describe
+from pointlib.comparison.judge import Predictions, judge, try_out
+from pointlib.comparison.leaderboard import (
+    label_rows,
+    leaderboard_table,
+    rank_rows,
+    short_name,
+    write_leaderboard,
+)
+from pointlib.config import TrainConfig, explain, find_function, name_function
+from pointlib.dataset import ImagePointDataset, dataset_classes, names_of, read_lists
+from pointlib.files import InputError, json_safe, need_place, suggest, write_atomic
+from pointlib.heatmaps import HEATMAPS
+from pointlib.images import image_folder
+from pointlib.lock import hold
+from pointlib.model.point_model import load_model
+from pointlib.thresholds import THRESHOLDS
+from pointlib.train.loop import Run, fit, load_parts
+from pointlib.train.prepare import describe_data, make_fabric, points_of
+
+SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_split", "seed"} | {
+    *("accelerator", "devices", "threads")
+}
+NETWORK = ("encoder", "model")  # one axis: a model of your own has no encoder by name
+
+
+class Trial(NamedTuple):
+    """One training, whatever its heatmaps are read with."""
+
+    config: TrainConfig
+    what: dict  # {axis: value}
+    folder: Path
+    facts: dict  # minutes and epochs it may take at most, or None; millions of weights
+
+    @property
+    def done(self):
+        """Whether it has been trained to its end."""
+        needed = ("model/pointlib.json", "model/model.safetensors")
+        return bool(_kept(self.folder / "training.json")) and all(
+            (self.folder / name).is_file() for name in needed
+        )
+
+    def __str__(self):
+        return ", ".join(short_name(value) for value in self.what.values())
+
+
+def compare(parts, axes, *, config=None, output="comparison", log=print):
+    """Train every combination on the same images and rank them.
+
+    A thresholding function needs no training: each trained model is read with all of them, at the
+    threshold and minimum distance that are best on the validation images. What is finished is not
+    done again: the same call goes on, and one with more values trains only what is new.
+
+    Parameters
+    ----------
+    parts : dict of datasets
+        ``train``, ``val`` and, where there is one, ``test``. Trials are ranked by their F1 on
+        ``val``; their F1 on ``test`` stands beside it and chooses nothing. See dataset.py.
+    axes : dict
+        {axis: values}. ``threshold`` (see thresholds.py), and any setting of a training: ``loss``,
+        ``heatmap``, ``encoder``, ``model`` (your own, tried beside the encoders),
+        ``learning_rate``, ... Functions are given by name, as in config.json, or themselves.
+    config : TrainConfig, optional
+        What all share; its ``minutes`` hold for each, and one that was stopped goes on with those
+        it has left. The match radius is the same for all.
+    output : str or Path
+        Folder for ``trials/``, ``leaderboard.csv`` and ``leaderboard.png``. One run at a time: a
+        second one is an InputError.
+    log : callable
+        Called with lines.
+
+    Returns
+    -------
+    list of dict
+        The rows of the leaderboard, best first, as `plot_leaderboard` takes them; see
+        `leaderboard.rank_rows`. A trial that failed is a row with a sentence in ``failed``, and is
+        tried again the next time.
+    """
+    axes = check_axes({"threshold": ["find_peaks"], **axes})
+    names = map(str, axes.pop("threshold"))
+    finds = {name: find_function(name, THRESHOLDS, what="threshold") for name in names}
+    for name, find in finds.items():
+        try_out(find, name)
+    output = need_place(output)
+    trials = plan_trials(parts, axes, config or TrainConfig(), output)
+    if len(trials) * len(finds) < 2:
+        raise InputError("one combination has no rival; name two values, as --loss mse,focal.")
+    with hold(need_place(output / "trials") / "lock", doing=f"compares into {output}") as lock:
+        rows = label_rows(rank_rows(_run_trials(trials, parts, finds, lock=lock, log=log)))
+        if all(row["failed"] for row in rows):
+            raise InputError(f"every trial failed; the first one: {rows[0]['failed']}")
+        title = _title(parts, trials)
+        write_leaderboard(output, rows, title=title)
+    log(f"\n{title}\n{leaderboard_table(rows)}\n{output / 'leaderboard.png'}")
+    log(f"the best one's model: {rows[0]['folder'] / 'model'}")
+    return rows
+
+
+def compare_folder(config, axes, *, output="comparison", log=print):
+    """Compare on a dataset folder, split as `train_folder` would split it; see `compare`."""
+    train, val, how = load_parts(config)
+    if image_folder(config.dataset_path).resolve() == Path(output).resolve():
+        raise InputError(f"{output} holds the images, and the leaderboard is one. Name another.")
+    log(how)
+    parts = {"train": train, "val": val}
+    if names := read_lists(Path(config.dataset_path)).get("test"):
+        like = {"classes": train.classes, "n_channels": train.n_channels}
+        parts["test"] = ImagePointDataset(config.dataset_path, names=names, **like)
+    return compare(parts, axes, config=config, output=output, log=log)
+
+
+def check_axes(axes):
+    """Return {axis: names}: functions by the names they are imported by, each value once."""
+    known = [key for key in (*TrainConfig.model_fields, "threshold") if key not in SHARED]
+    for axis, values in axes.items():
+        if axis not in known:
+            raise InputError(f"trials cannot differ in {axis!r}. {suggest(axis, known)}")
+        if not isinstance(values, (list, tuple)) or not values:
+            raise InputError(f"{axis} is {values!r}; expected a list of one or more values.")
+    named = {axis: list(map(name_function, values)) for axis, values in axes.items()}
+    return {axis: list({repr(v): v for v in values}.values()) for axis, values in named.items()}
+
+
+def plan_trials(parts, axes, config, output):
+    """Return every combination as a Trial, each made ready to its first step and thrown away.
+
+    So what is wrong with the last one is found before the first one is trained.
+    """
+    for part in dict.fromkeys(("train", "val", *parts)):
+        if not len(parts.get(part, ())):
+            raise InputError(f"the {part} part holds no image; expected one or more.")
+    info = describe_data(parts["train"], config)
+    for part, dataset in parts.items():
+        if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
+            raise InputError(f"the {part} part has points of class {unknown[0]!r}; train has none.")
+        if not _count_points(dataset):
+            raise InputError(f"the {part} part holds no point; label some, or take other images.")
+    config = config.model_copy(update={"radius": info.radius})  # the same, whatever sigma is
+    encoders = [{"encoder": name, "model": None} for name in axes.get("encoder", ())]
+    networks = encoders + [{"model": name} for name in axes.get("model", ())] or [{}]
+    others = [[{axis: value} for value in axes[axis]] for axis in axes if axis not in NETWORK]
+    trials = [
+        _make_ready(parts, config, {key: one[key] for one in chosen for key in one}, output)
+        for chosen in itertools.product(*others, networks)
+    ]
+    return list({trial.folder: trial for trial in trials}.values())  # 0.1 and 0.10 are one
+
+
+def _make_ready(parts, config, changes, output):
+    """Return the Trial of a configuration; what is wrong with it is an InputError."""
+    config = config.model_copy()
+    try:
+        for key, value in changes.items():
+            setattr(config, key, value)
+        run = Run(parts["train"], parts["val"], config, None)
+    except ValidationError as error:
+        raise InputError(explain(error, "compare")) from None
+    what = {"loss": config.loss, "heatmap": config.heatmap}
+    what["network"] = config.model or config.encoder
+    own = [_code_of(run.loss_fn, config.loss), _code_of(run.heatmap_fn, config.heatmap)]
+    if config.model:
+        own.append(Path(config.model.rpartition(":")[0]).read_text(encoding="utf-8"))
+    folder = output / "trials" / f"{_slug(*what.values())}-{_digest(run.fingerprint, own)}"
+    what |= {key: getattr(config, key) for key in changes if key not in (*what, *NETWORK)}
+    weights_m = round(sum(p.numel() for p in run.model.parameters()) / 1e6, 3)
+    facts = {"minutes": run.minutes, "epochs": run.n_epochs, "weights_m": weights_m}
+    return Trial(config, what, folder, facts)
+
+
+def _run_trials(trials, parts, finds, *, lock, log):
+    """Return the rows of all trials; what is done by then is told where they are stopped."""
+    rows = []
+    for k, trial in enumerate(trials, start=1):
+        if words := lock.trouble():
+            raise InputError(f"{words} Run this again when it has ended: nothing done is lost.")
+        log(f"[{k}/{len(trials)}] {trial}{_time_left(rows, trials[k - 1 :])}")
+        try:
+            rows += _run_trial(trial, parts, finds, log)
+        except KeyboardInterrupt:
+            if not all(row["failed"] for row in rows):
+                log(f"\n{leaderboard_table(rank_rows(rows))}")
+            log(f"stopped in trial {k} of {len(trials)}. The same command goes on from there.")
+            raise
+    return rows
+
+
+def _run_trial(trial, parts, finds, log):
+    """Train where it is not done, then score every thresholding function; a row each."""
+    try:
+        facts = _train(trial, parts, log)
+    except Exception as error:  # your own loss may raise anything; the other trials go on
+        words = _sentence(error)
+        log(f"    failed: {words}")
+        return [_row(trial, name, failed=words) for name in finds]
+    predicted, rows = {}, []
+    for name, find in finds.items():
+        try:
+            scores = _scores(trial, parts, (name, find), predicted)
+            rows.append(_row(trial, name, **facts, **scores))
+            log(f"    {name}: val F1 {rank_rows(rows[-1:])[0]['f1']:.3f}")
+        except Exception as error:  # your own thresholding function, likewise
+            rows.append(_row(trial, name, failed=_sentence(error)))
+            log(f"    {name} failed: {rows[-1]['failed']}")
+    return rows
+
+
+def _train(trial, parts, log):
+    """Return what there is to say of a training, after it."""
+    path = trial.folder / "training.json"
+    if trial.done:
+        return _kept(path)
+    model = fit(
+        parts["train"],
+        parts["val"],
+        config=trial.config,
+        output=trial.folder / "model",
+        log=lambda line: log(f"    {line}"),
+    )
+    history = model.info.training["history"]
+    seconds = sum(row["seconds"] + row["val_seconds"] for row in history)
+    facts = {"minutes": round(seconds / 60, 2), "epochs": len(history)}
+    facts |= {"steps": sum(row["steps"] for row in history), "weights_m": trial.facts["weights_m"]}
+    write_atomic(path, json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def _scores(trial, parts, threshold, predicted):
+    """Return what `judge` says of a trial and a thresholding function, once and for all."""
+    (name, find), test = threshold, parts.get("test", ())  # val is in the name of the folder
+    truth = [[part.tolist() for part in points_of(test, i)] for i in range(len(test))]
+    mark = _digest(_code_of(find, name), {"test": (names_of(test), truth)})
+    path = trial.folder / f"{_slug(name)}-{mark}.json"
+    if scores := _kept(path):
+        return scores
+    if not predicted:
+        model = load_model(trial.folder / "model", trust_code=True)
+        model = model.to(make_fabric(trial.config).device)
+        predicted |= {"info": model.info, "val": Predictions(model, parts["val"])}
+        predicted["test"] = Predictions(model, test) if "test" in parts else None
+    heatmap_fn = find_function(trial.config.heatmap, HEATMAPS, what="heatmap")
+    scores = json_safe(judge(**predicted, find=find, heatmap_fn=heatmap_fn))
+    write_atomic(path, json.dumps(scores) + "\n")
+    return scores
+
+
+def _kept(path):
+    """Return the dict that an earlier run has left in a file, or None: it is to be made again."""
+    with suppress(OSError, ValueError, RecursionError):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return data if isinstance(data, dict) else None
+    return None
+
+
+def _row(trial, threshold, *, failed="", **numbers):
+    what = trial.what | {"threshold": threshold}
+    return {"what": what, "folder": trial.folder, "failed": failed, **numbers}
+
+
+def _time_left(rows, trials):
+    """Return what the line that starts the first of these trials says of time."""
+    if trials[0].done:
+        return ": trained before"
+    minutes = [row["minutes"] for row in rows if not row["failed"]] or [trials[0].facts["minutes"]]
+    if not minutes[0]:
+        return ""
+    left = np.mean(minutes) * sum(not trial.done for trial in trials)
+    return f": about {left:.0f} min left" if left >= 1 else ": less than a minute left"
+
+
+def _title(parts, trials):
+    """Return what all rows of the leaderboard have in common."""
+    scored = " and ".join(
+        f"{_number(_count_points(parts[part]), 'point')} in {_number(len(parts[part]), word)}"
+        for part, word in (("val", "validation image"), ("test", "test image"))
+        if part in parts
+    )
+    limits = {(word, trial.facts[f"{word}s"]) for word in ("epoch", "minute") for trial in trials}
+    each = " or ".join(_number(n, word) for word, n in sorted(pair for pair in limits if pair[1]))
+    radius, seed = trials[0].config.radius, trials[0].config.seed
+    return f"{scored}, match radius {radius:g} px, seed {seed}, {each} each"
+
+
+def _number(n, word):
+    return f"{n:g} {word}{'' if n == 1 else 's'}"
+
+
+def _count_points(dataset):
+    return sum(len(points_of(dataset, i)[0]) for i in range(len(dataset)))
+
+
+def _code_of(function, name):
+    """Return the source of your own function's file: where that changes, its trials are new."""
+    if ":" not in name:
+        return ""
+    function = getattr(function, "func", function)  # of one with options
+    for look in (lambda f: Path(inspect.getfile(f)).read_text(encoding="utf-8"), inspect.getsource):
+        with suppress(OSError, TypeError):  # a notebook's cell is in no file
+            return look(function)
+    return ""
+
+
+def _slug(*names):
+    return "-".join(re.sub(r"\W+", "_", short_name(name)) for name in names)
+
+
+def _digest(*parts):
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+
+
+def _sentence(error):
+    """Return what a row says of an error, whoever is to blame for it."""
+    return str(error) if isinstance(error, InputError) else describe(error) or brief(error)

@@ -1,0 +1,205 @@
+"""Evaluation: how good are found points, in numbers and on one page.
+
+About a model on labelled images, and one set of points against another. Not about the matching
+rule and the formulas: metrics.py has them.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from pointlib.dataset import check_item, dataset_classes
+from pointlib.evaluation.report import write_report
+from pointlib.files import InputError, json_safe, keep_copy, write_atomic
+from pointlib.images import image_folder, image_shape, list_images, read_image
+from pointlib.metrics import (
+    ImageResult,
+    average_precision,
+    check_reach,
+    precision_recall_curve,
+    score_images,
+)
+from pointlib.points import class_names, label_state, read_points, text_path
+from pointlib.predict.points import (
+    class_settings,
+    predict_candidates,
+    predict_heatmap,
+    predict_points,
+)
+from pointlib.thresholds import join_classes
+
+CURVE_POINTS = 500  # of the precision-recall curve stored in metrics.json
+
+
+def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
+    """Score a model's points on labelled images, at the thresholds chosen in training.
+
+    Parameters
+    ----------
+    model : PointModel
+    dataset : dataset
+        ``dataset[i] -> image, points, labels``.
+    radius : float, optional
+        Match radius in pixels; default the model's.
+    output : str or Path, optional
+        Folder for `metrics.json` and `report.html`.
+    on_image : callable, optional
+        Called with (name, true count, found count) after each image.
+
+    Returns
+    -------
+    dict
+        See `metrics.score_images`; with ``thresholds``, ``min_distances`` and ``curve``, the
+        precision-recall curve over all peaks above 0.05.
+    """
+    info = model.info
+    radius = info.radius if radius is None else radius
+    if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
+        raise InputError(
+            f"the images have points of class {unknown[0]!r}; the model knows {list(info.classes)}."
+        )
+    names = _names(dataset)
+    results, everything = [], []
+    for i, name in enumerate(names):
+        image, points, labels = check_item(dataset[i], name)
+        found = predict_candidates(model, image)
+        chosen, ranked = {}, {}
+        for label, peaks in found.items():
+            settings = class_settings(info, label)
+            chosen[label] = peaks.select(**settings)
+            ranked[label] = peaks.select(threshold=0, min_distance=settings["min_distance"])
+        true = (name, image.shape[:2], points, np.asarray(labels, dtype=str))
+        results.append(ImageResult(*true, *join_classes(chosen)))
+        everything.append(ImageResult(*true, *join_classes(ranked)))
+        if on_image:
+            on_image(name, len(points), len(results[-1].found))
+    check_reach(radius, [result.shape for result in results])
+    metrics = score_images(results, radius=radius, classes=info.classes)
+    _add_curves(metrics, everything, info)
+    if output is not None:
+        place = {name: i for i, name in enumerate(names)}
+        write_output(
+            output,
+            results,
+            metrics,
+            images=lambda name: dataset[place[name]][0],
+            heatmaps=lambda name: predict_heatmap(model, dataset[place[name]][0]),
+        )
+    return metrics
+
+
+def image_results(model, dataset):
+    """Return what is true and what the model finds in each image: a list of metrics.ImageResult.
+
+    At the thresholds chosen in training. For what `evaluate` does not say: study/errors.py,
+    matching.py and study/trust.py work on such results, and on results that you have changed.
+    """
+    results = []
+    for i, name in enumerate(_names(dataset)):
+        image, points, labels = check_item(dataset[i], name)
+        found = predict_points(model, image)
+        results.append(ImageResult(name, image.shape[:2], points, labels, *found))
+    return results
+
+
+def compare_folders(true_folder, found_folder, *, radius, output=None):
+    """Score one folder of points against another: two annotators, or another tool's points.
+
+    Parameters
+    ----------
+    true_folder : str or Path
+        Images and text files; its points are taken as true.
+    found_folder : str or Path
+        Text files of the same stems; images are not needed. A text file that is missing here
+        means "not labelled": the image is left out and counted in ``n_left_out``.
+    radius : float
+        Match radius in pixels.
+    output : str or Path, optional
+        Folder for `metrics.json` and `report.html`.
+
+    Returns
+    -------
+    dict
+        See `metrics.score_images`.
+    """
+    paths = [p for p in list_images(image_folder(true_folder)) if label_state(p) != "unlabelled"]
+    found_folder = image_folder(found_folder)
+    if paths and found_folder.resolve() == paths[0].parent.resolve():
+        raise InputError(f"{true_folder} is on both sides, and agrees with itself. Name another.")
+    both = [p for p in paths if (found_folder / text_path(p).name).is_file()]
+    if not both:
+        raise InputError(
+            f"no text file of {found_folder} belongs to a labelled image of {true_folder}."
+        )
+    sides = ([], [])  # of (points, labels), an image each
+    for side, folder in zip(sides, (paths[0].parent, found_folder), strict=True):
+        for path in both:
+            side.append(read_points(folder / text_path(path).name, image_shape(path)))
+    sides = _same_name(*sides)
+    classes = {name for side in sides for name in class_names([labels for _, labels in side])}
+    results = []
+    for path, *pair in zip(both, *sides, strict=True):
+        true, found = ((points, np.where(labels == "", "point", labels)) for points, labels in pair)
+        shape, scores = image_shape(path), np.ones(len(found[0]))
+        results.append(ImageResult(path.name, shape, *true, *found, scores))
+    check_reach(radius, [result.shape for result in results])
+    metrics = score_images(results, radius=radius, classes=tuple(sorted(classes)))
+    metrics["n_left_out"] = len(paths) - len(both)
+    if output is not None:
+        place = {path.name: path for path in both}
+        write_output(output, results, metrics, images=lambda name: read_image(place[name]))
+    return metrics
+
+
+def _same_name(*sides):
+    """Where one side names a single class and the other none, take both as of that class."""
+    named = [sorted({name for _, labels in side for name in labels.tolist()}) for side in sides]
+    used = sorted({name for names in named for name in names if name})
+    if len(used) == 1 and ([""] in named):
+        return [[(p, np.full(len(p), used[0])) for p, _ in side] for side in sides]
+    return sides
+
+
+def write_output(output, results, metrics, *, images, heatmaps=None):
+    """Write `metrics.json` and `report.html` into a folder; older ones are kept as copies."""
+    output = Path(output)
+    for name in ("metrics.json", "report.html"):
+        keep_copy(output / name)
+    write_atomic(output / "metrics.json", json.dumps(json_safe(metrics), indent=2) + "\n")
+    write_report(output / "report.html", results, metrics, images=images, heatmaps=heatmaps)
+
+
+def _names(dataset):
+    return list(getattr(dataset, "names", [f"image {i}" for i in range(len(dataset))]))
+
+
+def _add_curves(metrics, everything, info):
+    """Add what needs every candidate, not only those above the thresholds."""
+    radius = metrics["radius"]
+    curve = precision_recall_curve(everything, radius=radius)
+    thresholds, precision, recall = curve
+    metrics["pooled"]["average_precision"] = average_precision(precision, recall)
+    for name in info.classes:
+        of_class = [_only(result, name) for result in everything]
+        _, *rates = precision_recall_curve(of_class, radius=radius)
+        if any(len(result.true) for result in of_class):
+            metrics["classes"][name]["average_precision"] = average_precision(*rates)
+    some = np.unique(np.linspace(0, len(thresholds) - 1, CURVE_POINTS).astype(int))
+    some = some[: len(thresholds)]
+    keys = ("thresholds", "precision", "recall")
+    metrics["curve"] = {k: np.asarray(v)[some].tolist() for k, v in zip(keys, curve, strict=True)}
+    metrics["thresholds"] = dict(info.thresholds)
+    metrics["min_distances"] = dict(info.min_distances)
+
+
+def _only(result, name):
+    """Return a result's points of one class."""
+    true, found = result.true_labels == name, result.found_labels == name
+    return result._replace(
+        true=result.true[true],
+        true_labels=result.true_labels[true],
+        found=result.found[found],
+        found_labels=result.found_labels[found],
+        scores=result.scores[found],
+    )

@@ -1,0 +1,31 @@
+"""The network, and what must be known to use it: built by name, saved whole, loaded safely.
+
+About models as folders (point_model.py) and networks by smp's names (network.py). Not about
+training them (train/) or what their heatmaps mean (predict/).
+"""
+
+from pointlib.model.network import build_network
+from pointlib.model.point_model import (
+    ModelInfo,
+    PointModel,
+    build_custom,
+    build_model,
+    load_model,
+    read_info,
+    save_model,
+    scale_image,
+    write_settings,
+)
+
+__all__ = [
+    "ModelInfo",
+    "PointModel",
+    "build_custom",
+    "build_model",
+    "build_network",
+    "load_model",
+    "read_info",
+    "save_model",
+    "scale_image",
+    "write_settings",
+]

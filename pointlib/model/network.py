@@ -1,0 +1,245 @@
+"""Networks by the names that segmentation_models_pytorch (smp) knows them by.
+
+About what stands between image and logits, and where its weights come from. Not about what must be
+known to use it, nor about model folders: point_model.py.
+"""
+
+import inspect
+import json
+import math
+import re
+import reprlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from pointlib.blame import brief
+from pointlib.files import InputError, need_file, suggest
+
+PRIOR = 0.02  # the height a fresh network predicts everywhere: most pixels hold no point
+ENCODER_DEPTH = 3
+MAX_CONFIG = 20_000  # bytes of smp's config.json, which are some 350
+MAX_LAYERS, MAX_WIDTH = 64, 16_384  # of a stranger's network
+MAX_UNUSED = 300_000_000  # numbers of layers that are built and dropped: a shallow U-Net's deep end
+
+
+def build_network(
+    n_channels, n_classes, *, architecture="Unet", encoder="mobilenet_v2", encoder_weights=None
+):
+    """Build a network with no layer that nothing depends on.
+
+    Parameters
+    ----------
+    n_channels, n_classes : int
+        Of images and logits.
+    architecture : str
+        ``Unet``, ``FPN``, ... any name of smp.
+    encoder : str
+        Any encoder name; ``name:depth`` sets how often it halves the image (U-Nets: 3 to 5).
+    encoder_weights : str, optional
+        ``"imagenet"`` downloads; a path ending in .safetensors reads a file; None starts from
+        random numbers.
+
+    Returns
+    -------
+    torch.nn.Module
+        Images (B, n_channels, H, W) to logits (B, n_classes, H, W), for H and W that
+        `divisor_of` it divides.
+    """
+    encoder, _, depth = encoder.partition(":")
+    download, file = encoder_weights, None
+    if encoder_weights and Path(encoder_weights).suffix:
+        download, file = None, need_file(encoder_weights, "encoder weights file")
+        if file.suffix != ".safetensors":
+            raise InputError(f"{file} may run code when it is read; expected a .safetensors file.")
+    options = _smp_options(architecture, encoder, depth) | {"classes": n_classes}
+    options["in_channels"] = 3 if file else n_channels  # 3, as all published encoders
+    try:
+        network = smp.create_model(architecture, encoder, download, **options)
+    except Exception as error:  # smp and timm raise nearly anything
+        if not download or isinstance(error, (KeyError, ValueError, TypeError)):
+            what = f"cannot build {architecture} with encoder {encoder}"
+            raise InputError(f"{what}: {brief(error)}. Try another encoder or depth.") from error
+        raise InputError(
+            f"the {download} weights of {encoder} could not be fetched "
+            f"({type(error).__name__}). Set encoder_weights to null to start from random numbers, "
+            "or to the path of a .safetensors file with the encoder's weights."
+        ) from error
+    _drop_unused(network, options["in_channels"])
+    if file:
+        _load_encoder(network, file, n_channels)
+    network.config["encoder_weights"] = None  # loading must not download what is in the file
+    _expect_little(network)
+    return network
+
+
+def _smp_options(architecture, encoder, depth):
+    """Return the keywords smp is called with; U-Nets get a depth and a decoder to match."""
+    known = smp.MODEL_ARCHITECTURES_MAPPING
+    if architecture.lower() not in known:
+        names = [cls.__name__ for cls in known.values()]
+        raise InputError(f"architecture {architecture!r}: {suggest(architecture, names)}")
+    _check_encoder(encoder)
+    options = {}
+    if depth and not depth.isdigit():
+        raise InputError(f"encoder depth {depth!r}; expected a whole number, as in {encoder}:3.")
+    if architecture.lower() in ("unet", "unetplusplus", "manet"):
+        depth = int(depth or ENCODER_DEPTH)
+        options |= {"encoder_depth": depth, "decoder_channels": (256, 128, 64, 32, 16)[-depth:]}
+    elif depth:
+        options["encoder_depth"] = int(depth)
+    return options
+
+
+def _check_encoder(name):
+    """Raise InputError where smp has no such encoder, or would look for it on the network."""
+    if name not in smp.encoders.encoders and not re.fullmatch(r"tu-[\w.-]+", name):
+        raise InputError(f"encoder {name!r}: {suggest(name, smp.encoders.encoders)}")
+
+
+def rebuild(path, weights, n_channels, n_classes):
+    """Build the network that smp described in its config.json, with random weights.
+
+    A stranger's file may name more than smp writes, what timm would fetch or unpickle, or a
+    network of any size: it must fit the header of the `weights` file before it is built.
+    """
+    if path.stat().st_size > MAX_CONFIG:
+        raise InputError(f"{path} is larger than {MAX_CONFIG:,} bytes. Copy the model again.")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    name = config.pop("_model_class")
+    if name.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
+        known = [cls.__name__ for cls in smp.MODEL_ARCHITECTURES_MAPPING.values()]
+        hint = suggest(name, known)
+        raise InputError(f"{path} names the architecture {name!r}, which smp has not. {hint}")
+    _check_encoder(config["encoder_name"])
+    known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[name.lower()]).parameters
+    if strange := [key for key in config if key not in known or key == "kwargs"]:
+        raise InputError(f"{path} names {strange[0]!r}, which {name} has not. Copy it again.")
+    for key, wanted in (("in_channels", n_channels), ("classes", n_classes)):
+        if config.get(key) != wanted:
+            said = f"{path} has {key} {config.get(key)!r}, and pointlib.json {wanted}"
+            raise InputError(f"{said}: two models mixed. Copy the folder again.")
+    plain = dict.fromkeys({"encoder_weights", "activation", "aux_params"} & known.keys())
+    _check_sizes(path, config)
+    _check_header(path, partial(smp.create_model, name, **config | plain), weights)
+    network = smp.create_model(name, **config | plain)
+    _drop_unused(network, n_channels)
+    return network
+
+
+def _check_sizes(path, config):
+    """Raise InputError on numbers that no network has, and on lists that are as long."""
+    for key, value in config.items():
+        values = value if isinstance(value, list) else [value]
+        numbers = [v for v in values if isinstance(v, (int, float))]
+        if len(values) > MAX_LAYERS or any(not 0 <= v <= MAX_WIDTH for v in numbers):
+            raise InputError(
+                f"{path} has {key} {reprlib.repr(value)}; expected at most {MAX_LAYERS} numbers "
+                f"from 0 to {MAX_WIDTH:,}. Copy the model again."
+            )
+
+
+def _check_header(path, build, weights):
+    """Raise InputError where a network would not fit its weights; it is built without memory."""
+    with safe_open(weights, "pt") as file:
+        held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    try:
+        with torch.device("meta"):
+            needed = {key: tuple(value.shape) for key, value in build().state_dict().items()}
+    except RuntimeError as error:
+        if "meta tensors" not in str(error):
+            raise
+        return  # this encoder cannot: its sizes are smp's own, the others have been looked at
+    for key in held.keys() & needed.keys():
+        if held[key] != needed[key]:
+            raise InputError(
+                f"{path} describes {key} as {needed[key]}, and {weights.name} holds {held[key]}: "
+                "two models mixed. Copy the folder again."
+            )
+    extra = sum(math.prod(needed[key]) for key in needed.keys() - held.keys())
+    if extra > MAX_UNUSED:
+        raise InputError(
+            f"{path} describes {extra / 1e6:,.0f} million numbers that {weights.name} does not "
+            "hold. Copy the folder again."
+        )
+
+
+def fill(network, file):
+    """Put the weights of a file into a network; ValueError where they are not of its kind."""
+    known = network.state_dict()
+    # an older file also holds what is never used
+    weights = {key: value for key, value in load_file(file).items() if key in known}
+    for key, value in weights.items():
+        if value.is_floating_point() != known[key].is_floating_point():
+            raise ValueError(f"{key} is {value.dtype}, not {known[key].dtype}")
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"{key} holds NaN or infinite numbers")
+    network.load_state_dict(weights)
+
+
+def divisor_of(network):
+    """Return what image sides must divide by: the deepest the encoder goes."""
+    encoder = network.encoder
+    return max(2 ** getattr(encoder, "_depth", 5), getattr(encoder, "output_stride", 1))
+
+
+def _expect_little(network):
+    """Start with low heatmaps: training need not first unlearn a half everywhere."""
+    head = [m for m in network.segmentation_head.modules() if isinstance(m, nn.Conv2d)]
+    if head and head[-1].bias is not None:
+        nn.init.constant_(head[-1].bias, float(np.log(PRIOR / (1 - PRIOR))))
+
+
+def _drop_unused(network, n_channels):
+    """Take out the layers that no output depends on: a shallow U-Net's encoder has its deep end.
+
+    Which ones these are, a gradient tells: it reaches every layer that is used, however called.
+    """
+    side = 4 * divisor_of(network)
+    was_training = network.training
+    try:
+        with torch.enable_grad():
+            network.eval()(torch.zeros(1, n_channels, side, side)).sum().backward()
+    except (RuntimeError, AssertionError):
+        return  # takes images of one size only: it keeps all it has
+    finally:
+        network.train(was_training)
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            weights = list(layer.parameters())
+            if weights and all(weight.grad is None for weight in weights):
+                setattr(parent, name, _Passage())
+    network.zero_grad(set_to_none=True)
+
+
+class _Passage(nn.Module):
+    """Stands where a layer was that nobody needs."""
+
+    def forward(self, batch, *_):
+        return batch
+
+
+def _load_encoder(network, file, n_channels):
+    """Fill the encoder of a three-channel network from a file, then fit it to `n_channels`."""
+    try:
+        weights = load_file(file)
+        known = network.encoder.state_dict().keys()
+        if missing := sorted(known - weights.keys()):
+            raise InputError(
+                f"{file} lacks {len(missing)} tensors of this encoder: {missing[0]}, ... Give the "
+                "file of just this encoder."
+            )
+        network.encoder.load_state_dict({key: weights[key] for key in known})
+    except (RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"{file} does not fit this encoder ({brief(error)}). Give the .safetensors file of "
+            "just this encoder."
+        ) from error
+    network.encoder.set_in_channels(n_channels, pretrained=True)
+    network.config["in_channels"] = n_channels

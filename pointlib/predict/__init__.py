@@ -1,0 +1,20 @@
+"""Prediction: one image, a list of images or a folder -> points.
+
+About running a trained model. Not about whether its points are right: evaluation/ says that.
+"""
+
+from pointlib.predict.points import (
+    predict_candidates,
+    predict_folder,
+    predict_heatmap,
+    predict_logits,
+    predict_points,
+)
+
+__all__ = [
+    "predict_candidates",
+    "predict_folder",
+    "predict_heatmap",
+    "predict_logits",
+    "predict_points",
+]

@@ -1,0 +1,358 @@
+"""Prediction: one image, a list of images or a folder -> points.
+
+About running a trained model. Not about whether its points are right: evaluation/score.py says
+that. ``python -m pointlib.predict`` does it from the command line.
+"""
+
+import csv
+import io
+import os
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pointlib.augment import shrink
+from pointlib.blame import to_cell, user_line
+from pointlib.files import InputError, keep_copy, move, need_file, need_place, write_atomic
+from pointlib.images import (
+    IMAGE_SUFFIXES,
+    check_image,
+    check_names,
+    read_image,
+    to_channels,
+    write_image,
+)
+from pointlib.metrics import check_column
+from pointlib.model.point_model import pixel_depth, scale_image
+from pointlib.points import check_points, write_points
+from pointlib.thresholds import FLOOR, find_candidates, find_peaks, join_classes
+
+THRESHOLD = 0.3  # where a model has none of its own
+TILE, MARGIN = 1024, 128  # px; larger images are run in tiles that overlap by the margin
+
+
+def predict_logits(model, image):
+    """Run the network on a whole image.
+
+    Parameters
+    ----------
+    model : PointModel
+    image : ndarray of shape (H, W) or (H, W, C)
+        Grey and RGB are turned into each other where the model needs it.
+
+    Returns
+    -------
+    tensor of shape (C, H, W), float32
+        On the CPU, at the size at which the model sees the image (its `scale`); `enlarge` brings
+        them to the image's own. Larger than 1024 px, tile by tile with a margin, so that memory
+        stays small.
+    """
+    check_image(image)
+    if model.info.depth and pixel_depth(image) != model.info.depth:
+        raise InputError(
+            f"image is {pixel_depth(image)}; this model was trained on {model.info.depth} images. "
+            "Convert the image to the same depth and range."
+        )
+    scaled = scale_image(to_channels(image, model.info.n_channels), model.info)
+    batch = shrink(scaled, model.info.scale)[None]
+    device = model.mean.device
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        if max(batch.shape[2:]) <= TILE + 2 * MARGIN:
+            logits = model(batch.to(device)).float().cpu()[0]
+        else:
+            logits = _in_tiles(model, batch, device)
+    model.train(was_training)
+    if len(logits) != len(model.info.classes):
+        raise InputError(
+            f"the model draws {len(logits)} heatmaps for {len(model.info.classes)} classes: its "
+            "pointlib.json is of another model. Copy the folder again."
+        )
+    return logits
+
+
+def enlarge(logits, shape):
+    """Return logits (C, h, w) at the size of their image, (C, *shape)."""
+    if logits.shape[1:] == tuple(shape):
+        return logits
+    return functional.interpolate(logits[None], tuple(shape), mode="bicubic")[0]
+
+
+def predict_heatmap(model, image):
+    """Return the heatmaps (C, H, W), float32 in [0, 1], of an image of that size."""
+    return torch.sigmoid(enlarge(predict_logits(model, image), image.shape[:2])).numpy()
+
+
+def candidates_of(logits, classes, shape, *, floor=FLOOR, reach=np.inf):
+    """Return {class: Candidates} of logits (C, h, w) of an image of `shape`.
+
+    Peaks are found where the network drew them and refined on the exact logarithm: enlarging
+    first would blur them and take longer. See `thresholds.find_candidates`.
+    """
+    heights = torch.sigmoid(logits).numpy()
+    logarithms = functional.logsigmoid(logits).numpy()
+    options = {"floor": floor, "reach": reach, "shape": tuple(shape)}
+    return {
+        name: find_candidates(heights[i], log_heatmap=logarithms[i], **options)
+        for i, name in enumerate(classes)
+    }
+
+
+def predict_candidates(model, image):
+    """Return {class: Candidates}: every peak above 0.05, before any threshold is chosen."""
+    return candidates_of(predict_logits(model, image), model.info.classes, image.shape[:2])
+
+
+def predict_points(model, image, *, threshold=None, min_distance=None, threshold_fn=find_peaks):
+    """Find the points of an image.
+
+    Parameters
+    ----------
+    model : PointModel
+    image : ndarray of shape (H, W) or (H, W, C)
+    threshold, min_distance : float, optional
+        For every class; default those chosen in training, a class each.
+    threshold_fn : callable
+        See thresholds.py.
+
+    Returns
+    -------
+    points : ndarray of shape (N, 2), float64
+        x, y in pixels, best first.
+    labels : ndarray of shape (N,), str
+    scores : ndarray of shape (N,), float64
+    """
+    logits = predict_logits(model, image)
+    found = {}
+    for i, name in enumerate(model.info.classes):
+        settings = class_settings(model.info, name, threshold, min_distance)
+        found[name] = read_logits(logits[i : i + 1], image.shape[:2], threshold_fn, settings)
+    return join_classes(found)
+
+
+def read_logits(logits, shape, threshold_fn, settings):
+    """Return points and scores that a thresholding function finds in one class's logits.
+
+    `logits` (1, h, w) are of an image of `shape`; `settings` holds threshold and min_distance.
+    """
+    if threshold_fn is find_peaks:
+        reach = {"floor": settings["threshold"], "reach": settings["min_distance"]}
+        return candidates_of(logits, ["it"], shape, **reach)["it"].select(**settings)
+    return _find(torch.sigmoid(enlarge(logits, shape)[0]).numpy(), threshold_fn, settings)
+
+
+def class_settings(info, name, threshold=None, min_distance=None):
+    """Return the threshold and minimum distance of a class: those given, else the model's."""
+    for what, value in (("threshold", threshold), ("min_distance", min_distance)):
+        if not (value is None or (isinstance(value, Real) and 0 <= value < np.inf)):
+            raise InputError(f"{what} is {value!r}; expected a number, 0 or more.")
+    if threshold is None:
+        threshold = info.thresholds.get(name, THRESHOLD)
+    if min_distance is None:
+        min_distance = info.min_distances.get(name, info.sigma)
+    return {"threshold": threshold, "min_distance": min_distance}
+
+
+def find_images(path):
+    """Return [(image path, its name relative to the input)] of an image, a list or a folder.
+
+    A folder is searched with all its subfolders; hidden ones are left out. A list is a sequence
+    of paths.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        paths = [Path(p) for p in path] if np.iterable(path) else []
+        if not paths:
+            raise InputError("there is no image; expected a path, a folder or a list of paths.")
+        top = Path(os.path.commonpath([p.absolute().parent for p in paths]))
+        return [(p, p.absolute().relative_to(top).as_posix()) for p in paths]
+    path = Path(path)
+    if not path.is_dir():
+        return [(need_file(path, "image or folder"), path.name)]
+    found = []
+    seen = set()  # folders: a link may lead back to one
+    for folder, subfolders, files in os.walk(path, onerror=_give_up, followlinks=True):
+        if (place := os.path.realpath(folder)) in seen:
+            subfolders.clear()
+            continue
+        seen.add(place)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(files) if _is_image(name)]
+    if not found:
+        raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    check_names(str(p) for p in found)
+    return [(p, p.relative_to(path).as_posix()) for p in sorted(found)]
+
+
+def _give_up(error):
+    """Raise what hides a subfolder: its images would go missing unheard."""
+    raise error
+
+
+def predict_folder(model, inputs, output, *, options=None, on_image=None):
+    """Predict many images and write `points.csv` and `counts.csv`.
+
+    An unreadable image is reported in `counts.csv` and the rest goes on. A name that a spreadsheet
+    would run as a formula is written with an apostrophe before it, as `blame.to_cell` says.
+
+    Parameters
+    ----------
+    model : PointModel
+    inputs : str, Path or sequence of paths
+        See `find_images`.
+    output : str or Path
+        Folder; files that stand there under the same names are kept as copies.
+    options : dict, optional
+        ``text`` (bool: the kit's text files into ``output/text``), ``overlay`` (a function
+        ``(image, points, labels) -> picture``: pictures into ``output/overlays``) and the keywords
+        of `predict_points`.
+    on_image : callable, optional
+        Called with (name, number of points, or None where unreadable, error or None).
+
+    Returns
+    -------
+    dict
+        ``n_images``, ``n_unreadable``, ``n_points``.
+    """
+    options = dict(options or {})
+    extras = {key: options.pop(key, None) for key in ("text", "overlay")}
+    output = Path(output)
+    own = {(output / "overlays").resolve(), (output / "text").resolve()}
+    sources = [s for s in find_images(inputs) if own.isdisjoint(s[0].resolve().parents)]
+    if not sources:
+        raise InputError(f"all of {inputs} lies where {output} is written to; name another output.")
+    if extras["text"] or extras["overlay"]:
+        _check_stems([name for _, name in sources])
+    need_place(output)
+    # drawn images first: what fails there is a setting, and not the fault of any image
+    if (find := options.get("threshold_fn", find_peaks)) is not find_peaks:
+        find_one(find)
+    predict_points(model, _blank(model.info), **options)
+    rows, counts = [], []
+    for path, name in sources:
+        try:
+            image = read_image(path)
+            points, labels, scores = predict_points(model, image, **options)
+        except InputError as error:
+            counts.append([to_cell(name), "", "", "unreadable", *("" for _ in model.info.classes)])
+            if on_image:
+                on_image(name, None, error)
+            continue
+        rows += [
+            [to_cell(name), f"{x:.3f}", f"{y:.3f}", to_cell(label), f"{score:.4f}"]
+            for (x, y), label, score in zip(points, labels, scores, strict=True)
+        ]
+        per_class = [int((labels == c).sum()) for c in model.info.classes]
+        counts.append([to_cell(name), image.shape[1], image.shape[0], "ok", *per_class])
+        _write_extras(output, name, image, points, labels, extras)
+        if on_image:
+            on_image(name, len(points), None)
+    _write_csv(output / "points.csv", ["image", "x", "y", "label", "score"], rows)
+    header = ["image", "width", "height", "status", *map(to_cell, model.info.classes)]
+    _write_csv(output / "counts.csv", header, counts)
+    n_unreadable = sum(row[3] != "ok" for row in counts)
+    return {"n_images": len(counts), "n_unreadable": n_unreadable, "n_points": len(rows)}
+
+
+def _blank(info):
+    """Return an image without anything, of the kind that a model was trained on."""
+    kind = "float32" if info.depth == "float" else info.depth or "uint8"
+    return np.zeros((64, 64, info.n_channels), kind)
+
+
+def find_one(threshold_fn):
+    """Let a thresholding function find a point; InputError where it cannot, or finds y, x."""
+    y, x = np.mgrid[:32, :40]
+    hill = np.exp(-((x - 25) ** 2 + (y - 9) ** 2) / 8).astype(np.float32)
+    points, _ = _find(hill, threshold_fn, {"threshold": 0.3, "min_distance": 2.0})
+    right, swapped = (np.abs(points - p).sum(axis=1).min(initial=1e9) for p in ((25, 9), (9, 25)))
+    if swapped < right:
+        name = getattr(threshold_fn, "__name__", threshold_fn)
+        raise InputError(
+            f"thresholding: {name} finds a point at x 25, y 9 at x 9, y 25. Only arrays are "
+            "[y, x]; points are x, y: return points[:, ::-1]."
+        )
+
+
+def _find(heatmap, threshold_fn, settings):
+    """Return what a threshold function finds, or raise InputError where it does not fit."""
+    name, found = getattr(threshold_fn, "__name__", threshold_fn), None
+    try:
+        found = threshold_fn(heatmap, **settings)
+        points, scores = found
+        points = check_points(points, shape=heatmap.shape)
+        scores = check_column(scores, len(points), "scores")
+    except (TypeError, ValueError) as error:
+        if user_line(error):  # its own fault inside
+            raise
+        kind = "what does not fit" if isinstance(error, InputError) else type(found).__name__
+        raise InputError(
+            f"thresholding: {name} returned {kind}; expected threshold_fn(heatmap, *, threshold, "
+            f"min_distance) -> points, scores ({error})."
+        ) from error
+    return points, scores
+
+
+def _in_tiles(model, batch, device):
+    """Run the network tile by tile; each tile's margin is thrown away."""
+    height, width = batch.shape[2:]
+    logits = torch.empty(len(model.info.classes), height, width)
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            y0, x0 = max(0, top - MARGIN), max(0, left - MARGIN)
+            piece = batch[:, :, y0 : top + TILE + MARGIN, x0 : left + TILE + MARGIN]
+            result = model(piece.to(device)).float().cpu()[0]
+            inner = result[:, top - y0 : top - y0 + TILE, left - x0 : left - x0 + TILE]
+            logits[:, top : top + TILE, left : left + TILE] = inner
+    return logits
+
+
+def _is_image(name):
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _check_stems(names):
+    """Two images of one stem would share a text file."""
+    seen = {}
+    for name in names:
+        stem = Path(name).with_suffix("")
+        if stem in seen:
+            raise InputError(
+                f"{seen[stem]} and {name} would share one text file or overlay; rename one."
+            )
+        seen[stem] = name
+
+
+def _write_extras(output, name, image, points, labels, extras):
+    """Write the text file and the overlay of one image where they were asked for."""
+    if extras["text"]:
+        named = None if set(labels) <= {"point"} else labels
+        path = output / "text" / Path(name).with_suffix(".txt")
+        _replace(path, lambda: write_points(path, points, image.shape[:2], labels=named))
+    if extras["overlay"]:
+        path = output / "overlays" / Path(name).with_suffix(".png")
+        _replace(path, lambda: write_image(path, extras["overlay"](image, points, labels)))
+
+
+def _write_csv(path, header, rows):
+    """Write a table; another one that stands there is kept as a copy."""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([header, *rows])
+    _replace(path, lambda: write_atomic(path, table.getvalue()))
+
+
+def _replace(path, write):
+    """Write a file; what stood there is kept as a copy where it was something else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = keep_copy(path)  # first: a kill may come between the two
+    try:
+        write()
+    except BaseException:
+        if kept:
+            move(kept, path)
+        raise
+    if kept and kept.is_file() and kept.read_bytes() == path.read_bytes():
+        kept.unlink()

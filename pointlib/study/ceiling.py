@@ -1,0 +1,117 @@
+"""Ceiling: the F1 that a perfect network could reach with these points and settings.
+
+The true points are drawn as the network would be taught to draw them, found again as its heatmap
+would be read, and matched. No image is looked at: what is lost here no training brings back.
+
+Not about what a real network reaches (evaluation/score.py), nor about choosing sigma
+(gaussians.py).
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from pointlib.files import InputError
+from pointlib.gaussians import draw_hills
+from pointlib.metrics import check_amount, match_points, precision_recall_f1
+from pointlib.points import check_points
+from pointlib.sweep import choose_settings
+from pointlib.thresholds import FLOOR, Candidates, basic_threshold, find_peaks
+
+ONE_PASS = (find_peaks, basic_threshold)  # a higher threshold only drops points of lower scores
+TRIED = tuple(k / 20 for k in range(1, 20))  # thresholds for rules that must be asked anew at each
+
+
+class Ceiling(NamedTuple):
+    """The best that is left after drawing and reading; NaN where undefined."""
+
+    f1: float
+    precision: float
+    recall: float
+    error_px: float  # mean distance of a hit, pixels
+    n_true: int
+
+
+def ceiling(
+    truth, *, sigma, radius, min_distance=0.0, heatmap_fn=draw_hills, threshold_fn=find_peaks
+):
+    """Draw the true points, find them again and match them, a class at a time.
+
+    Each class is read at the threshold that gives the best F1 over all images: any, where a
+    higher threshold only drops points of lower scores (`find_peaks`, `basic_threshold`); the best
+    of 0.05, 0.10, ... 0.95 for other rules, which takes longer. Heights below 0.05 count as
+    nothing, so a density has no ceiling to speak of.
+
+    Parameters
+    ----------
+    truth : list of (points, shape) or (points, labels, shape)
+        One an image: points (N, 2) in pixels, labels (N,) str, shape (H, W).
+    sigma : float
+        Of the Gaussians, pixels.
+    radius : float
+        Matching radius, pixels.
+    min_distance : float or dict
+        Pixels, for all classes or {class: pixels}.
+    heatmap_fn, threshold_fn : callable
+        As in heatmaps.py and thresholds.py; `draw_hills` draws what `gaussian_max` does. A
+        `heatmap_fn` that adds noise shows what a network that is nearly perfect could reach.
+
+    Returns
+    -------
+    Ceiling
+        Pooled over classes and images.
+    """
+    radius = check_amount(radius, "radius")
+    images = [_check_image(one, k) for k, one in enumerate(truth)]
+    draw = partial(heatmap_fn, sigma=sigma)
+    matches = []
+    for name in sorted({str(label) for _, labels, _ in images for label in labels}):
+        find = partial(threshold_fn, min_distance=_distance_of(name, min_distance))
+        of_class = [(points[labels == name], shape) for points, labels, shape in images]
+        matches += _best_matches(of_class, draw, find, radius)
+    distances = np.concatenate([np.zeros(0), *(match.distances for match in matches)])
+    fp, fn = (sum(len(match[side]) for match in matches) for side in (3, 2))
+    precision, recall, f1 = precision_recall_f1(len(distances), fp, fn)
+    error = float(distances.mean()) if len(distances) else float("nan")
+    return Ceiling(f1, precision, recall, error, len(distances) + fn)
+
+
+def _best_matches(images, draw, find, radius):
+    """Return the Match of each image of one class, (points, shape), at the best threshold."""
+    tried = (FLOOR,) if find.func in ONE_PASS else TRIED
+    runs = [[] for _ in tried]
+    for true, shape in images:
+        heatmap = np.asarray(draw(true, shape))
+        for run, threshold in zip(runs, tried, strict=True):
+            points, scores = find(heatmap, threshold=threshold)
+            if len(tried) > 1:  # a cut by score would be another rule than this one
+                scores = np.full(len(points), threshold)
+            run.append((true, Candidates(points, scores, np.full(len(points), np.inf))))
+    choices = [choose_settings(run, radius=radius, distances=[0.0]) for run in runs]
+    k = max(range(len(tried)), key=lambda k: choices[k].f1)
+    found = [(true, peaks.select(threshold=choices[k].threshold)[0]) for true, peaks in runs[k]]
+    return [match_points(*sides, radius=radius) for sides in found]
+
+
+def _distance_of(name, min_distance):
+    """Return the minimum distance of a class."""
+    if isinstance(min_distance, dict):
+        if name not in min_distance:
+            raise InputError(f"min_distance names {list(min_distance)}, but not {name!r}. Add it.")
+        min_distance = min_distance[name]
+    return check_amount(min_distance, "min_distance")
+
+
+def _check_image(one, k):
+    """Return points, labels and shape of one image; errors name its number."""
+    if len(one) not in (2, 3):
+        raise InputError(f"truth[{k}] has {len(one)} parts; expected points, maybe labels, shape.")
+    points, *labels, shape = one
+    points = check_points(points, shape=shape, name=f"truth[{k}]")
+    labels = np.asarray(labels[0] if labels else np.full(len(points), "point"), str)
+    if labels.shape != (len(points),):
+        raise InputError(
+            f"truth[{k}] has {labels.size} labels for {len(points)} points; expected one each."
+        )
+    return points, labels, tuple(shape)

@@ -1,0 +1,188 @@
+"""Anatomy of errors: what kind of mistake each one is, and what it costs.
+
+The counts FP and FN say how many errors there are, not what to do about them. Here each error is
+of exactly one of seven kinds, and each kind says how much F1 would rise if it alone were mended.
+Hits are those of metrics.py: class by class, most pairs first, then least total distance.
+
+Not about which pairs are hits (metrics.py), nor about thresholds (sweep.py).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pointlib.files import InputError
+from pointlib.matching import near_pairs
+from pointlib.metrics import check_amount, match_points, precision_recall_f1
+from pointlib.points import check_points
+
+KINDS = ("missed", "ghost", "doubled", "merged", "displaced", "wrong class", "border")
+FARTHEST = 3  # match radii: a miss and a ghost no farther apart are one displaced point
+
+
+class Flaw(NamedTuple):
+    """One error. It stands where its missed point is, or else where its ghost is."""
+
+    kind: str  # one of KINDS
+    x: float
+    y: float
+    label: str  # class of the point that it stands at
+    true: int  # index of the true point, -1 where there is none
+    found: int  # index of the found point, -1 where there is none
+    distance: float  # between the two, pixels; NaN where one is missing
+    image: str  # name of the image
+
+    @property
+    def is_miss(self):
+        """True where the true point has no partner; "doubled" names one that has."""
+        return self.true >= 0 and self.kind != "doubled"
+
+    @property
+    def is_ghost(self):
+        """True where the found point has no partner; "merged" names one that has."""
+        return self.found >= 0 and self.kind != "merged"
+
+
+def error_anatomy(result, *, radius):
+    """Sort the errors of one image into kinds: each miss and each ghost is in exactly one flaw.
+
+    Kinds take their errors in this order; what one has taken, no later one sees.
+
+    1. "wrong class": a miss and a ghost within the radius of each other. They are of two classes,
+       since two of one class would have been a hit. Paired by `match_points` without labels.
+    2. "doubled": a ghost within the radius of a true point of its class; that one has its hit.
+    3. "merged": a miss within the radius of a found point of its class, which is another's hit.
+    4. "displaced": a miss and a ghost of one class, more than one radius apart and at most three.
+       Paired by `match_points`.
+    5. "border": a miss or a ghost that lies alone, within the radius of the image's edge or beyond.
+    6. "missed" and "ghost": what is left.
+
+    Parameters
+    ----------
+    result : metrics.ImageResult
+    radius : float
+        Match radius, pixels.
+
+    Returns
+    -------
+    list of Flaw
+        Each miss and each ghost once. "doubled" and "merged" also name the nearest point, one that
+        has a partner, which they would have fitted.
+    """
+    radius, errors = check_amount(radius, "radius"), _Errors(result)
+    classes = sorted({str(name) for labels in errors.labels for name in labels})
+    for name in classes:
+        errors.take("hit", errors.pair(*errors.of_class(name), radius))
+    errors.take("wrong class", errors.pair(*errors.open, radius))
+    for name in classes:
+        (true, _), (_, ghosts) = errors.of_class(name), errors.open_of_class(name)
+        errors.take("doubled", errors.nearest(true, ghosts, radius, each=1))
+    for name in classes:
+        (_, found), (missed, _) = errors.of_class(name), errors.open_of_class(name)
+        errors.take("merged", errors.nearest(missed, found, radius, each=0))
+    for name in classes:
+        errors.take("displaced", errors.pair(*errors.open_of_class(name), FARTHEST * radius))
+    errors.take_rest(radius)
+    return [errors.flaw(*row) for row in errors.rows if row[0] != "hit"]
+
+
+def anatomy_table(flaws_of_images, results):
+    """Count each kind, and say how much F1 would rise if it alone were mended.
+
+    Mending a miss turns it into a hit: fn - 1, tp + 1. Mending a ghost removes it: fp - 1. A
+    "displaced" point or one of the "wrong class" is both, and is moved or renamed: fn - 1,
+    fp - 1, tp + 1. What else is found stays a hit, so these are the numbers of a new match.
+
+    Parameters
+    ----------
+    flaws_of_images : list of list of Flaw
+        What `error_anatomy` gave for each of `results`.
+    results : list of metrics.ImageResult
+        The same images, in the same order.
+
+    Returns
+    -------
+    dict
+        ``"f1"``: now, pooled over classes and images. ``"kinds"``: {kind: {"n", "f1_gain"}}, all
+        seven, n the number of flaws. NaN where F1 is undefined, before or after.
+    """
+    if len(flaws_of_images) != len(results):
+        raise InputError(
+            f"flaws of {len(flaws_of_images)} images came with {len(results)} results; expected "
+            "one list for each."
+        )
+    flaws = [flaw for of_image in flaws_of_images for flaw in of_image]
+    fn, fp = _misses_and_ghosts(flaws)
+    tp = sum(len(result.true) for result in results) - fn
+    f1, kinds = precision_recall_f1(tp, fp, fn)[2], {}
+    for kind in KINDS:
+        some = [flaw for flaw in flaws if flaw.kind == kind]
+        misses, ghosts = _misses_and_ghosts(some)
+        mended = precision_recall_f1(tp + misses, fp - ghosts, fn - misses)[2]
+        kinds[kind] = {"n": len(some), "f1_gain": mended - f1}
+    return {"f1": f1, "kinds": kinds}
+
+
+class _Errors:
+    """The points of one image, and which of them no kind has taken yet (`open`).
+
+    Selections of points are arrays of indices; what is to be taken comes as true index, found
+    index and distance, three arrays of one length.
+    """
+
+    def __init__(self, result):
+        self.name, self.shape = result.name, result.shape
+        self.points = check_points(result.true), check_points(result.found)
+        self.labels = np.asarray(result.true_labels, str), np.asarray(result.found_labels, str)
+        for points, labels in zip(self.points, self.labels, strict=True):
+            if labels.shape != (len(points),):
+                came = f"{labels.size} labels for {len(points)} points"
+                raise InputError(f"{self.name}: {came}; expected one each.")
+        self.open = [np.arange(len(points)) for points in self.points]
+        self.rows = []  # kind, true index, found index, distance
+
+    def of_class(self, name):
+        return [np.flatnonzero(labels == name) for labels in self.labels]
+
+    def open_of_class(self, name):
+        sides = zip(self.open, self.labels, strict=True)
+        return [left[labels[left] == name] for left, labels in sides]
+
+    def pair(self, some_true, some_found, radius):
+        """Match these points one to one."""
+        true, found = self.points[0][some_true], self.points[1][some_found]
+        match = match_points(true, found, radius=radius)
+        return some_true[match.pairs[:, 0]], some_found[match.pairs[:, 1]], match.distances
+
+    def nearest(self, some_true, some_found, radius, *, each):
+        """Give each true (each=0) or found (each=1) point the nearest of the other side."""
+        true, found = self.points[0][some_true], self.points[1][some_found]
+        i, j, distance = near_pairs(true, found, radius)
+        who = (i, j)[each]
+        order = np.lexsort((distance, who))
+        first = order[np.flatnonzero(np.diff(who[order], prepend=-1))]
+        return some_true[i[first]], some_found[j[first]], distance[first]
+
+    def take(self, kind, pairs):
+        self.rows += [(kind, *row) for row in zip(*(part.tolist() for part in pairs), strict=True)]
+        self.open = [np.setdiff1d(self.open[side], pairs[side]) for side in (0, 1)]
+
+    def take_rest(self, radius):
+        """Take what is alone: at the border, or in the middle of the image."""
+        for side, kind in enumerate(("missed", "ghost")):
+            points = self.points[side][self.open[side]]
+            size = np.array(self.shape[::-1])
+            at_border = (np.minimum(points + 0.5, size - 0.5 - points) <= radius).any(axis=1)
+            for index, border in zip(self.open[side].tolist(), at_border, strict=True):
+                where = (index, -1) if side == 0 else (-1, index)
+                self.rows.append(("border" if border else kind, *where, float("nan")))
+
+    def flaw(self, kind, true, found, distance):
+        at = Flaw(kind, 0.0, 0.0, "", true, found, distance, self.name)
+        side, index = (0, true) if at.is_miss else (1, found)
+        x, y = self.points[side][index].tolist()
+        return at._replace(x=x, y=y, label=str(self.labels[side][index]))
+
+
+def _misses_and_ghosts(flaws):
+    return sum(flaw.is_miss for flaw in flaws), sum(flaw.is_ghost for flaw in flaws)

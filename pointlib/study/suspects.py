@@ -1,0 +1,164 @@
+"""Suspects: labels that a model has reason to doubt, the likeliest errors first.
+
+About the labels, where errors.py is about the model: the same disagreement, read the other way.
+The model must not have been trained on these images, or it has learnt their errors by heart:
+`cross_fit` gives each image to a model that has not seen it. A suspect is a place to look at, not
+an error: where the model is weak, the doubts are its own.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from pointlib.dataset import PartOf, check_item, dataset_classes, names_of
+from pointlib.files import InputError
+from pointlib.matching import near_pairs
+from pointlib.metrics import ImageResult, check_amount
+from pointlib.predict.points import candidates_of, class_settings, enlarge, predict_logits
+from pointlib.study.errors import error_anatomy
+from pointlib.thresholds import join_classes
+
+KINDS = {"displaced": "displaced", "wrong class": "wrong class"}  # of anatomy; others by side
+SHARED = 0.5  # that a second point on one hill is wrong: it may be a second object
+
+
+class Suspect(NamedTuple):
+    """A label to look at again. One that is missing stands where the model sees it."""
+
+    image: str
+    x: float  # pixels
+    y: float
+    kind: str  # "missed", "spurious", "displaced" or "wrong class"
+    label: str  # the class that was given; for "missed" the one that the model sees
+    confidence: float  # 0 to 1: how likely the label is wrong, were scores probabilities
+
+
+def label_errors(model, dataset, *, radius=None):
+    """Rank suspected label errors: where confident hills and given points disagree.
+
+    Kinds are those of `anatomy.error_anatomy`, with the labels in the dock. "missed": a hill and
+    no point. "spurious": a point and no hill, or a second point on one hill. "displaced": a point
+    without a hill beside a hill without a point. "wrong class": a point on another class's hill.
+    With s the score of that hill and t what speaks for the point, the confidence is s, 1 - t, or
+    s (1 - t) where there are both. t is the height of its class's heatmap at the point, or the
+    score of a hill within the radius that is too low to be found; for a second point on one hill
+    it is one half: two objects may share one. Predictions out of sample are trusted in the same
+    way by Northcutt et al., "Confident learning", 2021.
+
+    Parameters
+    ----------
+    model : PointModel
+        Trained on other images.
+    dataset : dataset
+        ``dataset[i] -> image, points, labels``: the labels to be doubted.
+    radius : float, optional
+        How far a point may be from its hill, pixels; default the model's match radius. A smaller
+        one finds smaller displacements.
+
+    Returns
+    -------
+    list of Suspect
+        Highest confidence first; ties by image, y, x.
+    """
+    info = model.info
+    radius = check_amount(info.radius if radius is None else radius, "radius")
+    if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
+        raise InputError(
+            f"the images have points of class {unknown[0]!r}; the model knows {list(info.classes)}."
+        )
+    suspects = []
+    for i, name in enumerate(names_of(dataset)):
+        image, points, labels = check_item(dataset[i], name)
+        logits, shape = predict_logits(model, image), image.shape[:2]
+        found, support = {}, np.zeros(len(points))
+        heatmaps = torch.sigmoid(enlarge(logits, shape)).numpy()
+        candidates = candidates_of(logits, info.classes, shape)
+        for heatmap, (label, peaks) in zip(heatmaps, candidates.items(), strict=True):
+            settings = class_settings(info, label)
+            found[label] = peaks.select(**settings)
+            every = peaks.select(threshold=0, min_distance=settings["min_distance"])
+            low = [column[len(found[label][0]) :] for column in every]  # best come first
+            own = labels == label
+            support[own] = speaks_for(points[own], heatmap, low, radius=radius)
+        result = ImageResult(name, shape, points, labels, *join_classes(found))
+        suspects += doubts(result, support, radius=radius)
+    return _ranked(suspects)
+
+
+def speaks_for(points, heatmap, low, *, radius):
+    """Return how high the heatmap (H, W) is at points (N, 2), or a low hill near by, (N,).
+
+    `low` holds points and scores of the hills that are too low to be found.
+    """
+    limits = np.array(heatmap.shape[::-1]) - 1
+    x, y = np.clip(np.round(points), 0, limits).astype(int).T
+    support = heatmap[y, x].astype(float)
+    i, j, _ = near_pairs(points, low[0], radius)
+    np.maximum.at(support, i, low[1][j])
+    return support
+
+
+def doubts(result, support, *, radius):
+    """Return the suspects of one image, in no order.
+
+    Parameters
+    ----------
+    result : metrics.ImageResult
+        Its true points are the labels in doubt, its found ones the model's.
+    support : ndarray of shape (N,)
+        What speaks for each label, 0 to 1.
+    radius : float
+        Pixels.
+    """
+    suspects = []
+    for flaw in error_anatomy(result, radius=radius):
+        kind = KINDS.get(flaw.kind, "spurious" if flaw.is_miss else "missed")
+        seen = result.scores[flaw.found] if flaw.is_ghost else 1.0
+        unseen = 1 - support[flaw.true] if flaw.is_miss else 1.0
+        if flaw.kind == "merged":
+            unseen = SHARED
+        confidence = float(np.clip(seen * unseen, 0, 1))
+        suspects.append(Suspect(flaw.image, flaw.x, flaw.y, kind, flaw.label, confidence))
+    return suspects
+
+
+def cross_fit(dataset, fit_fn, *, n_folds=3, seed=0, radius=None):
+    """Rank the suspected label errors of all images, each judged by a model that has not seen it.
+
+    Images are dealt into folds at random; each fold is judged by a model trained on the others.
+
+    Parameters
+    ----------
+    dataset : dataset
+        As for `label_errors`. Images of one place or day should not be spread over folds: give
+        them to `label_errors` yourself.
+    fit_fn : callable
+        ``fit_fn(train, val, seed) -> PointModel``, as ``lambda train, val, seed: fit(train, val,
+        config=config)``. `val` is the fold; only thresholds and the best epoch may come from it.
+    n_folds : int
+        From 2 to the number of images.
+    seed : int
+    radius : float, optional
+        As for `label_errors`.
+
+    Returns
+    -------
+    list of Suspect
+        Highest confidence first; ties by image, y, x.
+    """
+    if not isinstance(n_folds, int) or not 2 <= n_folds <= len(dataset):
+        raise InputError(
+            f"n_folds is {n_folds!r} for {len(dataset)} images; expected a whole number from 2 to "
+            "the number of images."
+        )
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    suspects = []
+    for some in np.array_split(order, n_folds):
+        rest, fold = PartOf(dataset, np.setdiff1d(order, some)), PartOf(dataset, np.sort(some))
+        suspects += label_errors(fit_fn(rest, fold, seed), fold, radius=radius)
+    return _ranked(suspects)
+
+
+def _ranked(suspects):
+    return sorted(suspects, key=lambda s: (-s.confidence, s.image, s.y, s.x))

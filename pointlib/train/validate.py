@@ -1,0 +1,164 @@
+"""Validation: what a training says of itself after each epoch, in numbers and in words.
+
+About whole images of the validation part, where thresholds are chosen. Not about the test part:
+evaluation/score.py scores that at the thresholds chosen here.
+"""
+
+import time
+
+import numpy as np
+import torch
+from torch.utils.data import Subset
+
+from pointlib.augment import resize, warp_points
+from pointlib.heatmaps import draw_classes, gaussian_max
+from pointlib.losses import weighted_bce
+from pointlib.metrics import count_errors, precision_recall_f1, tp_curve
+from pointlib.predict.points import THRESHOLD, candidates_of, predict_logits
+from pointlib.sweep import choose_settings
+
+
+def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
+    """Predict images whole, choose thresholds, count what is right.
+
+    Parameters
+    ----------
+    model : PointModel
+    dataset : dataset
+        ``dataset[i] -> image, points, labels``.
+    loss_fn, heatmap_fn : callable
+        Those of the training.
+
+    Returns
+    -------
+    row : dict
+        ``val_loss, f1, precision, recall, mae``, ``highest`` and ``mean_height`` of the heatmaps,
+        ``val_seconds``.
+    settings : dict
+        {class: {"threshold", "min_distance"}} that give this F1.
+    """
+    start, info = time.monotonic(), model.info
+    images, losses, highest, means = [], [], [], []
+    for i in range(len(dataset)):
+        image, points, labels = dataset[i]
+        logits, shape = predict_logits(model, image), image.shape[:2]
+        target = draw_classes(  # at the size at which the network sees the image
+            warp_points(points, resize(shape, logits.shape[1:])),
+            labels,
+            logits.shape[1:],
+            classes=info.classes,
+            sigma=info.sigma * info.scale,
+            heatmap_fn=heatmap_fn,
+        )
+        losses.append(float(loss_fn(logits[None], target[None])))
+        heights = torch.sigmoid(logits)
+        highest.append(float(heights.max()))
+        means.append(float(heights.mean()))
+        images.append((points, np.asarray(labels), candidates_of(logits, info.classes, shape)))
+    settings = choose_for_classes(images, info)
+    row = {"val_loss": float(np.mean(losses)), **score_choice(images, settings, info)}
+    row |= {"highest": max(highest), "mean_height": float(np.mean(means))}
+    return row | {"val_seconds": time.monotonic() - start}, settings
+
+
+def spread(dataset, n_images):
+    """Return a part of a dataset, its images spread evenly: `n_images`, 3 at least, or all."""
+    n = min(len(dataset), max(3, round(n_images)))
+    if n == len(dataset):
+        return dataset
+    return Subset(dataset, np.linspace(0, len(dataset) - 1, n).astype(int).tolist())
+
+
+def choose_for_classes(images, info):
+    """Return {class: {"threshold", "min_distance"}} that give the best F1, a class at a time.
+
+    `images` holds (points, labels, {class: Candidates}).
+    """
+    distances = distances_to_try(info)
+    settings = {}
+    for name in info.classes:
+        of_class = [(points[labels == name], found[name]) for points, labels, found in images]
+        if not any(len(true) for true, _ in of_class):
+            settings[name] = {"threshold": THRESHOLD, "min_distance": info.sigma}
+            continue
+        chosen = choose_settings(of_class, radius=info.radius, distances=distances)
+        settings[name] = {"threshold": chosen.threshold, "min_distance": chosen.min_distance}
+    return settings
+
+
+def distances_to_try(info):
+    """Return the minimum distances among which validation chooses, pixels, rising."""
+    # from what two hills need to stay apart up to what two objects do
+    tried = [info.sigma * f for f in (0.5, 1, 1.5, 2)] + [info.radius * f for f in (0.75, 1, 1.5)]
+    return sorted({round(d, 2) for d in tried})
+
+
+def score_choice(images, settings, info):
+    """Return pooled precision, recall and F1 and the count error at the chosen settings."""
+    tp, n_found, n_true = 0, np.zeros(len(images)), np.zeros(len(images))
+    for i, (points, labels, found) in enumerate(images):
+        for name in info.classes:
+            true = points[labels == name]
+            peaks, _ = found[name].select(**settings[name])
+            tp += int(tp_curve(true, peaks, radius=info.radius)[-1]) if len(peaks) else 0
+            n_found[i] += len(peaks)
+            n_true[i] += len(true)
+    precision, recall, f1 = precision_recall_f1(tp, int(n_found.sum()) - tp, int(n_true.sum()) - tp)
+    values = {"f1": f1, "precision": precision, "recall": recall}
+    values = {key: float(np.nan_to_num(value)) for key, value in values.items()}
+    return values | {
+        "n_true": int(n_true.sum()),
+        "mae": float(count_errors(n_true, n_found)["mae"]),
+    }
+
+
+def describe_row(row):
+    """Return an epoch as a line."""
+    return (
+        f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  val loss {row['val_loss']:.4f}  "
+        f"F1 {row['f1']:.3f}  precision {row['precision']:.3f}  recall {row['recall']:.3f}  "
+        f"count error {row['mae']:.1f}  {row['seconds'] + row['val_seconds']:.0f} s"
+    )
+
+
+def collapse_alarm(history, *, n_steps=100):
+    """Say in words when a training has gone to zero, saturated or stopped learning.
+
+    Parameters
+    ----------
+    history : list of dict
+        Rows with ``epoch, loss, f1, highest, mean_height`` (height of the validation heatmaps).
+    n_steps : int
+        Steps an epoch: nothing is said before 100 steps.
+
+    Returns
+    -------
+    str
+        Empty where all is well.
+    """
+    if not history or len(history) * n_steps < 100 or len(history) < 3:
+        return ""
+    last = history[-1]
+    if last["highest"] < 0.1:
+        return (
+            f"The heatmap has gone to zero: its highest value is {last['highest']:.2f}. Predicting "
+            "nothing is cheap where points are small and rare. Use train.loss=weighted_bce, a "
+            "larger train.gaussian_sigma or a larger train.learning_rate."
+        )
+    if last["mean_height"] > 0.5:
+        return (
+            f"The heatmap is saturated: its mean is {last['mean_height']:.2f}. Use a smaller "
+            "train.gaussian_sigma or a smaller train.learning_rate, and look at the points."
+        )
+    recent = [row["loss"] for row in history[-6:]]
+    if (
+        len(recent) == 6
+        and last.get("n_true", 1)
+        and last["f1"] < 0.1
+        and min(recent[1:]) > 0.99 * recent[0]
+    ):
+        return (
+            f"It has stopped learning: the loss stays near {last['loss']:.3f} and F1 below 0.1. "
+            "Use another train.learning_rate, and check that the points lie on the objects."
+        )
+    return ""

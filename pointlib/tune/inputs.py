@@ -1,0 +1,214 @@
+"""Inputs: images and what is true in them, however they are given, as one kind of list.
+
+About datasets, folders, lists of paths and arrays in memory. Pixels are read when they are asked
+for. Not about what is found in them (state.py).
+"""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pointlib.dataset import read_list
+from pointlib.files import InputError, suggest
+from pointlib.images import check_image, image_folder, image_shape, list_images, read_image
+from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
+
+RADIUS = 6.0  # px: match radius where nobody marked neighbours
+PARTS = ("train", "val", "test")
+
+
+class Item(NamedTuple):
+    """One image that need not be read yet."""
+
+    name: str
+    path: Path | None
+    load: object  # () -> array; None where there is no image
+    shape: object  # () -> (H, W), without reading pixels where that can be
+    truth: tuple | None  # points, labels; later {class: points}
+    error: str = ""
+
+
+def list_items(images, *, has_points=False, trained=()):
+    """Return an Item for each image.
+
+    Parameters
+    ----------
+    images : dataset, path of a folder or of an image, sequence of arrays or of paths
+        A dataset with ``points(i)`` and ``paths`` need not read its pixels here.
+    has_points : bool
+        The truth will be given: none is looked for.
+    trained : set of str
+        File names to leave out of a folder where there are others.
+    """
+    if isinstance(images, (str, os.PathLike)):
+        folder = Path(images)
+        paths = [folder] if folder.is_file() else list_images(image_folder(folder))
+        paths = [path for path in paths if path.name not in trained] or paths
+        items = [_file_item(path, has_points=has_points) for path in paths]
+    elif _is_dataset(images):
+        names = list(map(str, getattr(images, "names", map("image {}".format, range(len(images))))))
+        items = [_dataset_item(images, i, names[i], has_points) for i in range(len(images))]
+    elif _is_one_picture(images):
+        raise InputError(f"images is one array of shape {images.shape}; expected a list: [image].")
+    elif isinstance(images, dict) or not hasattr(images, "__iter__"):
+        raise InputError(
+            f"images is a {type(images).__name__}; expected a dataset, a folder, or a list of "
+            "arrays or paths."
+        )
+    else:
+        items = [_given_item(image, i, has_points) for i, image in enumerate(images)]
+    if not items:
+        raise InputError("there is no image; expected at least one.")
+    return _distinct(items)
+
+
+def with_points(items, points):
+    """Return the items with the truth that was given."""
+    is_list = np.iterable(points) and not isinstance(points, (str, dict))
+    points = list(points) if is_list else points
+    if not is_list or len(points) != len(items):
+        came = f"holds {len(points)} entries" if is_list else f"is a {type(points).__name__}"
+        raise InputError(
+            f"points {came} for {len(items)} images; expected one entry an image: (N, 2), "
+            "(points, labels), or None where nobody marked. Of one image: [points]."
+        )
+    return [
+        item._replace(truth=_given_truth(entry, f"points[{i}]"), error="")
+        for i, (item, entry) in enumerate(zip(items, points, strict=True))
+    ]
+
+
+def by_class(item, classes):
+    """Return {class: points} of an item's truth; no name means the only class."""
+    if item.truth is None:
+        return None
+    points, labels = item.truth
+    if len(classes) == 1:
+        labels = np.where(np.isin(labels, ("", "point")), classes[0], labels)
+    if unknown := sorted(set(labels.tolist()) - set(classes)):
+        what, hint = "without a class", "Give (points, labels)."
+        if unknown[0]:
+            what = f"of class {unknown[0]!r}"
+            hint = f"{suggest(unknown[0], classes)} Name the channels of heatmaps by classes=[...]."
+        raise InputError(
+            f"{item.name} has points {what}; the classes found are {list(classes)}. {hint}"
+        )
+    return {name: points[labels == name] for name in classes}
+
+
+def choose_radius(items):
+    """Return a quarter of the median distance between neighbours, at least 2 px; 6 of none."""
+    truth = [np.concatenate(list(i.truth.values())) for i in items if i.truth is not None]
+    near = np.concatenate([np.zeros(0), *(nearest_distances(points) for points in truth)])
+    near = near[np.isfinite(near)]
+    return max(2.0, round(float(np.median(near)) / 4, 1)) if len(near) else RADIUS
+
+
+def part_of(paths):
+    """Return "test" where a test list names any of the files, else which list names all, or ""."""
+    lists = {path.parent: _lists(path.parent) for path in paths if path is not None}
+    named = [
+        {part for part in PARTS if path is not None and path.name in lists[path.parent][part]}
+        for path in paths
+    ]
+    if any("test" in parts for parts in named):
+        return "test"
+    return next((part for part in PARTS if all(part in parts for parts in named)), "")
+
+
+def _lists(folder):
+    """Return {part: file names} of the lists in a folder, and of those above one of images."""
+    folder, lists = folder.absolute(), {part: set() for part in PARTS}
+    for top in (folder, folder.parent) if folder.name == "images" else (folder,):
+        for part in PARTS:
+            file = top / f"{part}.txt"
+            if file.is_file() and file.read_bytes().strip():
+                lists[part].update(read_list(file))
+    return lists
+
+
+def _is_dataset(images):
+    """Say whether items are (image, points, labels); lists of pictures are none."""
+    if isinstance(images, (list, tuple)):
+        return bool(images) and isinstance(images[0], tuple) and len(images[0]) == 3
+    return hasattr(images, "__len__") and not (hasattr(images, "ndim") or isinstance(images, dict))
+
+
+def _is_one_picture(images):
+    """Say whether an array is one image and not a stack of them."""
+    n_axes = getattr(images, "ndim", 3)
+    return n_axes < 3 or (n_axes == 3 and getattr(images, "shape", (9,))[-1] <= 4)
+
+
+def _file_item(path, *, has_points):
+    truth, error = None, ""
+    try:
+        if not has_points and label_state(path) != "unlabelled":
+            truth = read_points(text_path(path), image_shape(path))
+    except InputError as reason:
+        error = str(reason)
+    return Item(
+        path.name, path, partial(read_image, path), partial(image_shape, path), truth, error
+    )
+
+
+def _dataset_item(dataset, i, name, has_points):
+    """Return the item of a dataset, read for its points where it has no `points(i)`."""
+    path = Path(dataset.paths[i]) if hasattr(dataset, "paths") else None
+
+    def load():
+        return _checked_image(dataset[i][0], name)
+
+    shape = partial(image_shape, path) if path else lambda: load().shape[:2]
+    truth, error = None, ""
+    try:
+        if not has_points:
+            quick = callable(getattr(dataset, "points", None))
+            points, labels = dataset.points(i) if quick else dataset[i][1:]
+            truth = _checked_truth(points, labels, f"points of {name}")
+    except Exception as reason:  # datasets of users raise anything
+        error = str(reason) if isinstance(reason, InputError) else f"{name}: {reason!r}"
+    return Item(name, path, load, shape, truth, error)
+
+
+def _given_item(image, i, has_points):
+    if isinstance(image, (str, os.PathLike)):
+        return _file_item(Path(image), has_points=has_points)
+    name = f"image {i}"
+    image = _checked_image(image, name)
+    return Item(name, None, lambda: image, lambda: image.shape[:2], None)
+
+
+def _checked_image(image, name):
+    """Return an image that can be shown; a mask becomes black and white."""
+    check_image(image, name)
+    return image.astype(np.uint8) * 255 if image.dtype == bool else image
+
+
+def _given_truth(entry, name):
+    """Return (points, labels) of (N, 2), (points, labels) or None."""
+    if entry is None:
+        return None
+    if isinstance(entry, tuple) and len(entry) == 2 and np.iterable(entry[0]):
+        points, labels = entry
+        if all(map(np.iterable, points)):  # or else the two are points themselves
+            return _checked_truth(points, labels, name)
+    points = check_points(entry, name=name)
+    return points, np.full(len(points), "")
+
+
+def _checked_truth(points, labels, name):
+    points, labels = check_points(points, name=name), np.asarray(labels, dtype=str)
+    if labels.shape != (len(points),):
+        raise InputError(f"{name}: {labels.size} labels for {len(points)}; expected one a point.")
+    return points, labels
+
+
+def _distinct(items):
+    """Return the items; where two have the same name, all have it with their number."""
+    if len({item.name for item in items}) == len(items):
+        return items
+    return [item._replace(name=f"{item.name} ({i})") for i, item in enumerate(items)]

@@ -1,0 +1,298 @@
+"""The console: where the tuner's browser side gets its candidates, pictures, pairs and insights.
+
+About the tuner's messages. Candidates go out once, image by image as the model finds them; from
+then on the browser counts by itself, and Python is asked for what takes longer: who is paired
+with whom, and why. Every answer is made on one of three threads, so a long one delays no picture.
+
+Not about the numbers (trial.py), nor about how the widget looks (tune.js).
+"""
+
+import io
+import math
+
+import numpy as np
+
+from pointlib.files import InputError, json_safe, suggest
+from pointlib.images import open_picture
+from pointlib.thresholds import FLOOR
+from pointlib.tune import insights
+from pointlib.tune.beside import Beside
+from pointlib.tune.trial import LIMITS, open_trial
+from pointlib.widgets.channel import Line, Worker
+from pointlib.widgets.pictures import browser_picture, thumbnail
+
+THUMB = 96  # px
+PICTURES = ("candidates", "image", "prefetch", "thumb")  # kinds of jobs, the first come first
+NUMBERS = ("use", "insight", "beside")
+
+
+class Console(Line):
+    """Answers one tuner's messages, and tells the browser of what changes.
+
+    Parameters
+    ----------
+    findings : findings.Findings
+    send : callable
+        As for `Line`.
+
+    Attributes
+    ----------
+    trial : trial.Trial
+        The settings by now. Change them by `change`.
+    beside : beside.Beside
+    """
+
+    def __init__(self, findings, send):
+        super().__init__(send)
+        self.findings, self.trial, self.beside = findings, open_trial(findings), Beside(findings)
+        self._insights, self._ceilings = insights.INSIGHTS | {"ceiling": self._ceiling}, {}
+        self._blank = {}  # messages of images whose heatmaps are not there yet
+        self._painter = Worker(self._complain, PICTURES)
+        self._matcher = Worker(self._complain, ("match",))
+        self._thinker = Worker(self._complain, NUMBERS)
+        findings.listeners.add(self._tell_image)
+
+    def close(self):
+        """Stop listening and working."""
+        self.findings.listeners.discard(self._tell_image)
+        for worker in (self._painter, self._matcher, self._thinker):
+            worker.stop()
+
+    def change(self, by=None, /, **changes):
+        """Try other settings, here and in every view but the one that sent them."""
+        with self._order:
+            before, self.trial = self.trial, self.trial.changed(**changes)
+            self.post({"type": "settings", **self.trial.choices, "from": by})
+        if (before.radius, before.hold_back) != (self.trial.radius, self.trial.hold_back):
+            self.tell_beside()
+
+    def tell_beside(self):
+        """Send the numbers of the functions beside the trial, when they are known."""
+        if self.beside.entries:
+            self._thinker.put(("beside",), lambda: self.post(self._rows()))
+
+    def post(self, message, *buffers):
+        """Send a message; what is undefined becomes null."""
+        super().post(json_safe(message), *buffers)
+
+    # ---- messages
+
+    def _take_hello(self, message):
+        findings, trial, classes = self.findings, self.trial, self.findings.classes
+        facts = {
+            "classes": list(classes),
+            "names": list(findings.names),
+            "n_images": len(findings.names),
+            "shapes": findings.shapes,
+            "labelled": [true is not None for true in findings.truth],
+            "counts_true": [true and [len(true[c]) for c in classes] for true in findings.truth],
+            "settings": trial.settings,
+            "index": trial.index,
+            "hold_back": trial.hold_back,
+            "most_false": trial.most_false,
+            "held": trial.lots,
+            "floor": FLOOR,
+            "limits": _limits(trial),
+            "has_image": findings.has_images,
+            "has_heatmap": findings.has_heatmaps,
+            "can_use": "folder" if findings.folder else "model" if findings.model else "",
+            "folder": str(findings.folder or ""),
+            "part": findings.part,
+            "trained_on": findings.trained_on,
+            "beside": [],
+        }
+        self._welcome(message, facts)
+        # by a job: a view that got no answer while a cell ran has said hello many times
+        session = message["session"]
+        self._painter.put(("candidates", session), lambda: self._send_candidates(session))
+        self.tell_beside()
+
+    def _take_set(self, message):
+        known = ("index", *LIMITS)
+        changes = {key: message[key] for key in known if message.get(key) is not None}
+        self.change(message["session"], **changes)
+
+    def _take_image(self, message):
+        self.trial.changed(index=message["index"])  # objects to one that does not exist
+        where = ("prefetch", message["index"]) if message.get("prefetch") else ("image",)
+        self._painter.put((*where, message["session"]), lambda: self._send_image(message))
+
+    def _take_thumbs(self, message):
+        for index in message["indices"]:
+            self.trial.changed(index=index)
+            self._painter.put(("thumb", index), lambda index=index: self._send_thumb(index))
+
+    def _take_match(self, message):
+        trial = self._trial_of(message)
+        self._matcher.put(("match", message["session"]), lambda: self._send_match(message, trial))
+
+    def _take_insight(self, message):
+        trial, which = self._trial_of(message), message["which"]
+        if which not in self._insights:
+            raise InputError(f"insight {which!r}: {suggest(which, self._insights)}")
+        key = ("insight", message["session"], which)
+        self._thinker.put(key, lambda: self._send_insight(message, trial))
+
+    def _take_use(self, message):
+        head = {"type": "used", "session": message["session"], "path": "", "needs_sure": False}
+        if self.trial.caution and not message.get("sure"):
+            self.post(head | {"text": self.trial.caution, "needs_sure": True})
+            return
+        trial = self.trial
+        self._thinker.put(("use", message["session"]), lambda: self._send_used(head, trial))
+
+    def _trial_of(self, message):
+        """Return the trial that a message is about: that of its view, at its moment."""
+        keys = ("index", *LIMITS)
+        return self.trial.changed(**{key: message[key] for key in keys if key in message})
+
+    # ---- answers, on threads
+
+    def _send_candidates(self, session):
+        """Send a new view all that is there; what comes later, all views are told."""
+        with self._order:
+            self._post_candidates(range(len(self.findings.names)), session=session)
+            self.post(self._progress())
+
+    def _tell_image(self, i):
+        """Tell every view that an image's candidates are there."""
+        with self._order:
+            self._post_candidates([i])
+            self.post(self._progress(i))
+            waiting = [m for (_, index), m in self._blank.items() if index == i]
+        for message in waiting:
+            self._take_image(message)
+        if self.findings.n_ready == len(self.findings.names):
+            self.tell_beside()
+
+    def _progress(self, i=None):
+        findings = self.findings
+        error = "" if i is None else findings.errors[i]
+        ready, total = findings.n_ready, len(findings.names)
+        return {"type": "progress", "ready": ready, "total": total, "error": error}
+
+    def _post_candidates(self, indices, **head):
+        """Send candidates and true points of those images that are ready, if any."""
+        findings, rows, found, true = self.findings, [], [np.zeros((0, 4))], [np.zeros((0, 2))]
+        for i in indices:
+            peaks, truth = findings.candidates[i] or {}, findings.truth[i] or {}
+            if not peaks and not findings.errors[i]:
+                continue
+            found += [np.column_stack([p.points, p.scores, p.isolation]) for p in peaks.values()]
+            true += list(truth.values())
+            counts = [len(peaks[c].scores) if peaks else 0 for c in findings.classes]
+            trues = [len(truth[c]) if truth else 0 for c in findings.classes]
+            about = {"error": findings.errors[i], "shape": findings.shapes[i]}
+            rows.append({"index": i, "counts": counts, "trues": trues, **about})
+        if rows:
+            data = [np.concatenate(part).astype("<f8").tobytes() for part in (found, true)]
+            self.post({"type": "candidates", **head, "images": rows}, *data)
+
+    def _send_image(self, message):
+        index, findings = message["index"], self.findings
+        look = {key: message.get(key) for key in ("channel", "black", "white")}
+        head = {"type": "image", "session": message["session"], "index": index}
+        head |= {"prefetch": bool(message.get("prefetch")), "name": findings.names[index]}
+        head |= {"mime": "", "heat_mimes": [], "channels": 0}
+        head |= {"width": 0, "height": 0, "deep": False, "range": None, "error": "", **look}
+        try:
+            data, about = b"", {}
+            if findings.has_images:
+                picture = browser_picture(
+                    self._source(index), plain=bool(message.get("plain")), **look
+                )
+                about = look | picture._asdict()
+                data = about.pop("data")
+            heats = self._heats(message)
+            shape = about.pop("shape", None) or findings.shapes[index] or (0, 0)
+            about |= dict(zip(("height", "width"), shape, strict=True))
+            about["heat_mimes"] = ["image/png"] * len(heats)
+            self.post(head | about, data, *heats)
+        except Exception as error:
+            self.post(head | {"error": self.sentence(error)})
+
+    def _heats(self, message):
+        """Return the heatmaps of an image as PNG; none yet: the message is answered again."""
+        index, session, findings = message["index"], message["session"], self.findings
+        with self._order:
+            self._blank.pop((session, index), None)
+            if findings.candidates[index] is None and not findings.errors[index]:
+                self._blank[session, index] = message
+        if not findings.has_heatmaps or findings.candidates[index] is None:
+            return []
+        return [findings.heat_png(index, k) for k in range(len(findings.classes))]
+
+    def _send_thumb(self, index):
+        head = {"type": "thumb", "index": index, "mime": "image/jpeg"}
+        try:
+            self.post(head | {"error": ""}, self._thumbnail(index))
+        except Exception as error:
+            self.post(head | {"error": self.sentence(error)})
+
+    def _thumbnail(self, index):
+        """Return a small JPEG of an image, or of the first heatmap where there is none."""
+        if not self.findings.has_images:
+            return _small_jpeg(self.findings.heat_png(index, 0))
+        source = self._source(index)
+        if not isinstance(source, np.ndarray):
+            return thumbnail(source, THUMB)
+        step = max(1, min(source.shape[:2]) // (2 * THUMB))
+        return _small_jpeg(browser_picture(source[::step, ::step]).data)
+
+    def _source(self, index):
+        """Return an image's file, or the image where there is none."""
+        return self.findings.paths[index] or self.findings.image(index)
+
+    def _send_match(self, message, trial):
+        """Send who is paired with whom, as places in the rows that were sent."""
+        index, pairs, distances = message["index"], {}, {}
+        if None not in (self.findings.truth[index], self.findings.candidates[index]):
+            for name, match in trial.match(index).items():
+                kept = np.flatnonzero(trial.mask(index, name))
+                true, found = match.pairs.T
+                pairs[name] = np.stack([true, kept[found]], axis=1)
+                distances[name] = match.distances
+        far = np.concatenate([np.zeros(0), *distances.values()])
+        head = {key: message.get(key) for key in ("type", "session", "seq", "index")}
+        error_px = far.mean() if len(far) else None
+        self.post(head | {"pairs": pairs, "distances": distances, "error_px": error_px})
+
+    def _send_insight(self, message, trial):
+        head = {key: message.get(key) for key in ("type", "session", "seq", "which")}
+        try:
+            data = self._insights[message["which"]](trial)
+            self.post(head | {"data": data, "error": ""})
+        except Exception as error:
+            self.post(head | {"data": None, "error": self.sentence(error)})
+
+    def _ceiling(self, trial):
+        """Of the thresholds it knows nothing, so it is kept while they are dragged."""
+        key = str((trial.radius, trial.min_distances, trial.live))
+        if key not in self._ceilings:
+            self._ceilings = {key: insights.ceiling(trial)}
+        return self._ceilings[key]
+
+    def _send_used(self, head, trial):
+        try:
+            self.findings.wait()
+            path, text = trial.write()
+            self.post(head | {"path": str(path or ""), "text": text})
+        except Exception as error:
+            self.post(head | {"text": self.sentence(error)})
+
+    def _rows(self):
+        return {"type": "beside", "rows": self.beside.rows(self.trial)}
+
+
+def _limits(trial):
+    """Return how far the sliders of minimum distance and radius go, pixels."""
+    farthest = max(10, 4 * trial.radius, *(2 * d for d in trial.min_distances.values()))
+    return dict.fromkeys(("min_distance", "radius"), math.ceil(farthest))
+
+
+def _small_jpeg(data):
+    """Return a small JPEG, bytes, of a picture in bytes."""
+    picture, file = open_picture(io.BytesIO(data)).convert("RGB"), io.BytesIO()
+    picture.thumbnail((THUMB, THUMB))
+    picture.save(file, "JPEG", quality=80)
+    return file.getvalue()
