@@ -189,11 +189,11 @@ def check(
             bar.update(n_done - bar.n)
 
         report = check_folder(folder, radius=radius, every_pixel=pixels, on_image=show)
-    from pointlib.check.sheet import describe, write_sheet
+    from pointlib.check.sheet import describe_check, write_sheet
 
     if not inside:
         write_sheet(report, output or Path("check"))
-    _say(describe(report))
+    _say(describe_check(report))
     files = (output or Path("check")) / "check.json and check.png"
     _say(f"nothing written: {files} would lie inside {folder}" if inside else f"files: {files}")
     return min(report.n_problems, 1) if report.images else 2

@@ -14,7 +14,7 @@ from conftest import blobs
 from pointlib.check import folder as check_module
 from pointlib.check import survey as survey_module
 from pointlib.check.folder import check_folder
-from pointlib.check.sheet import describe, draw_sheet, write_sheet
+from pointlib.check.sheet import describe_check, draw_sheet, write_sheet
 from pointlib.cli import main
 from pointlib.config import TrainConfig
 from pointlib.dataset import load_splits
@@ -128,13 +128,15 @@ def test_sigma_is_told_without_neighbours_and_not_without_training_images(make_f
     for text in folder.glob("*.txt"):
         text.write_text("0.5,0.5\n")
     report = check_folder(folder)
-    assert f"choose sigma {report.sigma:g} px; match radius {report.radius:g}" in describe(report)
-    assert "nearest neighbour" not in describe(report)
+    assert f"choose sigma {report.sigma:g} px; match radius {report.radius:g}" in describe_check(
+        report
+    )
+    assert "nearest neighbour" not in describe_check(report)
     folder = make_folder(6, folder="listed")
     (folder / "train.txt").write_text("gone.png\n")
     report = check_folder(folder)
-    assert "nearest neighbour" in describe(report)
-    assert "nan px" not in describe(report)
+    assert "nearest neighbour" in describe_check(report)
+    assert "nan px" not in describe_check(report)
     assert draw_sheet(report)[:4] == b"\x89PNG"
 
 
@@ -374,7 +376,7 @@ def test_folder_without_images_is_a_problem(tmp_path, text, closing):
     report = check_folder(tmp_path)
     assert report.findings[0].kind == "no image"
     assert np.isnan(report.sigma)
-    assert describe(report).endswith(f"{closing}, 0 notes")
+    assert describe_check(report).endswith(f"{closing}, 0 notes")
 
 
 def test_problems_come_first_and_twice_the_same(folder):
@@ -385,7 +387,7 @@ def test_problems_come_first_and_twice_the_same(folder):
     reports = [check_folder(folder) for _ in range(2)]
     severities = [f.severity for f in reports[0].findings]
     assert severities == sorted(severities, reverse=True)
-    assert describe(reports[0]) == describe(reports[1])
+    assert describe_check(reports[0]) == describe_check(reports[1])
     assert draw_sheet(reports[0]) == draw_sheet(reports[1])
 
 
@@ -416,7 +418,7 @@ def test_text_folds_long_kinds(make_folder):
     folder = make_folder(9)
     for path in folder.glob("dots_[1-8].txt"):
         path.unlink()
-    text = describe(check_folder(folder))
+    text = describe_check(check_folder(folder))
     assert "dots_5.png ... and 3 more; all in check.json" in text
     assert text.endswith("0 problems, 1 note")
 
@@ -425,7 +427,7 @@ def test_names_that_no_terminal_prints_are_survived(folder, capsys):
     """Bytes that are no UTF-8 and a dollar sign in a name reach text and picture."""
     os.rename(folder / "dots_1.png", os.fsencode(folder) + b"/caf\xe9 $x_1$.png")
     report = check_folder(folder)
-    print(describe(report))
+    print(describe_check(report))
     assert r"caf\udce9 $x_1$.png" in capsys.readouterr().out
     assert draw_sheet(report)[:4] == b"\x89PNG"
 
@@ -433,7 +435,7 @@ def test_names_that_no_terminal_prints_are_survived(folder, capsys):
 def test_line_ends_in_names_break_no_line(folder):
     """A name is one line of the text, whatever it holds."""
     os.rename(folder / "dots_1.png", folder / "a\nb.png")
-    assert "    a\\nb.png" in describe(check_folder(folder)).splitlines()
+    assert "    a\\nb.png" in describe_check(check_folder(folder)).splitlines()
 
 
 def test_sheet_keeps_other_files_as_copies(folder, tmp_path):

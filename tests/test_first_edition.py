@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pointlib.annotate.ledger import open_ledger, read_journal, replay
 from pointlib.config import load_config
 from pointlib.dataset import ImagePointDataset
-from pointlib.evaluate import evaluate
+from pointlib.evaluation.score import evaluate
 from pointlib.formats import convert
-from pointlib.ledger import open_ledger, read_journal, replay
 from pointlib.model import load_model, read_info
 from pointlib.points import read_points
 from pointlib.predict import predict_folder

@@ -372,7 +372,7 @@ def test_many_classes_without_their_weights_are_refused(stranger):
     stranger("config.json", classes=10_000)
     folder = stranger("pointlib.json", classes=classes, thresholds={}, min_distances={})
     with pytest.raises(
-        InputError, match=r"describes segmentation_head.*\(10000, .*two models mixed"
+        InputError, match=r"describes segmentation_head.*\(10000,.*two models mixed"
     ):
         load_model(folder)
 

@@ -195,9 +195,7 @@ def no_numbers(cells):
 SPOILERS = {
     "cells": lambda cells: cells.extend(good_cells()),
     "% markdown cells": prose(8, 10),
-    "code lines, median": sources("math.pi", "1\n" * 4),
-    "code lines, p90": sources("math.pi", "1\n" * 9),
-    "code lines, most": source("math.pi", "1\n" * 16),
+    "code lines, most": source("math.pi", "1\n" * 31),
     "words a markdown cell, median": prose(20, 40),
     "words a markdown cell, p90": prose(5, 110),
     "words": prose(4, 300),
@@ -305,7 +303,7 @@ def test_measure_says_which_cell_and_number(tmp_path):
     SPOILERS["code lines, most"](cells)
     number = cells.index(first(cells, "1\n1")) + 1
     message = measure(lesson(cells, tmp_path), "code lines, most")
-    assert message == f"bad, cell {number}: code lines, most is 16; it should be 0 to 15"
+    assert message == f"bad, cell {number}: code lines, most is 31; it should be 0 to 30"
 
 
 # The cleaner.

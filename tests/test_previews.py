@@ -188,5 +188,5 @@ def test_no_torch_is_needed():
     """Showing pictures must not wait for torch."""
     import subprocess
 
-    code = "import sys, pointlib.previews, pointlib.blobs; sys.exit('torch' in sys.modules)"
+    code = "import sys, pointlib.widgets.pictures, pointlib.annotate.blobs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -67,7 +67,7 @@ def summary(report):
     }
 
 
-def describe(report):
+def describe_check(report):
     """Return a report as text: problems, notes, what there is, what a training would choose."""
     facts = summary(report)
     blocks = [*_listed(report), _counts(facts)]

@@ -156,7 +156,7 @@ def _check_header(path, build, weights):
         if "meta tensors" not in str(error):
             raise
         return  # this encoder cannot: its sizes are smp's own, the others have been looked at
-    for key in held.keys() & needed.keys():
+    for key in sorted(held.keys() & needed.keys()):
         if held[key] != needed[key]:
             raise InputError(
                 f"{path} describes {key} as {needed[key]}, and {weights.name} holds {held[key]}: "
