@@ -28,12 +28,14 @@ from accuracy_report import curve_table, draw_curve, means, table
 from log_trial import DISTANCES, FLOOR, SCALES, apply_choice, log_candidates, truth, tune
 
 from pointlib.config import load_config
-from pointlib.dataset import ImagePointDataset, read_list
+from pointlib.dataset import ImagePointDataset
+from pointlib.errors import InputError
 from pointlib.evaluation.score import evaluate
-from pointlib.files import InputError, json_safe, need_folder, write_atomic
+from pointlib.files import json_safe, need_folder, write_atomic
 from pointlib.formats import convert
 from pointlib.gaussians import auto_sigma
 from pointlib.metrics import score_images
+from pointlib.splits import read_list
 from pointlib.train.loop import train_folder
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -27,7 +27,7 @@ from pointlib.config import TrainConfig
 from pointlib.dataset import MemoryDataset
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import to_channels, write_image
-from pointlib.metrics import match_points, tp_curve
+from pointlib.matching import match_points, tp_curve
 from pointlib.model.point_model import scale_image
 from pointlib.predict.points import predict_folder
 from pointlib.synthetic import draw_cells
@@ -42,7 +42,7 @@ CROWD = """\
 import re, sys, time
 from pathlib import Path
 import numpy as np
-from pointlib.metrics import match_points
+from pointlib.matching import match_points
 true, found = (np.load(path) for path in sys.argv[2:])
 start = time.process_time()
 match_points(true, found, radius=float(sys.argv[1]))

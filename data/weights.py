@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from pointlib.config import TrainConfig
-from pointlib.dataset import load_splits
 from pointlib.model.point_model import save_model
+from pointlib.splits import load_splits
 from pointlib.train.loop import Run, train_folder
 
 DATA = Path(__file__).parent

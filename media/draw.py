@@ -7,10 +7,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pointlib import plots
-from pointlib.dataset import ImagePointDataset, read_list
-from pointlib.metrics import match_points
+from pointlib.dataset import ImagePointDataset
+from pointlib.matching import match_points
 from pointlib.model.point_model import load_model
 from pointlib.predict.points import predict_heatmap, predict_points
+from pointlib.splits import read_list
 
 ROOT = Path(__file__).resolve().parents[1]
 CATS = ROOT / "data" / "cats"

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 
 # warped: the share of crops that `random_affine` moves; the others are mirrored and quarter-turned
 STRENGTH = {"warped": 0.25, "rotation": 180.0, "scale": 1.2, "shear": 5.0}

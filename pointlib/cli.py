@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from pointlib.blame import describe, one_line, spell_out
-from pointlib.files import InputError, need_folder, need_place
+from pointlib.errors import InputError, describe, one_line, spell_out
+from pointlib.files import need_folder, need_place
 
 STOPPED = 130  # what shells call the end by Ctrl+C
 
@@ -366,9 +366,10 @@ def _show_usage(error, arguments):
 
 def _evaluate_model(model, images, *, radius, output):
     """Evaluate a model folder on a dataset folder or one of its lists."""
-    from pointlib.dataset import ImagePointDataset, read_list
+    from pointlib.dataset import ImagePointDataset
     from pointlib.evaluation.score import evaluate as evaluate_model
     from pointlib.model.point_model import load_model
+    from pointlib.splits import read_list
 
     model = _to_device(load_model(model[0], trust_code=model[1]))
     folder, names = images

@@ -23,8 +23,8 @@ from pydantic import (
     field_validator,
 )
 
-from pointlib.blame import brief
-from pointlib.files import NAME_FAULTS, InputError, is_name, load_python, need_file, suggest
+from pointlib.errors import InputError, brief, suggest
+from pointlib.files import NAME_FAULTS, is_name, load_python, need_file
 
 
 def _class_names(names):

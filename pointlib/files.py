@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointlib.blame import KEPT, UNSEEN, brief, one_line, user_line
+from pointlib.errors import KEPT, UNSEEN, InputError, brief, user_line
 
 DAY = 86_400  # seconds
 _WAITS = (0.05, 0.1, 0.2, 0.5, 1.2) if os.name == "nt" else ()  # seconds between tries to move
@@ -29,17 +29,8 @@ _SIGN = secrets.token_hex(2)  # this process, among those that have had its numb
 _OWNER = re.compile(r"([0-9a-f]{8})-(\d{1,9})-([0-9a-f]{4})-")
 _TEMPORARY = re.compile(rf"\.pointlib-(?:{_OWNER.pattern})?\w+\.tmp")
 _swept = set()  # folders
-MOST_NAMES = 20  # in a sentence that lists what is known
 LONGEST = 200  # letters of a class's name
 NAME_FAULTS = f"a comma, a line end or control sign, a space at an end or over {LONGEST} letters"
-
-
-class InputError(ValueError):
-    """Something the user gave cannot be used: says what came, what is needed, what to do."""
-
-    def _render_traceback_(self):
-        """Return what a notebook shows: the sentence alone, as the command line does."""
-        return [f"InputError: {one_line(self)}"]
 
 
 def need_file(path, what="file"):
@@ -219,16 +210,6 @@ def load_python(path):
         where = user_line(error) or path
         raise InputError(f"{where} raises {brief(error)}. Mend this code.") from error
     return module
-
-
-def suggest(word, known):
-    """Return a sentence that names the known word nearest to `word`, or lists them all."""
-    known = [str(k) for k in known if not str(k).startswith("__")]
-    folded = {name.casefold(): name for name in reversed(known)}
-    if near := get_close_matches(str(word).casefold(), folded, n=1):
-        return f"Did you mean {folded[near[0]]!r}?"
-    more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
-    return f"Known: {', '.join(known[:MOST_NAMES]) or 'none'}{more}."
 
 
 def is_name(text):

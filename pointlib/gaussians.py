@@ -6,7 +6,7 @@ For what must start in a second, such as the check of a folder. Not about what a
 
 import numpy as np
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.points import check_points, nearest_distances
 
 REACH = 4.0  # sigmas; beyond it a Gaussian counts as zero

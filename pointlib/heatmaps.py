@@ -13,7 +13,7 @@ import math
 import numpy as np
 import torch
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.gaussians import REACH
 from pointlib.points import check_points
 

@@ -17,8 +17,8 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from pointlib.blame import brief
-from pointlib.files import InputError, need_file, need_folder, write_atomic
+from pointlib.errors import InputError, brief
+from pointlib.files import need_file, need_folder, write_atomic
 from pointlib.tiff import check_strips, open_tiff
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

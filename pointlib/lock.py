@@ -18,7 +18,8 @@ import time
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from pointlib.files import InputError, has_ended, move, owner
+from pointlib.errors import InputError
+from pointlib.files import has_ended, move, owner
 
 BEAT = 2.0
 STALE = 20.0

@@ -1,12 +1,16 @@
-"""Rules: which found point is paired with which true one, by our rule and by other people's.
+"""Matching: which found point is paired with which true one, by our rule and by other people's.
+
+`match_points` is the way in.
 
 Ours in two steps: `near_pairs` lists every pair within the radius, `best_pairs` takes as many of
 them as possible, one-to-one, with the least total distance; `growing_pairs` only counts, while
 found points arrive one by one. The rules of others are here to show what the same points score
 elsewhere; they hold the whole distance matrix, so they are for thousands of points, not more.
 
-Not about scores, classes or images: metrics.py, which also checks what users pass in.
+Not about scores, classes or images, nor about the numbers that follow from a match: metrics.py.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -15,10 +19,70 @@ from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
+from pointlib.points import check_points
 
 DENSE_CELLS = 40_000  # a block of up to so many true x found cells is faster as a full matrix
 MAX_NEAR_PAIRS = 50_000_000  # about 3 GB while they are sorted
+
+
+class Match(NamedTuple):
+    """Who belongs to whom: indices into true and found points."""
+
+    pairs: np.ndarray  # (M, 2) int: true index, found index; by rising true index
+    distances: np.ndarray  # (M,) float64, pixels
+    missed: np.ndarray  # (K,) int: true points without a partner
+    ghosts: np.ndarray  # (L,) int: found points without a partner
+
+
+def match_points(true, found, *, radius):
+    """Match found points to true ones: most pairs first, then least total distance.
+
+    Ties: both sides are taken by rising y, then x, whatever order they came in, so the same
+    points give the same pairs. Twins (points at one place) are legal.
+
+    Parameters
+    ----------
+    true, found : (N, 2) and (M, 2) array
+        x, y in pixels.
+    radius : float
+        The farthest that a pair may be apart, pixels.
+
+    Returns
+    -------
+    Match
+
+    Notes
+    -----
+    Only points within the radius can pair, so each connected block of that graph is solved on
+    its own. 100,000 true and found points take about a second where blocks are small. Where the
+    radius joins nearly everything into one block, time grows with its square.
+    """
+    true, found = check_sides(true, found)
+    true_order, found_order = np.lexsort(true.T), np.lexsort(found.T)
+    radius = check_amount(radius, "radius")
+    i, j, distance = near_pairs(true[true_order], found[found_order], radius)
+    chosen = best_pairs(i, j, distance, (len(true), len(found)))
+    pairs = np.stack([true_order[i[chosen]], found_order[j[chosen]]], axis=1)
+    by_true = np.argsort(pairs[:, 0])
+    return Match(
+        pairs[by_true],
+        distance[chosen][by_true],
+        np.setdiff1d(np.arange(len(true)), pairs[:, 0]),
+        np.setdiff1d(np.arange(len(found)), pairs[:, 1]),
+    )
+
+
+def tp_curve(true, found, *, radius):
+    """Return (M,) int: the most pairs possible with the first k + 1 found points, best first.
+
+    The last value is the number of pairs of `match_points`, and so is each value for its prefix.
+    """
+    true, found = check_sides(true, found)
+    i, j, _ = near_pairs(true, found, check_amount(radius, "radius"))
+    gains = np.zeros(len(found), dtype=int)
+    gains[growing_pairs(i, j)] = 1
+    return np.cumsum(gains)
 
 
 def near_pairs(true, found, radius):
@@ -187,3 +251,38 @@ RULES = {
     "nearest then cut": nearest_then_cut,
     "not one-to-one": not_one_to_one,
 }
+
+
+def check_amount(value, name):
+    """Return `value` as a float of 0 or more, pixels, or raise InputError that calls it `name`."""
+    if not np.isscalar(value) or isinstance(value, str) or not 0 <= value < np.inf:
+        raise InputError(f"{name} is {value!r}; expected a number of pixels, 0 or more.")
+    return float(value)
+
+
+def check_reach(radius, shapes):
+    """Raise InputError where a match radius is as long as images of `shapes` (H, W, ...) are."""
+    side = max((max(shape[:2]) for shape in shapes), default=np.inf)
+    if check_amount(radius, "radius") >= side > 1:
+        raise InputError(
+            f"the match radius is {radius:g} px, and no image is over {side} px long: any point "
+            "would do for any other. Give about half the size of the objects, in pixels."
+        )
+
+
+def check_column(values, n_points, name):
+    """Return one number a found point, (n_points,) float64, or raise InputError."""
+    values = np.asarray(values, dtype=float)
+    if values.shape != (n_points,):
+        raise InputError(
+            f"{name} has shape {values.shape} for {n_points} found points; expected one number "
+            "each. Give ones where there are no scores."
+        )
+    if np.isnan(values).any():
+        raise InputError(f"{name}[{np.isnan(values).argmax()}] is NaN; expected numbers.")
+    return values
+
+
+def check_sides(true, found):
+    """Return true and found points as arrays (N, 2), or raise InputError."""
+    return check_points(true, name="true"), check_points(found, name="found")

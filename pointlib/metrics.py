@@ -14,21 +14,19 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import KDTree
 
-from pointlib.files import InputError
-from pointlib.matching import RULES, best_pairs, growing_pairs, near_pairs
+from pointlib.errors import InputError
+from pointlib.matching import (
+    RULES,
+    check_amount,
+    check_column,
+    check_sides,
+    match_points,
+    tp_curve,
+)
 from pointlib.points import check_points
 
 MAX_LEVEL = 10  # a million cells: GAME asks no finer
 DRAWS = 1000  # of images anew, for an interval of F1
-
-
-class Match(NamedTuple):
-    """Who belongs to whom: indices into true and found points."""
-
-    pairs: np.ndarray  # (M, 2) int: true index, found index; by rising true index
-    distances: np.ndarray  # (M,) float64, pixels
-    missed: np.ndarray  # (K,) int: true points without a partner
-    ghosts: np.ndarray  # (L,) int: found points without a partner
 
 
 class ImageResult(NamedTuple):
@@ -50,56 +48,6 @@ class _Part(NamedTuple):
     scores: np.ndarray  # (M,) best first
     gains: np.ndarray  # (M,) 1 where this found point makes one more pair possible
     distances: np.ndarray  # of the pairs
-
-
-def match_points(true, found, *, radius):
-    """Match found points to true ones: most pairs first, then least total distance.
-
-    Ties: both sides are taken by rising y, then x, whatever order they came in, so the same
-    points give the same pairs. Twins (points at one place) are legal.
-
-    Parameters
-    ----------
-    true, found : (N, 2) and (M, 2) array
-        x, y in pixels.
-    radius : float
-        The farthest that a pair may be apart, pixels.
-
-    Returns
-    -------
-    Match
-
-    Notes
-    -----
-    Only points within the radius can pair, so each connected block of that graph is solved on
-    its own. 100,000 true and found points take about a second where blocks are small. Where the
-    radius joins nearly everything into one block, time grows with its square.
-    """
-    true, found = _check_sides(true, found)
-    true_order, found_order = np.lexsort(true.T), np.lexsort(found.T)
-    radius = check_amount(radius, "radius")
-    i, j, distance = near_pairs(true[true_order], found[found_order], radius)
-    chosen = best_pairs(i, j, distance, (len(true), len(found)))
-    pairs = np.stack([true_order[i[chosen]], found_order[j[chosen]]], axis=1)
-    by_true = np.argsort(pairs[:, 0])
-    return Match(
-        pairs[by_true],
-        distance[chosen][by_true],
-        np.setdiff1d(np.arange(len(true)), pairs[:, 0]),
-        np.setdiff1d(np.arange(len(found)), pairs[:, 1]),
-    )
-
-
-def tp_curve(true, found, *, radius):
-    """Return (M,) int: the most pairs possible with the first k + 1 found points, best first.
-
-    The last value is the number of pairs of `match_points`, and so is each value for its prefix.
-    """
-    true, found = _check_sides(true, found)
-    i, j, _ = near_pairs(true, found, check_amount(radius, "radius"))
-    gains = np.zeros(len(found), dtype=int)
-    gains[growing_pairs(i, j)] = 1
-    return np.cumsum(gains)
 
 
 def precision_recall_f1(tp, fp, fn):
@@ -190,7 +138,7 @@ def game(true, found, shape, *, level):
         raise InputError(f"level is {level!r}; expected a whole number from 0 to {MAX_LEVEL}.")
     check_points([], shape=shape)  # objects to a shape that is none
     side, counts = 2 ** int(level), []
-    for points in _check_sides(true, found):
+    for points in check_sides(true, found):
         cell = np.floor((points + 0.5) / np.array(shape)[::-1] * side)
         column, row = np.clip(cell, 0, side - 1).astype(int).T
         counts.append(np.bincount(row * side + column, minlength=side**2))
@@ -216,7 +164,7 @@ def f1_by_rule(pairs_of_points, *, radius):
     are pooled. Shows how much "F1 at r px" depends on the rule.
     """
     radius = check_amount(radius, "radius")
-    images = [_check_sides(true, found) for true, found in pairs_of_points]
+    images = [check_sides(true, found) for true, found in pairs_of_points]
     f1 = {}
     for name, rule in RULES.items():
         counts = np.array([rule(*image, radius) for image in images], dtype=int).reshape(-1, 3)
@@ -319,36 +267,6 @@ def running_sums(scores, steps):
     return scores[last], np.cumsum(steps[order], axis=0)[last]
 
 
-def check_amount(value, name):
-    """Return `value` as a float of 0 or more, pixels, or raise InputError that calls it `name`."""
-    if not np.isscalar(value) or isinstance(value, str) or not 0 <= value < np.inf:
-        raise InputError(f"{name} is {value!r}; expected a number of pixels, 0 or more.")
-    return float(value)
-
-
-def check_reach(radius, shapes):
-    """Raise InputError where a match radius is as long as images of `shapes` (H, W, ...) are."""
-    side = max((max(shape[:2]) for shape in shapes), default=np.inf)
-    if check_amount(radius, "radius") >= side > 1:
-        raise InputError(
-            f"the match radius is {radius:g} px, and no image is over {side} px long: any point "
-            "would do for any other. Give about half the size of the objects, in pixels."
-        )
-
-
-def check_column(values, n_points, name):
-    """Return one number a found point, (n_points,) float64, or raise InputError."""
-    values = np.asarray(values, dtype=float)
-    if values.shape != (n_points,):
-        raise InputError(
-            f"{name} has shape {values.shape} for {n_points} found points; expected one number "
-            "each. Give ones where there are no scores."
-        )
-    if np.isnan(values).any():
-        raise InputError(f"{name}[{np.isnan(values).argmax()}] is NaN; expected numbers.")
-    return values
-
-
 def _part(result, radius, label=None):
     """Match the points of one class (all points where `label` is None) of one image."""
     true, found, scores = result.true, result.found, result.scores
@@ -402,14 +320,10 @@ def _count_figures(results):
     return errors
 
 
-def _check_sides(true, found):
-    return check_points(true, name="true"), check_points(found, name="found")
-
-
 def _check_result(result, classes=None):
     """Return the ImageResult with its arrays checked; errors name the image."""
     try:
-        true, found = _check_sides(result.true, result.found)
+        true, found = check_sides(result.true, result.found)
         scores = check_column(result.scores, len(found), "scores")
         true_labels = _check_labels(result.true_labels, len(true), classes)
         found_labels = _check_labels(result.found_labels, len(found), classes)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from matplotlib.patheffects import withStroke
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import to_display
 from pointlib.points import check_points, nearest_distances
 

@@ -24,7 +24,8 @@ import numpy as np
 from scipy.ndimage import center_of_mass
 from scipy.spatial import KDTree
 
-from pointlib.files import LONGEST, NAME_FAULTS, InputError, is_name, need_file, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import LONGEST, NAME_FAULTS, is_name, need_file, write_atomic
 
 MOST_SHOWN = 100  # letters of a line in a sentence
 EDGE_SLACK = 1e-6  # pixels: how far arithmetic may carry a point over the edge before we object

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError, suggest
-from pointlib.metrics import check_amount, check_column, rank_images, running_sums
+from pointlib.errors import InputError, suggest
+from pointlib.matching import check_amount, check_column
+from pointlib.metrics import rank_images, running_sums
 from pointlib.thresholds import FLOOR
 
 DEFAULT_THRESHOLD = 0.5  # where nothing can be learned about it

@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components as graph_components
 from scipy.spatial import KDTree
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 
 FLOOR = 0.05  # lowest score that counts as a candidate
 TINY = 1e-12  # keeps the logarithm of an empty pixel finite

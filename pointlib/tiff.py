@@ -12,7 +12,7 @@ import zlib
 
 import tifffile
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 
 MAX_PAGES = 10_000  # of one file
 SLACK = 4096  # bytes by which a strip may be larger than it should be

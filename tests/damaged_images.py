@@ -21,7 +21,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import image_header, read_image
 from pointlib.widgets.pictures import browser_picture, thumbnail
 

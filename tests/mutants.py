@@ -383,7 +383,7 @@ MUTANTS = [
     ),
     Mutant(
         "groups torn apart by a split",
-        "dataset.py",
+        "splits.py",
         "groups = list(names) if groups is None else list(groups)",
         "groups = list(names)",
         (DATA, *unit("dataset")),
@@ -397,21 +397,21 @@ MUTANTS = [
     ),
     Mutant(
         "points stay where they were when an image is cut in two",
-        "dataset.py",
+        "splits.py",
         "points[~first] - offset",
         "points[~first] - 0 * offset",
         unit("dataset"),
     ),
     Mutant(
         "a cut half a pixel off",
-        "dataset.py",
+        "splits.py",
         "first = along < cut - 0.5",
         "first = along < cut",
         unit("dataset"),
     ),
     Mutant(
         "test images are trained on",
-        "dataset.py",
+        "splits.py",
         'rest = not_in(whole.names, lists.get("test"))',
         'rest = not_in(whole.names, lists.get("tests"))',
         unit("dataset"),

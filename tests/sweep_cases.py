@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointlib.matching import best_pairs, near_pairs
-from pointlib.metrics import check_amount, match_points
+from pointlib.matching import best_pairs, check_amount, match_points, near_pairs
 from pointlib.sweep import GOALS, best_threshold, plateau, sweep
 from pointlib.thresholds import Candidates
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointlib.files import InputError
-from pointlib.metrics import ImageResult, match_points, score_images
+from pointlib.errors import InputError
+from pointlib.matching import match_points
+from pointlib.metrics import ImageResult, score_images
 from pointlib.study.errors import FARTHEST, KINDS, anatomy_table, error_anatomy
 
 SHAPE = (40, 60)

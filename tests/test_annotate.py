@@ -15,7 +15,7 @@ from PIL import Image
 
 from pointlib.annotate.suggest import Helper
 from pointlib.annotate.widget import Annotator
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import write_image
 from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.points import read_points

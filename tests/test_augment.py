@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pointlib import augment
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.thresholds import find_peaks
 

@@ -26,15 +26,16 @@ from IPython.core.interactiveshell import InteractiveShell
 import pointlib.files
 from pointlib.cli import main
 from pointlib.config import load_config
-from pointlib.dataset import ImagePointDataset, MemoryDataset, split_names
+from pointlib.dataset import ImagePointDataset, MemoryDataset
+from pointlib.errors import InputError
 from pointlib.evaluation.score import evaluate
-from pointlib.files import InputError
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.images import read_image, to_channels, to_display, write_image
-from pointlib.metrics import match_points
+from pointlib.matching import match_points
 from pointlib.model.point_model import load_model
 from pointlib.points import boxes_to_points, check_points, masks_to_points, to_pixels, write_points
 from pointlib.predict.points import predict_folder, predict_points
+from pointlib.splits import split_names
 from pointlib.thresholds import find_peaks
 from pointlib.train.loop import fit, train_folder
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pointlib.annotate.blobs import find_blobs, snap
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import list_images, read_image, to_channels
-from pointlib.metrics import match_points
+from pointlib.matching import match_points
 from pointlib.points import label_state, read_points, text_path
 
 

@@ -5,9 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max, gaussian_sum
-from pointlib.metrics import match_points, precision_recall_f1
+from pointlib.matching import match_points
+from pointlib.metrics import precision_recall_f1
 from pointlib.study.ceiling import TRIED, ceiling
 from pointlib.thresholds import basic_threshold, connected_components, find_peaks
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pointlib.blame import from_cell, spell_out, to_cell
+from pointlib.errors import from_cell, spell_out, to_cell
 from pointlib.formats import convert
 from pointlib.images import write_image
 from pointlib.model.point_model import ModelInfo, PointModel

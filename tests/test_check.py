@@ -17,10 +17,10 @@ from pointlib.check.folder import check_folder
 from pointlib.check.sheet import describe_check, draw_sheet, write_sheet
 from pointlib.cli import main
 from pointlib.config import TrainConfig
-from pointlib.dataset import load_splits
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import write_image
 from pointlib.points import write_points
+from pointlib.splits import load_splits
 from pointlib.train.prepare import describe_data
 
 SHAPE = (48, 64)

@@ -15,7 +15,7 @@ from pointlib.comparison import trials as module
 from pointlib.comparison.trials import check_axes, compare, compare_folder
 from pointlib.config import TrainConfig
 from pointlib.dataset import MemoryDataset
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.losses import mse
 from pointlib.thresholds import find_peaks
 from pointlib.train.loop import Run

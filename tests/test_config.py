@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pointlib.config import TrainConfig, find_function, load_config
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import HEATMAPS, draw_classes
 from pointlib.losses import LOSSES, mse
 

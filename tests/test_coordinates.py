@@ -7,7 +7,7 @@ from conftest import Brightness
 
 from pointlib import augment, points
 from pointlib.dataset import ImagePointDataset
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import write_image
 from pointlib.model.point_model import ModelInfo, PointModel

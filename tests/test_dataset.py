@@ -5,19 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
-from pointlib.dataset import (
-    ImagePointDataset,
-    MemoryDataset,
-    PartOf,
-    load_splits,
-    load_three,
-    place_cut,
-    split_by_crops,
-    split_names,
-)
-from pointlib.files import InputError
+from pointlib.dataset import ImagePointDataset, MemoryDataset, PartOf
+from pointlib.errors import InputError
 from pointlib.images import read_image, write_image
 from pointlib.model.point_model import ModelInfo
+from pointlib.splits import load_splits, load_three, place_cut, split_by_crops, split_names
 from pointlib.thresholds import find_peaks
 from pointlib.train.crops import Shrunk, TrainingCrops
 

@@ -8,8 +8,8 @@ import pytest
 from conftest import Brightness
 
 from pointlib.dataset import MemoryDataset
+from pointlib.errors import InputError
 from pointlib.evaluation.score import compare_folders, evaluate, image_results
-from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.metrics import score_images
 from pointlib.model.point_model import ModelInfo, PointModel

@@ -7,8 +7,8 @@ import pytest
 
 from pointlib import files
 from pointlib.annotate.ledger import open_ledger
-from pointlib.blame import describe
-from pointlib.files import InputError, is_left, keep_copy, make_temporary, move, sweep, write_atomic
+from pointlib.errors import InputError, describe
+from pointlib.files import is_left, keep_copy, make_temporary, move, sweep, write_atomic
 from pointlib.formats import convert
 from pointlib.images import write_image
 from pointlib.points import write_points

@@ -13,10 +13,11 @@ from conftest import Brightness
 from PIL import Image
 
 from pointlib.dataset import ImagePointDataset, MemoryDataset
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import write_image
-from pointlib.metrics import match_points, score_images
+from pointlib.matching import match_points
+from pointlib.metrics import score_images
 from pointlib.model.point_model import ModelInfo, PointModel, build_model, save_model
 from pointlib.points import text_path, write_points
 from pointlib.predict.points import predict_heatmap, predict_points

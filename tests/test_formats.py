@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pointlib.cli import main
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS, convert, find_format, formats_table, recognise
 from pointlib.formats.shared.base import Format, Pictures
 from pointlib.images import list_images

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pointlib import gaussians
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.gaussians import MANY, auto_sigma, draw_hills
 from pointlib.heatmaps import gaussian_max
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import (
     _draw,
     density,

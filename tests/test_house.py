@@ -17,14 +17,14 @@ ROOMS = ["errors", "core", "model", "predict", "train", "evaluation", "study", "
     *("check", "comparison", "formats", "annotate", "tune"),
     "cli",
 ]
-ERRORS = {"blame", "files"}
+ERRORS = {"errors", "files"}
 IN_CORE = ("errors", "core", "model", "predict", "train", "cli")  # the library behind the lessons
 NO_TORCH = ["points", "images", "tiff", "thresholds", "metrics", "matching", "plots", "cli"] + [
     *("sweep", "gaussians", "dataset", "synthetic", "formats", "annotate", "tune"),
     *("check.folder", "check.sheet", "study.ceiling", "study.errors", "study.trust", "widgets"),
 ]
 MAX_FLAT = 24
-MAX_CORE_LINES = 4_750
+MAX_CORE_LINES = 4_800
 MAX_SCRIPT_LINES = 1_500
 
 

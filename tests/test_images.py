@@ -16,7 +16,7 @@ import tifffile
 from PIL import EpsImagePlugin, Image, ImageOps
 
 from pointlib import images
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import (
     image_shape,
     list_images,

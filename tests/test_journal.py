@@ -14,7 +14,7 @@ import pytest
 from pointlib import lock as locks
 from pointlib.annotate import journal as journals
 from pointlib.annotate.journal import Journal, read_journal
-from pointlib.files import InputError
+from pointlib.errors import InputError
 
 STEP = [{"step": 1, "left": 1, "op": "add", "id": "a"}, {"step": 1, "left": 0, "op": "add"}]
 

@@ -16,8 +16,8 @@ from pointlib.comparison.judge import (
     try_out,
 )
 from pointlib.dataset import MemoryDataset
+from pointlib.errors import InputError
 from pointlib.evaluation.score import evaluate
-from pointlib.files import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.thresholds import basic_threshold, connected_components, find_peaks

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 
 from pointlib.annotate.launch import launch, write_notebook
-from pointlib.files import InputError
+from pointlib.errors import InputError
 
 
 def sources(path):

@@ -18,7 +18,7 @@ from pointlib import lock as locks
 from pointlib.annotate import ledger as ledgers
 from pointlib.annotate import store as stores
 from pointlib.annotate.ledger import open_ledger, read_journal, replay
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import write_image
 from pointlib.points import read_points, text_path
 

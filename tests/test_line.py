@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from test_js import node
 
-from pointlib.files import InputError, json_safe
+from pointlib.errors import InputError
+from pointlib.files import json_safe
 from pointlib.widgets import channel as line
 from pointlib.widgets.channel import Line, Worker, read_module
 

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from pointlib import lock as module
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.lock import hold
 
 

@@ -11,7 +11,7 @@ from test_ledger import CLASSES, SHAPE, Hand, act_at_random, end_ledgers, places
 from pointlib.annotate import store as stores
 from pointlib.annotate.ledger import open_ledger, read_journal, replay
 from pointlib.annotate.steps import LARGEST_GAP, Seen
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import write_image
 
 HEAD = {"n": 1, "op": "journal", "version": 1, "id": "0123456789ab"}

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pointlib import matching as rules
 from pointlib import metrics
-from pointlib.files import InputError
+from pointlib.errors import InputError
+from pointlib.matching import match_points, tp_curve
 from pointlib.metrics import (
     ImageResult,
     average_precision,
@@ -17,12 +18,10 @@ from pointlib.metrics import (
     count_errors,
     f1_by_rule,
     game,
-    match_points,
     metrics_table,
     precision_recall_curve,
     precision_recall_f1,
     score_images,
-    tp_curve,
 )
 
 NONE = np.zeros((0, 2))

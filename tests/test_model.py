@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from pointlib import files
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.model import point_model as models
 from pointlib.model.point_model import (
     ModelInfo,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pointlib.heatmaps import gaussian_max
-from pointlib.metrics import match_points
+from pointlib.matching import match_points
 from pointlib.thresholds import find_peaks
 
 

@@ -13,8 +13,9 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from pointlib import plots
-from pointlib.files import InputError
-from pointlib.metrics import ImageResult, match_points, precision_recall_curve
+from pointlib.errors import InputError
+from pointlib.matching import match_points
+from pointlib.metrics import ImageResult, precision_recall_curve
 from pointlib.plots import picture_axes
 from pointlib.study.budget import Forecast, LearningCurve
 from pointlib.study.suspects import Suspect

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.points import (
     _parse_lines,
     _plain_rows,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import Brightness
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import read_image, write_image
 from pointlib.model.point_model import ModelInfo, PointModel

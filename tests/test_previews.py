@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import read_image, to_display, write_image
 from pointlib.widgets import pictures as previews
 from pointlib.widgets.pictures import browser_picture, pixels, thumbnail

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
+from pointlib.errors import InputError
 from pointlib.evaluation import report
 from pointlib.evaluation.report import escape, write_report
-from pointlib.files import InputError
 from pointlib.images import read_image
 from pointlib.metrics import ImageResult, score_images
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import Brightness
 
 from pointlib.dataset import MemoryDataset
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.study.suspects import cross_fit, label_errors, speaks_for

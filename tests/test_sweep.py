@@ -7,8 +7,8 @@ import pytest
 import sweep_cases
 from sweep_cases import from_scratch, line, ranked, scene
 
-from pointlib.files import InputError
-from pointlib.metrics import match_points
+from pointlib.errors import InputError
+from pointlib.matching import match_points
 from pointlib.sweep import Sweep, best_threshold, choose_settings, plateau, sweep
 from pointlib.thresholds import FLOOR, Candidates
 

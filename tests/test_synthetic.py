@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from pointlib import synthetic
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import read_image
 from pointlib.points import label_state, read_points, text_path
 from pointlib.synthetic import SETS, draw_cats, draw_cells, draw_field, draw_sample, draw_set

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.thresholds import (
     THRESHOLDS,

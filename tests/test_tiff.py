@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import image_shape, read_image
 from pointlib.tiff import MAX_PAGES
 

@@ -15,7 +15,8 @@ import torch
 from pointlib import files
 from pointlib.config import TrainConfig
 from pointlib.dataset import ImagePointDataset, MemoryDataset
-from pointlib.files import InputError, owner
+from pointlib.errors import InputError
+from pointlib.files import owner
 from pointlib.losses import mse
 from pointlib.model.point_model import ModelInfo, load_model, read_info, write_settings
 from pointlib.predict.points import predict_heatmap, predict_points

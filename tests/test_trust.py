@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pointlib.files import InputError
-from pointlib.metrics import match_points
+from pointlib.errors import InputError
+from pointlib.matching import match_points
 from pointlib.study.trust import count_interval, f1_interval, reliability, true_scores
 from pointlib.synthetic import draw_cells
 from pointlib.thresholds import Candidates, find_candidates

@@ -17,10 +17,11 @@ from conftest import Brightness, blobs
 from PIL import Image
 from test_annotate import SESSION, Browser
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import write_image
-from pointlib.metrics import match_points, score_images
+from pointlib.matching import match_points
+from pointlib.metrics import score_images
 from pointlib.model.point_model import ModelInfo, PointModel, build_model, read_info, save_model
 from pointlib.predict.points import predict_points
 from pointlib.sweep import best_threshold, sweep

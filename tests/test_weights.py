@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pointlib.dataset import load_splits
 from pointlib.model.point_model import load_model
+from pointlib.splits import load_splits
 from pointlib.train.loop import Run
 
 DATA = Path(__file__).resolve().parents[1] / "data"

@@ -11,7 +11,7 @@ ground of the same brightness are blobs as well. Alpha is left out.
 import numpy as np
 from scipy import ndimage
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.points import check_points
 from pointlib.thresholds import find_candidates
 

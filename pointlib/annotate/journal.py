@@ -17,7 +17,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.lock import Lock
 
 VERSION = 1

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pointlib.annotate.journal import read_journal
 from pointlib.annotate.steps import Point, Record, edit_lines, replay
 from pointlib.annotate.store import Store
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import image_folder, list_images
 
 __all__ = ["Ledger", "Point", "Record", "open_ledger", "read_journal", "replay"]

@@ -12,7 +12,7 @@ import contextlib
 import numpy as np
 
 from pointlib.annotate.blobs import check_sigma
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.widgets.channel import Line, Worker
 from pointlib.widgets.pictures import browser_picture, thumbnail
 

@@ -14,8 +14,7 @@ from collections import Counter
 from operator import itemgetter
 from typing import NamedTuple
 
-from pointlib.blame import brief
-from pointlib.files import InputError
+from pointlib.errors import InputError, brief
 from pointlib.points import check_points
 
 OUTSIDE = "outside"  # the session of changes made to a text file by others

@@ -29,7 +29,8 @@ from pointlib.annotate.texts import (
     text_lines,
     wrong_label,
 )
-from pointlib.files import InputError, move, suggest, write_atomic
+from pointlib.errors import InputError, suggest
+from pointlib.files import move, write_atomic
 from pointlib.images import image_shape, list_images
 from pointlib.points import read_points, text_path
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pointlib.annotate.blobs import find_blobs, snap
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.thresholds import join_classes
 from pointlib.widgets.pictures import check_size, pixels
 

@@ -12,7 +12,8 @@ from codecs import BOM_UTF8
 from collections import Counter
 from typing import NamedTuple
 
-from pointlib.files import NAME_FAULTS, InputError, is_name
+from pointlib.errors import InputError
+from pointlib.files import NAME_FAULTS, is_name
 from pointlib.points import format_points, text_path
 
 

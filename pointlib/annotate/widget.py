@@ -21,7 +21,8 @@ from pointlib.annotate.ledger import open_ledger
 from pointlib.annotate.server import EDIT, Desk
 from pointlib.annotate.steps import OUTSIDE, Point
 from pointlib.annotate.suggest import Helper, still_open
-from pointlib.files import InputError, need_file, suggest
+from pointlib.errors import InputError, suggest
+from pointlib.files import need_file
 from pointlib.images import open_picture
 from pointlib.points import check_points
 from pointlib.widgets.channel import read_module, read_style

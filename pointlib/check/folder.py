@@ -23,23 +23,14 @@ from pointlib.check.survey import (
     not_looked_at,
     survey,
 )
-from pointlib.dataset import (
-    FEW,
-    n_colours,
-    not_in,
-    place_cut,
-    read_list,
-    sample_indices,
-    split_names,
-    stray_list,
-    too_many_classes,
-    why_stray,
-)
-from pointlib.files import InputError, need_folder
+from pointlib.dataset import n_colours, sample_indices, too_many_classes
+from pointlib.errors import InputError
+from pointlib.files import need_folder
 from pointlib.gaussians import auto_sigma
 from pointlib.images import image_folder
-from pointlib.metrics import check_reach
+from pointlib.matching import check_reach
 from pointlib.points import nearest_distances, text_path
+from pointlib.splits import FEW, not_in, place_cut, read_list, split_names, stray_list, why_stray
 from pointlib.study.ceiling import ceiling
 
 LISTS = ("train", "val", "test")

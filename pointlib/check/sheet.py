@@ -14,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pointlib.blame import spell_out
 from pointlib.check.survey import DOUBLED
-from pointlib.files import InputError, json_safe, write_kept
+from pointlib.errors import InputError, spell_out
+from pointlib.files import json_safe, write_kept
 from pointlib.images import read_image
 from pointlib.plots import (
     BLUE,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import IMAGE_SUFFIXES, Header, open_image
 from pointlib.points import read_points, text_path
 

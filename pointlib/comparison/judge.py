@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 
-from pointlib.metrics import match_points, precision_recall_f1, tp_curve
+from pointlib.matching import match_points, tp_curve
+from pointlib.metrics import precision_recall_f1
 from pointlib.predict.points import class_settings, find_one, predict_logits, read_logits
 from pointlib.study.ceiling import ONE_PASS, TRIED, ceiling
 from pointlib.sweep import choose_settings

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pointlib.blame import to_cell
+from pointlib.errors import to_cell
 from pointlib.files import write_kept
 from pointlib.metrics import count_errors, draw_f1, precision_recall_f1
 from pointlib.plots import plot_leaderboard

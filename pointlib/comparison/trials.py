@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from pointlib.blame import brief, describe
 from pointlib.comparison.judge import Predictions, judge, try_out
 from pointlib.comparison.leaderboard import (
     label_rows,
@@ -26,12 +25,14 @@ from pointlib.comparison.leaderboard import (
     write_leaderboard,
 )
 from pointlib.config import TrainConfig, explain, find_function, name_function
-from pointlib.dataset import ImagePointDataset, dataset_classes, names_of, read_lists
-from pointlib.files import InputError, json_safe, need_place, suggest, write_atomic
+from pointlib.dataset import ImagePointDataset, dataset_classes, names_of
+from pointlib.errors import InputError, brief, describe, suggest
+from pointlib.files import json_safe, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.images import image_folder
 from pointlib.lock import hold
 from pointlib.model.point_model import load_model
+from pointlib.splits import read_lists
 from pointlib.thresholds import THRESHOLDS
 from pointlib.train.loop import Run, fit, load_parts
 from pointlib.train.prepare import describe_data, make_fabric, points_of

@@ -16,9 +16,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pointlib import plots
-from pointlib.blame import spell_out
-from pointlib.files import InputError, write_atomic
-from pointlib.metrics import Match, match_points, precision_recall_curve
+from pointlib.errors import InputError, spell_out
+from pointlib.files import write_atomic
+from pointlib.matching import Match, match_points
+from pointlib.metrics import precision_recall_curve
 
 MAX_PICTURES = 24
 PICTURE_BYTES = 4_800_000  # of all; base64 adds a third, and the page shall stay below 8 MB

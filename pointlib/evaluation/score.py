@@ -10,16 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from pointlib.dataset import check_item, dataset_classes
+from pointlib.errors import InputError
 from pointlib.evaluation.report import write_report
-from pointlib.files import InputError, json_safe, keep_copy, write_atomic
+from pointlib.files import json_safe, keep_copy, write_atomic
 from pointlib.images import image_folder, image_shape, list_images, read_image
-from pointlib.metrics import (
-    ImageResult,
-    average_precision,
-    check_reach,
-    precision_recall_curve,
-    score_images,
-)
+from pointlib.matching import check_reach
+from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
 from pointlib.points import class_names, label_state, read_points, text_path
 from pointlib.predict.points import (
     class_settings,

@@ -16,16 +16,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from pointlib.files import (
-    InputError,
-    keep_copy,
-    make_temporary,
-    move,
-    need_file,
-    need_place,
-    suggest,
-    write_atomic,
-)
+from pointlib.errors import InputError, suggest
+from pointlib.files import keep_copy, make_temporary, move, need_file, need_place, write_atomic
 from pointlib.formats.shared.base import Format, Pictures
 from pointlib.formats.shared.outcome import Conversion, draw_check, place, show_example
 from pointlib.formats.shared.records import (

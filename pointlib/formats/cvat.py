@@ -17,7 +17,8 @@ those that nobody has opened yet too, and its file does not tell them apart: exp
 or take unfinished images out of the file. Points without a class are written as `point`.
 """
 
-from pointlib.files import InputError, need_file, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import need_file, write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.parts import (
     area_centre,

@@ -17,7 +17,8 @@ import json
 
 import numpy as np
 
-from pointlib.files import InputError, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.jsons import files_in, heads
 from pointlib.formats.shared.safe import load_json, need, points_table, read_numbers, read_rows

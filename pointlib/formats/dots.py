@@ -17,7 +17,7 @@ import re
 import numpy as np
 from scipy import ndimage
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.companions import find_companions, has_companions, read_layer
 from pointlib.images import write_image

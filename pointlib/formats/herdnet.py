@@ -19,8 +19,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pointlib.blame import to_cell
-from pointlib.files import InputError, need_file, write_atomic
+from pointlib.errors import InputError, to_cell
+from pointlib.files import need_file, write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.safe import peek, points_table, read_numbers, read_rows
 

@@ -18,7 +18,8 @@ from pathlib import PureWindowsPath
 
 import numpy as np
 
-from pointlib.files import InputError, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.jsons import heads, one_each, read_size, read_table
 from pointlib.formats.shared.parts import area_centre

@@ -28,7 +28,8 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from pointlib.files import InputError, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.jsons import (
     heads,

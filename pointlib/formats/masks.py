@@ -22,7 +22,7 @@ from functools import partial
 import numpy as np
 from scipy import ndimage
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats.dots import to_pixels
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.companions import find_companions, has_companions, read_layer

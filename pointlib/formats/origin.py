@@ -8,7 +8,8 @@ there is nothing.
 
 import numpy as np
 
-from pointlib.files import InputError, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.txt import note_strays
 from pointlib.points import check_points, label_state, read_text, text_path

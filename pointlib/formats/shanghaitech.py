@@ -17,7 +17,8 @@ import io
 
 import numpy as np
 
-from pointlib.files import InputError, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.companions import find_companions, has_companions
 from pointlib.formats.shared.mat5 import Unread, read_mat

@@ -19,8 +19,8 @@ import io
 import re
 from functools import partial
 
-from pointlib.blame import to_cell
-from pointlib.files import InputError, write_atomic
+from pointlib.errors import InputError, to_cell
+from pointlib.files import write_atomic
 from pointlib.formats.points_csv import SYNONYMS
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.companions import find_companions, has_companions

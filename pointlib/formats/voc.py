@@ -22,7 +22,8 @@ written as `point`.
 
 import numpy as np
 
-from pointlib.files import InputError, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.parts import (
     box_centre,

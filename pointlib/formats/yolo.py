@@ -25,7 +25,8 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from pointlib.files import InputError, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.parts import area_centre, half_sides, head_of
 from pointlib.formats.shared.safe import points_table, read_bounded, read_numbers

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from pointlib.blame import brief
-from pointlib.files import InputError, need_file, suggest
+from pointlib.errors import InputError, brief, suggest
+from pointlib.files import need_file
 
 PRIOR = 0.02  # the height a fresh network predicts everywhere: most pixels hold no point
 ENCODER_DEPTH = 3

@@ -24,9 +24,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from pointlib.blame import brief, user_line
+from pointlib.errors import InputError, brief, suggest, user_line
 from pointlib.files import (
-    InputError,
     copy_name,
     current_umask,
     is_left,
@@ -38,7 +37,6 @@ from pointlib.files import (
     need_file,
     need_folder,
     owner,
-    suggest,
     write_atomic,
 )
 from pointlib.model.network import build_network, divisor_of, fill, rebuild

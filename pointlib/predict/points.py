@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional
 
 from pointlib.augment import shrink
-from pointlib.blame import to_cell, user_line
-from pointlib.files import InputError, keep_copy, move, need_file, need_place, write_atomic
+from pointlib.errors import InputError, to_cell, user_line
+from pointlib.files import keep_copy, move, need_file, need_place, write_atomic
 from pointlib.images import (
     IMAGE_SUFFIXES,
     check_image,
@@ -25,7 +25,7 @@ from pointlib.images import (
     to_channels,
     write_image,
 )
-from pointlib.metrics import check_column
+from pointlib.matching import check_column
 from pointlib.model.point_model import pixel_depth, scale_image
 from pointlib.points import check_points, write_points
 from pointlib.thresholds import FLOOR, find_candidates, find_peaks, join_classes
@@ -196,7 +196,7 @@ def predict_folder(model, inputs, output, *, options=None, on_image=None):
     """Predict many images and write `points.csv` and `counts.csv`.
 
     An unreadable image is reported in `counts.csv` and the rest goes on. A name that a spreadsheet
-    would run as a formula is written with an apostrophe before it, as `blame.to_cell` says.
+    would run as a formula is written with an apostrophe before it, as `errors.to_cell` says.
 
     Parameters
     ----------

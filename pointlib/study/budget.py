@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.dataset import PartOf
+from pointlib.errors import InputError
 from pointlib.evaluation.score import evaluate
-from pointlib.files import InputError
 from pointlib.images import image_folder, list_images, read_image
 from pointlib.points import label_state
 from pointlib.predict.points import class_settings, predict_candidates

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.gaussians import draw_hills
-from pointlib.metrics import check_amount, match_points, precision_recall_f1
+from pointlib.matching import check_amount, match_points
+from pointlib.metrics import precision_recall_f1
 from pointlib.points import check_points
 from pointlib.sweep import choose_settings
 from pointlib.thresholds import FLOOR, Candidates, basic_threshold, find_peaks

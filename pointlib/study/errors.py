@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError
-from pointlib.matching import near_pairs
-from pointlib.metrics import check_amount, match_points, precision_recall_f1
+from pointlib.errors import InputError
+from pointlib.matching import check_amount, match_points, near_pairs
+from pointlib.metrics import precision_recall_f1
 from pointlib.points import check_points
 
 KINDS = ("missed", "ghost", "doubled", "merged", "displaced", "wrong class", "border")

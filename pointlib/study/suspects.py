@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from pointlib.dataset import PartOf, check_item, dataset_classes, names_of
-from pointlib.files import InputError
-from pointlib.matching import near_pairs
-from pointlib.metrics import ImageResult, check_amount
+from pointlib.errors import InputError
+from pointlib.matching import check_amount, near_pairs
+from pointlib.metrics import ImageResult
 from pointlib.predict.points import candidates_of, class_settings, enlarge, predict_logits
 from pointlib.study.errors import error_anatomy
 from pointlib.thresholds import join_classes

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError
-from pointlib.metrics import check_column, draw_f1, rank_images
+from pointlib.errors import InputError
+from pointlib.matching import check_column
+from pointlib.metrics import draw_f1, rank_images
 
 ROUNDING = 1e-9  # what arithmetic adds must not cost a whole point or a whole image
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pointlib import augment
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.model.point_model import pixel_depth, scale_image, scale_limits
 

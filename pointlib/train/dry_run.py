@@ -9,8 +9,7 @@ from functools import partial
 
 import torch
 
-from pointlib.blame import brief, user_line
-from pointlib.files import InputError
+from pointlib.errors import InputError, brief, user_line
 from pointlib.heatmaps import draw_classes
 from pointlib.thresholds import FLOOR
 

@@ -22,12 +22,14 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from pointlib.config import TrainConfig, find_function
-from pointlib.dataset import check_item, load_splits, names_of
-from pointlib.files import InputError, keep_copy, need_place, write_atomic
+from pointlib.dataset import check_item, names_of
+from pointlib.errors import InputError
+from pointlib.files import keep_copy, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS, density
 from pointlib.lock import hold
 from pointlib.losses import LOSSES
 from pointlib.model.point_model import describe_model, save_model
+from pointlib.splits import load_splits
 from pointlib.train.crops import Shrunk, TrainingCrops, mean_pixels
 from pointlib.train.dry_run import rehearse
 from pointlib.train.prepare import (

@@ -11,11 +11,10 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 
-from pointlib.blame import brief
 from pointlib.dataset import check_item, dataset_classes, names_of, sample_indices
-from pointlib.files import InputError
+from pointlib.errors import InputError, brief
 from pointlib.gaussians import auto_sigma
-from pointlib.metrics import check_reach
+from pointlib.matching import check_reach
 from pointlib.model.point_model import ModelInfo, build_custom, build_model
 from pointlib.train.crops import learn_range
 from pointlib.train.dry_run import tried

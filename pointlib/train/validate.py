@@ -13,7 +13,8 @@ from torch.utils.data import Subset
 from pointlib.augment import resize, warp_points
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.losses import weighted_bce
-from pointlib.metrics import count_errors, precision_recall_f1, tp_curve
+from pointlib.matching import tp_curve
+from pointlib.metrics import count_errors, precision_recall_f1
 from pointlib.predict.points import THRESHOLD, candidates_of, predict_logits
 from pointlib.sweep import choose_settings
 

@@ -5,8 +5,9 @@ About comparing. Not about the functions (thresholds.py), nor about the trial's 
 
 from numbers import Real
 
-from pointlib.files import InputError
-from pointlib.metrics import check_column, score_images
+from pointlib.errors import InputError
+from pointlib.matching import check_column
+from pointlib.metrics import score_images
 from pointlib.points import check_points
 from pointlib.thresholds import join_classes
 

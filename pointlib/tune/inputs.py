@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.dataset import read_list
-from pointlib.files import InputError, suggest
+from pointlib.errors import InputError, suggest
 from pointlib.images import check_image, image_folder, image_shape, list_images, read_image
 from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
+from pointlib.splits import read_list
 
 RADIUS = 6.0  # px: match radius where nobody marked neighbours
 PARTS = ("train", "val", "test")

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pointlib.images import open_picture
-from pointlib.metrics import Match
+from pointlib.matching import Match
 
 SIDES = (400, 280, 180)  # px: the longer side, the largest that fits
 MARKS = 5_000  # more cannot be told apart on so small a picture, and take seconds to draw

@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from pointlib.files import InputError, json_safe, suggest
+from pointlib.errors import InputError, suggest
+from pointlib.files import json_safe
 from pointlib.images import open_picture
 from pointlib.thresholds import FLOOR
 from pointlib.tune import insights

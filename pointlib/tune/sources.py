@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pointlib.files import InputError
-from pointlib.metrics import check_column
+from pointlib.errors import InputError
+from pointlib.matching import check_column
 from pointlib.points import check_points
 from pointlib.thresholds import FLOOR, Candidates, find_candidates
 

@@ -13,8 +13,8 @@ import threading
 
 import numpy as np
 
-from pointlib.files import InputError
-from pointlib.metrics import check_amount
+from pointlib.errors import InputError
+from pointlib.matching import check_amount
 from pointlib.points import check_points
 from pointlib.sweep import choose_settings
 from pointlib.thresholds import join_classes

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError, json_safe, suggest
-from pointlib.metrics import ImageResult, f1_by_rule, match_points, score_images
+from pointlib.errors import InputError, suggest
+from pointlib.files import json_safe
+from pointlib.matching import match_points
+from pointlib.metrics import ImageResult, f1_by_rule, score_images
 from pointlib.study.ceiling import ceiling
 from pointlib.study.errors import anatomy_table, error_anatomy
 from pointlib.study.trust import count_interval, reliability, true_scores

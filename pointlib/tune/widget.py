@@ -10,7 +10,7 @@ import contextlib
 import anywidget
 import traitlets
 
-from pointlib.files import InputError, suggest
+from pointlib.errors import InputError, suggest
 from pointlib.metrics import metrics_table
 from pointlib.tune.preview import snapshot
 from pointlib.tune.server import Console

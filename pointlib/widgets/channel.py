@@ -14,7 +14,8 @@ import re
 import threading
 from pathlib import Path
 
-from pointlib.files import InputError, need_file
+from pointlib.errors import InputError
+from pointlib.files import need_file
 
 PACKAGE = Path(__file__).parents[1]
 IDLE = 10  # s without a job, after which a thread ends: cells are run again and again

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import check_scans, image_shape, open_picture, read_image, to_display
 
 MAX_PIXELS = 50_000_000  # browsers decode more, but slowly, and run out of graphics memory

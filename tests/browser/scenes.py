@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.metrics import match_points
+from pointlib.matching import match_points
 from pointlib.thresholds import find_peaks
 
 SIGMA = 2.0  # px, of every hill

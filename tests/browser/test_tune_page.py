@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from browser.harness import LIMIT
 from browser.scenes import Scene, count, draw_scene
 from pointlib.images import write_image
-from pointlib.metrics import match_points
+from pointlib.matching import match_points
 from pointlib.model.point_model import ModelInfo, PointModel, build_model, read_info, save_model
 from pointlib.points import text_path, write_points
 from pointlib.thresholds import Candidates, basic_threshold, find_peaks

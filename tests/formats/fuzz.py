@@ -32,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS, convert
 from pointlib.formats.shared.base import Record
 from pointlib.images import write_image

@@ -7,7 +7,7 @@ import pytest
 from json_sample import BY_HAND, SHAPE, make_folder, read, write_json
 from PIL import Image
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS
 from pointlib.formats.dotdotgoose import looks
 from pointlib.formats.shared.base import Record

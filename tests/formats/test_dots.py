@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS, convert
 from pointlib.formats.dots import _solid
 from pointlib.formats.shared.base import Pictures, Record

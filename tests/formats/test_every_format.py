@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS, convert, recognise
 from pointlib.formats.shared.base import Format, Pictures, Record
 from pointlib.points import check_points

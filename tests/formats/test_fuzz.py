@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("resource", reason="processes cannot be limited here")
 import fuzz
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # torch has threads

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS, convert
 from pointlib.formats.shared.base import Pictures, Record
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_sample import make_folder, write_json
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats.shared import jsons
 from pointlib.formats.shared.base import Pictures
 from pointlib.formats.shared.jsons import one_each, one_json, read_table, stream_items

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from json_sample import BY_HAND, SHAPE, make_folder, read, write_json
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS
 from pointlib.formats.labelme import looks
 from pointlib.formats.shared.base import Record

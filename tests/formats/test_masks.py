@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS, convert
 from pointlib.formats.shared.base import Pictures, Record
 from pointlib.images import read_image, write_image

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats.shared.parts import (
     area_centre,
     box_centre,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats import FORMATS, convert
 from pointlib.formats.shared.base import Pictures, Record
 from pointlib.formats.shared.mat5 import HEADER, read_mat

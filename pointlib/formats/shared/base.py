@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError, suggest
+from pointlib.errors import InputError, suggest
 from pointlib.formats.shared.pictures import Pictures
 from pointlib.points import check_points
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.images import image_shape, open_picture, read_image
 
 MOST_LISTED = 2000  # of a folder's files, to recognise a format

@@ -10,7 +10,8 @@ from pathlib import Path
 import ijson
 import numpy as np
 
-from pointlib.files import InputError, need_file
+from pointlib.errors import InputError
+from pointlib.files import need_file
 from pointlib.formats.shared.safe import read_numbers
 
 HEAD = 65_536  # bytes of a file that are looked at to recognise it

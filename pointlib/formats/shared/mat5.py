@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats.shared.safe import read_bounded
 
 MOST_BYTES = 64_000_000  # of a file, and of all its variables once inflated

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.files import InputError, write_atomic
+from pointlib.errors import InputError
+from pointlib.files import write_atomic
 from pointlib.images import read_image
 
 EXAMPLES = 3  # points

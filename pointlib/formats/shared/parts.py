@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from pointlib.files import InputError
+from pointlib.errors import InputError
 from pointlib.formats.shared.safe import peek, read_numbers
 
 MOST_LISTED = 100  # names of a folder that are looked at for it

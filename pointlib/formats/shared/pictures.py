@@ -9,7 +9,8 @@ import re
 from pathlib import Path, PureWindowsPath
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pointlib.files import InputError, need_file, need_folder, suggest
+from pointlib.errors import InputError, suggest
+from pointlib.files import need_file, need_folder
 from pointlib.images import IMAGE_SUFFIXES, check_names, image_shape, list_images
 
 FOLDERS = ("images", "jpegimages", "imgs", "img", "image", "frames", "photos", "pictures")

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from pointlib.files import InputError, suggest
+from pointlib.errors import InputError, suggest
 from pointlib.points import EDGE_SLACK, check_points, class_names
 
 SEEN = 0.005  # px: a place that moves by less is kept

@@ -14,8 +14,8 @@ from xml.parsers import expat
 
 import numpy as np
 
-from pointlib.blame import from_cell
-from pointlib.files import InputError, need_file
+from pointlib.errors import InputError, from_cell
+from pointlib.files import need_file
 from pointlib.points import read_text
 
 MOST_BYTES = 500_000_000  # of a file that is read whole
@@ -149,7 +149,7 @@ def read_rows(path, columns, *, delimiters=",", synonyms=None):
 def read_cells(path, *, delimiters=","):
     """Yield ("file, line n", [text, ...]) of each line of a table that is not blank.
 
-    What `blame.to_cell` made harmless is as it was.
+    What `errors.to_cell` made harmless is as it was.
     """
     text = read_text(need_small(path))
     delimiter = max(delimiters, key=text.partition("\n")[0].count)

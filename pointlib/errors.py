@@ -1,7 +1,8 @@
-"""Blame: whose fault an exception is, and the sentence that says so and what to do.
+"""Errors: what users read. What came, what is needed, what to do; and whose fault an exception is.
 
-About exceptions that are no InputError: those of the disk, of memory and of the user's own code.
-For any other the fault is ours, and its traceback is right.
+`InputError` is for what a user gave. Exceptions of the disk, of memory and of the user's own code
+get a sentence by `describe`; for any other the fault is ours, and its traceback is right. Names are
+made safe to print and to put into tables here too. Not about files: files.py.
 """
 
 import errno
@@ -9,6 +10,7 @@ import re
 import sys
 import sysconfig
 import traceback
+from difflib import get_close_matches
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -22,10 +24,10 @@ UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what a te
 _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # what turns text round
 _CODES = "061c|200[ef]|202[a-e]|206[6-9]|005c"
 _ESCAPED = re.compile(rf"\\u({_CODES})")
-_ESCAPE = re.compile(
-    rf"{_TURNING.pattern}|\\(?=u(?:{_CODES}))"
-)  # a backslash that would be read as one
+# and a backslash that would be read as the beginning of such a code
+_ESCAPE = re.compile(rf"{_TURNING.pattern}|\\(?=u(?:{_CODES}))")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
+MOST_NAMES = 20  # in a sentence that lists what is known
 MOST_LETTERS = 560  # of a sentence: a line of a text may be a megabyte long
 REMEDIES = {
     errno.ENOSPC: f"Free some space, or name another disk, and run it again; {KEPT}.",
@@ -42,6 +44,14 @@ REMEDIES = {
     errno.ENOENT: "Look whether it is still there, or name another place.",
     errno.EIO: "The disk does not answer as it should: save what is on it.",
 }
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used: says what came, what is needed, what to do."""
+
+    def _render_traceback_(self):
+        """Return what a notebook shows: the sentence alone, as the command line does."""
+        return [f"InputError: {one_line(self)}"]
 
 
 def describe(error):
@@ -124,3 +134,13 @@ def _is_memory(error):
     said = any(sign in words for sign in signs)
     kinds = (RuntimeError, ImportError, OSError)
     return isinstance(error, MemoryError) or (isinstance(error, kinds) and said)
+
+
+def suggest(word, known):
+    """Return a sentence that names the known word nearest to `word`, or lists them all."""
+    known = [str(k) for k in known if not str(k).startswith("__")]
+    folded = {name.casefold(): name for name in reversed(known)}
+    if near := get_close_matches(str(word).casefold(), folded, n=1):
+        return f"Did you mean {folded[near[0]]!r}?"
+    more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
+    return f"Known: {', '.join(known[:MOST_NAMES]) or 'none'}{more}."

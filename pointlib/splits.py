@@ -1,0 +1,214 @@
+"""Splits: which images train, validate and test, by lists in the folder or by chance.
+
+About train.txt, val.txt and test.txt, and what happens without them. Not about what an image
+holds: dataset.py.
+"""
+
+import contextlib
+import os
+
+import numpy as np
+
+from pointlib.dataset import ImagePointDataset, MemoryDataset, dataset_classes
+from pointlib.errors import InputError
+from pointlib.files import need_file, need_folder
+from pointlib.images import (
+    image_folder,
+    list_images,
+)
+from pointlib.points import read_text
+
+LISTS = ("train.txt", "val.txt", "test.txt")
+FEW = 5  # fewer labelled images than this are split by crops
+ENOUGH = 10  # training images, of which a fifth can be held back
+
+
+def read_list(path):
+    """Return the file names of a list such as train.txt, one a line."""
+    names = [line.strip() for line in read_text(need_file(path, "list")).splitlines()]
+    if not any(names):
+        raise InputError(f"{path} is empty; expected one file name a line, or no such file.")
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def split_names(names, *, fraction=0.2, groups=None, seed=0):
+    """Split names at random into training and validation.
+
+    Parameters
+    ----------
+    names : sequence of str
+    fraction : float
+        Share of the names (or groups) for validation; each part gets one at least.
+    groups : sequence of str, optional
+        One a name: all names of a group (a place, a day, a patient) stay together.
+    seed : int
+
+    Returns
+    -------
+    train, val : list of str
+        In the order given.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"fraction is {fraction}; expected a number between 0 and 1.")
+    groups = list(names) if groups is None else list(groups)
+    if len(groups) != len(names):
+        raise InputError(f"{len(groups)} groups for {len(names)} names; expected one each.")
+    kinds = sorted(set(groups))
+    if len(kinds) < 2:
+        raise InputError(f"{len(kinds)} image(s) or group(s) cannot be split; expected 2 or more.")
+    n_val = min(max(1, round(fraction * len(kinds))), len(kinds) - 1)
+    chosen = set(np.random.default_rng(seed).permutation(kinds)[:n_val].tolist())
+    train = [name for name, group in zip(names, groups, strict=True) if group not in chosen]
+    return train, not_in(names, train)
+
+
+def not_in(names, others):
+    """Return the names that are not among others, in their order; None holds no name."""
+    others = set(others or ())
+    return [name for name in names if name not in others]
+
+
+def split_by_crops(dataset, *, fraction=0.2):
+    """Cut each image in two: the end of its longer side validates, the rest trains.
+
+    For a handful of images, where leaving one out whole would leave too little to learn from.
+
+    Returns
+    -------
+    train, val : MemoryDataset
+    """
+    parts = ([], [])
+    for i in range(len(dataset)):
+        image, points, labels = dataset[i]
+        axis, cut = place_cut(image.shape, fraction=fraction)
+        along = points[:, 1 - axis]
+        first = along < cut - 0.5
+        pixels = np.split(image, [cut], axis=axis)
+        offset = np.array([cut, 0.0] if axis else [0.0, cut])
+        parts[0].append((pixels[0], points[first], labels[first]))
+        parts[1].append((pixels[1], points[~first] - offset, labels[~first]))
+    classes = dataset_classes(dataset)
+    return tuple(MemoryDataset(part, names=dataset.names, classes=classes) for part in parts)
+
+
+def place_cut(shape, *, fraction=0.2):
+    """Return the axis along which `split_by_crops` cuts an image, 1 being x, and where."""
+    axis = int(shape[1] >= shape[0])
+    return axis, round(shape[axis] * (1 - fraction))
+
+
+def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None):
+    """Load the training and validation part of a dataset folder.
+
+    Its `train.txt` and `val.txt` decide where they stand (one alone leaves the rest to the other
+    part), and what `test.txt` names is used for neither; else images are split at random, and
+    fewer than five labelled images are split by crops.
+
+    Returns
+    -------
+    train, val : datasets
+    how : str
+        One sentence that says how they were split.
+    """
+    folder = need_folder(folder, "dataset folder")
+    lists = read_lists(folder)
+    whole = ImagePointDataset(folder, classes=classes, n_channels=n_channels)
+    options = {"classes": whole.classes, "n_channels": whole.n_channels}
+    rest = not_in(whole.names, lists.get("test"))
+    left_out = f"; {whole.n_unlabelled} images without a text file are left out"
+    left_out = left_out if whole.n_unlabelled else ""
+    if not rest and "train" not in lists:
+        raise InputError(f"test.txt of {folder} names every labelled image: none is left to train.")
+    if "train" in lists or "val" in lists:
+        train = lists.get("train") or not_in(rest, lists["val"])
+        val = lists.get("val") or not_in(rest, lists["train"])
+        found = " and ".join(f"{part}.txt" for part in ("train", "val") if part in lists)
+        say = "say" if "and" in found else "says"
+        how = f"{len(train)} images train and {len(val)} validate, as {found} {say}"
+    elif len(rest) < FEW:
+        few = ImagePointDataset(folder, names=rest, **options)
+        how = f"only {len(few)} labelled images: each is cut in two to train and validate"
+        return *split_by_crops(few, fraction=val_split), how + left_out
+    else:
+        train, val = split_names(rest, fraction=val_split, seed=seed)
+        how = f"{len(train)} images train and {len(val)} validate, split at random (seed {seed})"
+    if not (train and val):
+        used = " and ".join(f"{part}.txt" for part in lists)
+        part = "validate" if train else "train"
+        raise InputError(f"with {used} of {folder} no image is left to {part}. Name fewer there.")
+    sets = (ImagePointDataset(folder, names=part, **options) for part in (train, val))
+    return *sets, how + left_out
+
+
+def load_three(folder, *, seed=0, **options):
+    """Load a dataset folder in three parts: to learn from, to choose by, and to judge by.
+
+    What `test.txt` names judges. Without it a fifth of the training images is held back, at random,
+    where there are ten or more; else the validation images must judge as well, and `how` says so.
+
+    Parameters
+    ----------
+    folder, seed, **options
+        As `load_splits` takes them.
+
+    Returns
+    -------
+    train, val, test : datasets
+    how : str
+        One sentence that says how they were split.
+    """
+    train, val, how = load_splits(folder, seed=seed, **options)
+    same = {"classes": train.classes, "n_channels": train.n_channels}
+    if names := read_lists(need_folder(folder)).get("test"):
+        how += f"; {len(names)} judge, as test.txt says"
+    elif len(train) < ENOUGH:
+        return train, val, val, f"{how}; too few to hold any back: those that validate also judge"
+    else:
+        rest, names = split_names(train.names, seed=seed)
+        train = ImagePointDataset(folder, names=rest, **same)
+        how += f"; {len(names)} of those that train are held back to judge"
+    return train, val, ImagePointDataset(folder, names=names, **same), how
+
+
+def read_lists(folder):
+    """Return {part: names} of train.txt, val.txt, test.txt; no image may stand in two of them."""
+    paths = {part: folder / f"{part}.txt" for part in ("train", "val", "test")}
+    inside = image_folder(folder)
+    images = list_images(inside)
+    stems = {path.stem for path in images} if inside == folder else ()
+    lists = {  # the text of an image test.png is no list
+        part: read_list(path)
+        for part, path in paths.items()
+        if os.path.lexists(path) and part not in stems
+    }
+    if stray := stray_list(folder, {path.name for path in images}):
+        raise InputError(f"{stray} {why_stray(stray)}")
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        if both := sorted(set(lists.get(one, ())) & set(lists.get(other, ()))):
+            raise InputError(
+                f"{both[0]} stands in both {one}.txt and {other}.txt of {folder}. Drop one."
+            )
+    return lists
+
+
+def stray_list(folder, names):
+    """Return a list of these images that is not read, for its place or its letters, or None.
+
+    Nobody would hear that the images which it holds back for a test are trained on.
+    """
+    places = {folder, image_folder(folder)}
+    if (above := folder.resolve()).name == "images":
+        places.add(above.parent)
+    for path in (path for place in sorted(places) for path in sorted(place.iterdir())):
+        if path.name.lower() in LISTS and not (path.parent == folder and path.name in LISTS):
+            with contextlib.suppress(InputError, OSError):
+                if read_list(path)[0] in names:
+                    return path
+    return None
+
+
+def why_stray(path):
+    """Return why the list at `path`, of `stray_list`, is not read, and what to do."""
+    if (path.parent / "images").is_dir() and path.name in LISTS:
+        return f"is not read where images/ is named. Name the folder above it: {path.parent}"
+    return "is not read: lists stand beside images/, named in small letters. Move or rename it."
