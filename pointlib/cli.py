@@ -74,19 +74,16 @@ def predict(
     if not settings.image_path:
         raise InputError("infer.image_path is not set: name an image or a folder of images.")
     model = load_model(settings.model, trust_code=trust_code)
-    options = {
-        "text": text,
-        "overlay": partial(draw_overlay, classes=model.info.classes) if overlays else None,
-        "threshold": settings.threshold,
-        "min_distance": settings.min_distance,
-        "threshold_fn": find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
-    }
     one = Path(settings.image_path).is_file()
     summary = predict_folder(
         _to_device(model),
         settings.image_path,
         settings.output,
-        options=options,
+        threshold=settings.threshold,
+        min_distance=settings.min_distance,
+        threshold_fn=find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
+        text=text,
+        overlay=partial(draw_overlay, classes=model.info.classes) if overlays else None,
         on_image=_say_only_image if one else _say_image,
     )
     if summary["n_unreadable"] == summary["n_images"]:
@@ -112,7 +109,7 @@ def evaluate(
     need_folder(model, "folder of a model or of points")
     if (model / "pointlib.json").is_file():
         metrics = _evaluate_model(
-            (model, trust_code), (folder, names), radius=radius, output=output
+            model, folder, names, trust_code=trust_code, radius=radius, output=output
         )
     elif radius is None:
         raise InputError(
@@ -126,7 +123,7 @@ def evaluate(
 
 
 @app.command()
-def compare(  # noqa: PLR0913, PLR0917 - an option each
+def compare(
     config: ConfigPath = None,
     overrides: Overrides = None,
     loss: Values = None,
@@ -364,15 +361,14 @@ def _show_usage(error, arguments):
     return error.exit_code
 
 
-def _evaluate_model(model, images, *, radius, output):
+def _evaluate_model(model, folder, names, *, trust_code, radius, output):
     """Evaluate a model folder on a dataset folder or one of its lists."""
     from pointlib.dataset import ImagePointDataset
     from pointlib.evaluation.score import evaluate as evaluate_model
     from pointlib.model.point_model import load_model
     from pointlib.splits import read_list
 
-    model = _to_device(load_model(model[0], trust_code=model[1]))
-    folder, names = images
+    model = _to_device(load_model(model, trust_code=trust_code))
     if names is not None:
         names = read_list(folder / f"{names.removesuffix('.txt')}.txt")
     else:

@@ -7,14 +7,15 @@ palette is looked up, CMYK becomes RGB, alpha stays last. tifffile reads TIFF, P
 Not about points on the image, nor about scaling values for a network (model does that).
 """
 
+import io
 import logging
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import imageio.v3 as iio
 import numpy as np
+import tifffile
 from PIL import Image, PngImagePlugin
 
 from pointlib.errors import InputError, brief
@@ -163,17 +164,19 @@ def to_display(image):
 
 def write_image(path, image):
     """Write `image` (H, W) or (H, W, C) to `path`, whole or not at all; the suffix says how."""
-    suffix, options = Path(path).suffix.lower(), {}
+    suffix, file = Path(path).suffix.lower(), io.BytesIO()
     image = image[:, :, 0] if image.shape[2:] == (1,) else image
-    if suffix in (".tif", ".tiff"):  # otherwise five channels would be taken for pages
-        options["photometric"] = "rgb" if image.shape[2:] in ((3,), (4,)) else "minisblack"
-        options["planarconfig"] = "contig" if image.ndim == 3 else None
     try:
-        data = iio.imwrite("<bytes>", image, extension=suffix, **options)
+        if suffix in (".tif", ".tiff"):  # told what is what, or five channels would be five pages
+            kind = "rgb" if image.shape[2:] in ((3,), (4,)) else "minisblack"
+            planar = "contig" if image.ndim == 3 else None
+            tifffile.imwrite(file, image, photometric=kind, planarconfig=planar)
+        else:
+            Image.fromarray(image).save(file, Image.registered_extensions()[suffix])
     except Exception as error:  # each writer has its own exceptions
         what = f"cannot write {image.dtype} of shape {image.shape} as {suffix!r} ({error})"
         raise InputError(f"{path}: {what}. PNG takes 8 bits and grey 16, TIFF all.") from error
-    write_atomic(path, data)
+    write_atomic(path, file.getvalue())
 
 
 @contextmanager

@@ -375,7 +375,7 @@ FROM_PYTHON = [
     (lambda: predict_points(load_model("model"), "dots/dots_0.png"), "image is a str; expected an array"),
     (lambda: predict_points(load_model("model"), IMAGE.astype(object)), "dtype object; expected numbers"),
     (lambda: predict_points(load_model("model"), IMAGE, threshold="high"), "threshold is 'high'; expected a number"),
-    (lambda: predict_folder(load_model("model"), "dots", "out", options={"threshold": -1}), "threshold is -1; expected"),
+    (lambda: predict_folder(load_model("model"), "dots", "out", threshold=-1), "threshold is -1; expected"),
     (lambda: predict_folder(load_model("model"), [], "out"), "there is no image; expected"),
     (lambda: evaluate(load_model("model"), GOOD, radius=-1), "radius is -1; expected"),
 ]  # fmt: skip

@@ -24,9 +24,7 @@ def test_straight_crops_are_pieces_of_the_image():
     """Without augmentation a crop is the image's own pixels, and its target is of their points."""
     image, points, labels = counted()
     info = ModelInfo(n_channels=1, sigma=2.0, low=(0.0,), high=(float(image.size),))
-    crops = TrainingCrops(
-        MemoryDataset([(image, points, labels)]), info, size=32, options={"augment": False}
-    )
+    crops = TrainingCrops(MemoryDataset([(image, points, labels)]), info, size=32, augment=False)
     corners = set()
     for crop, target, valid in (crops[i] for i in range(len(crops))):
         y, x = divmod(round(float(crop[0, 0, 0]) * image.size), SHAPE[1])
@@ -45,7 +43,7 @@ def test_crops_ask_for_rare_classes_as_often_as_for_common_ones():
     labels = np.array(["common"] * 50 + ["rare"])
     data = MemoryDataset([(np.zeros((400, 500), np.uint8), points, labels)])
     info = ModelInfo(classes=("common", "rare"), n_channels=1)
-    crops = TrainingCrops(data, info, size=40, options={"augment": False})
+    crops = TrainingCrops(data, info, size=40, augment=False)
     shares = np.mean([(crops[i][1] > 0.9).any(dim=2).any(dim=1).tolist() for i in range(120)], 0)
     assert (shares > 0.27).all()
     assert (shares < 0.55).all()
@@ -74,7 +72,7 @@ def test_some_crops_are_turned_by_any_angle(how, share):
     image, points, labels = counted()
     data = MemoryDataset([(image, points, labels)])
     crops, rng = (
-        TrainingCrops(data, ModelInfo(n_channels=1), size=40, options={"augment": how}),
+        TrainingCrops(data, ModelInfo(n_channels=1), size=40, augment=how),
         np.random.default_rng(0),
     )
     linear = np.array([crops._matrix(rng, SHAPE, points, labels)[:2, :2] for _ in range(400)])

@@ -185,7 +185,7 @@ def test_crops_change_more_where_told_strong(make_folder):
     data, info = ImagePointDataset(make_folder(8)), ModelInfo(n_channels=1, sigma=2.0)
     found = []
     for how in (False, True, "strong"):
-        crops = TrainingCrops(data, info, size=40, options={"augment": how})
+        crops = TrainingCrops(data, info, size=40, augment=how)
         parts = [crops[i] for i in range(len(crops))]
         # the background is grey 30 of 255, so what differs is light
         levels = [float(image[valid.expand_as(image)].median()) for image, _, valid in parts]
@@ -219,7 +219,7 @@ def test_crops_of_small_images_are_masked():
     """A crop larger than the image says where there was no image."""
     image = np.full((20, 30), 200, np.uint8)
     data = MemoryDataset([(image, np.zeros((0, 2)), np.zeros(0, str))])
-    crops = TrainingCrops(data, ModelInfo(n_channels=1), size=64, options={"augment": False})
+    crops = TrainingCrops(data, ModelInfo(n_channels=1), size=64, augment=False)
     pixels, target, valid = crops[0]
     assert valid.sum() == 600
     assert (pixels[0][~valid[0]] == 0).all()

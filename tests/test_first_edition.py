@@ -126,7 +126,7 @@ def test_model_predicts_the_same_tables(tmp_path):
     config = load_config(HOME / "config.json").infer
     model = load_model(config.model)
     options = {"min_distance": config.min_distance, "text": True}
-    predict_folder(model, config.image_path, tmp_path, options=options)
+    predict_folder(model, config.image_path, tmp_path, **options)
     assert_same_points(tmp_path / "points.csv", HOME / "predictions/points.csv")
     assert rows_of(tmp_path / "counts.csv") == rows_of(HOME / "predictions/counts.csv")
     for path in sorted((HOME / "predictions/text").iterdir()):

@@ -132,7 +132,7 @@ def test_predict_folder_writes_texts_and_overlays_apart(model, folder, tmp_path)
         "text": True,
         "overlay": lambda image, points, labels: np.zeros((45, 70, 3), np.uint8),
     }
-    predict.predict_folder(model, folder, tmp_path / "out", options=options)
+    predict.predict_folder(model, folder, tmp_path / "out", **options)
     points, _ = read_points(tmp_path / "out" / "text" / "a.txt", (45, 70))
     assert len(points) == 2
     assert (tmp_path / "out" / "text" / "deep" / "b.txt").read_text() == ""
@@ -143,7 +143,7 @@ def test_predict_folder_writes_texts_and_overlays_apart(model, folder, tmp_path)
 def test_predict_folder_keeps_older_results(model, folder, tmp_path):
     """A table of another run is kept as a copy; an equal one is not copied."""
     for threshold in (0.5, 0.5, 1.1):
-        predict.predict_folder(model, folder, tmp_path / "out", options={"threshold": threshold})
+        predict.predict_folder(model, folder, tmp_path / "out", threshold=threshold)
     assert len(rows(tmp_path / "out" / "points.csv")) == 0
     assert len(rows(tmp_path / "out" / "points.csv.bak")) == 2
     assert not (tmp_path / "out" / "points.csv.bak2").exists()
@@ -153,7 +153,7 @@ def test_predict_folder_leaves_its_own_output_out(model, folder):
     """Overlays written inside the input folder are not predicted the next time."""
     options = {"overlay": lambda image, points, labels: image}
     for _ in range(2):
-        summary = predict.predict_folder(model, folder, folder / "out", options=options)
+        summary = predict.predict_folder(model, folder, folder / "out", **options)
     assert summary["n_images"] == 3
 
 
@@ -176,7 +176,7 @@ def test_predict_folder_refuses_texts_that_would_overwrite_each_other(model, fol
     """Two images of one stem cannot both have a text file."""
     write_image(folder / "a.tif", picture([]))
     with pytest.raises(InputError, match="would share one text file or overlay; rename one"):
-        predict.predict_folder(model, folder, tmp_path / "out", options={"text": True})
+        predict.predict_folder(model, folder, tmp_path / "out", text=True)
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.31, 0.2])
@@ -196,7 +196,7 @@ def test_predict_points_seen_smaller_are_in_pixels_of_the_image(model, scale):
 def test_predict_folder_keeps_texts_that_were_edited(model, folder, tmp_path):
     """A text file corrected by hand is kept as a copy when the same folder is predicted again."""
     for _ in range(2):
-        predict.predict_folder(model, folder, tmp_path / "out", options={"text": True})
+        predict.predict_folder(model, folder, tmp_path / "out", text=True)
         (tmp_path / "out" / "text" / "a.txt").write_text("0.5,0.5\n")
     assert (tmp_path / "out" / "text" / "a.txt.bak").read_text() == "0.5,0.5\n"
 

@@ -214,7 +214,7 @@ def _run_trial(trial, parts, finds, log):
     predicted, rows = {}, []
     for name, find in finds.items():
         try:
-            scores = _scores(trial, parts, (name, find), predicted)
+            scores = _scores(trial, parts, predicted, name=name, find=find)
             rows.append(_row(trial, name, **facts, **scores))
             log(f"    {name}: val F1 {rank_rows(rows[-1:])[0]['f1']:.3f}")
         except Exception as error:  # your own thresholding function, likewise
@@ -243,9 +243,9 @@ def _train(trial, parts, log):
     return facts
 
 
-def _scores(trial, parts, threshold, predicted):
+def _scores(trial, parts, predicted, *, name, find):
     """Return what `judge` says of a trial and a thresholding function, once and for all."""
-    (name, find), test = threshold, parts.get("test", ())  # val is in the name of the folder
+    test = parts.get("test", ())  # val is in the name of the folder
     truth = [[part.tolist() for part in points_of(test, i)] for i in range(len(test))]
     mark = _digest(_code_of(find, name), {"test": (names_of(test), truth)})
     path = trial.folder / f"{_slug(name)}-{mark}.json"

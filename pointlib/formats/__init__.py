@@ -121,12 +121,12 @@ def convert(source, target, *, from_=None, to="txt", **options):
     lists, listed = _find_lists(pictures, records, options.skip)
     notes += [f"Images: {pictures.folder}.", *more, *renamed, *listed]
     notes += find_oddities(records, reader)
-    result = _count(target, pictures, records, (reader, writer))._replace(notes=tuple(notes))
+    result = _count(target, pictures, records, reader, writer)._replace(notes=tuple(notes))
     for sentence in (*result.notes, *result.lost) if options.log else ():
         options.log(sentence)
     if options.dry_run:
         return result
-    if kept := _write(target, (pictures, records, lists), writer, options):
+    if kept := _write(target, pictures, records, lists, writer=writer, options=options):
         result = result._replace(notes=(*notes, f"The old {target.name} is kept as {kept}."))
     return result
 
@@ -246,9 +246,8 @@ def _check_place(target, pictures, options):
         raise InputError(f"{pictures.folder} lies in {target}, which is moved. Leave out --link.")
 
 
-def _count(target, pictures, records, forms):
-    """Return the Conversion of records from forms[0] to forms[1], without notes."""
-    reader, writer = forms
+def _count(target, pictures, records, reader, writer):
+    """Return the Conversion of records from one format to another, without notes."""
     n_points = [len(record.points) for record in records]
     n_full = sum(n > 0 for n in n_points)
     classes = find_classes(records, writer)
@@ -266,9 +265,8 @@ def _count(target, pictures, records, forms):
     )
 
 
-def _write(target, data, writer, options):
+def _write(target, pictures, records, lists, *, writer, options):
     """Write everything beside `target`, then move it there; return where the old one is kept."""
-    pictures, records, lists = data
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = make_temporary(target.parent)
     try:

@@ -113,16 +113,22 @@ class PointModel(nn.Module):
         return self.network(batch)[..., :height, :width]
 
 
-def build_model(info, **names):
+def build_model(info, *, architecture="Unet", encoder="mobilenet_v2", encoder_weights=None):
     """Build a PointModel for `info`'s channels and classes.
 
     Parameters
     ----------
     info : ModelInfo
-    **names
-        Of architecture, encoder and encoder weights, as `network.build_network` takes them.
+    architecture, encoder, encoder_weights : str
+        As `network.build_network` takes them.
     """
-    network = build_network(info.n_channels, len(info.classes), **names)
+    network = build_network(
+        info.n_channels,
+        len(info.classes),
+        architecture=architecture,
+        encoder=encoder,
+        encoder_weights=encoder_weights,
+    )
     return PointModel(network, info, divisor=divisor_of(network))
 
 

@@ -7,6 +7,7 @@ that. ``python -m pointlib.predict`` does it from the command line.
 import csv
 import io
 import os
+from functools import partial
 from numbers import Real
 from pathlib import Path
 
@@ -192,7 +193,18 @@ def _give_up(error):
     raise error
 
 
-def predict_folder(model, inputs, output, *, options=None, on_image=None):
+def predict_folder(
+    model,
+    inputs,
+    output,
+    *,
+    threshold=None,
+    min_distance=None,
+    threshold_fn=find_peaks,
+    text=False,
+    overlay=None,
+    on_image=None,
+):
     """Predict many images and write `points.csv` and `counts.csv`.
 
     An unreadable image is reported in `counts.csv` and the rest goes on. A name that a spreadsheet
@@ -205,10 +217,12 @@ def predict_folder(model, inputs, output, *, options=None, on_image=None):
         See `find_images`.
     output : str or Path
         Folder; files that stand there under the same names are kept as copies.
-    options : dict, optional
-        ``text`` (bool: the kit's text files into ``output/text``), ``overlay`` (a function
-        ``(image, points, labels) -> picture``: pictures into ``output/overlays``) and the keywords
-        of `predict_points`.
+    threshold, min_distance, threshold_fn
+        As `predict_points` takes them.
+    text : bool
+        Write the kit's text files, too, into ``output/text``.
+    overlay : callable, optional
+        ``(image, points, labels) -> picture``: pictures are written into ``output/overlays``.
     on_image : callable, optional
         Called with (name, number of points, or None where unreadable, error or None).
 
@@ -217,25 +231,30 @@ def predict_folder(model, inputs, output, *, options=None, on_image=None):
     dict
         ``n_images``, ``n_unreadable``, ``n_points``.
     """
-    options = dict(options or {})
-    extras = {key: options.pop(key, None) for key in ("text", "overlay")}
     output = Path(output)
     own = {(output / "overlays").resolve(), (output / "text").resolve()}
     sources = [s for s in find_images(inputs) if own.isdisjoint(s[0].resolve().parents)]
     if not sources:
         raise InputError(f"all of {inputs} lies where {output} is written to; name another output.")
-    if extras["text"] or extras["overlay"]:
+    if text or overlay:
         _check_stems([name for _, name in sources])
     need_place(output)
+    find = partial(
+        predict_points,
+        model,
+        threshold=threshold,
+        min_distance=min_distance,
+        threshold_fn=threshold_fn,
+    )
     # drawn images first: what fails there is a setting, and not the fault of any image
-    if (find := options.get("threshold_fn", find_peaks)) is not find_peaks:
-        find_one(find)
-    predict_points(model, _blank(model.info), **options)
+    if threshold_fn is not find_peaks:
+        find_one(threshold_fn)
+    find(_blank(model.info))
     rows, counts = [], []
     for path, name in sources:
         try:
             image = read_image(path)
-            points, labels, scores = predict_points(model, image, **options)
+            points, labels, scores = find(image)
         except InputError as error:
             counts.append([to_cell(name), "", "", "unreadable", *("" for _ in model.info.classes)])
             if on_image:
@@ -247,7 +266,11 @@ def predict_folder(model, inputs, output, *, options=None, on_image=None):
         ]
         per_class = [int((labels == c).sum()) for c in model.info.classes]
         counts.append([to_cell(name), image.shape[1], image.shape[0], "ok", *per_class])
-        _write_extras(output, name, image, points, labels, extras)
+        if text:
+            _write_text(output / "text" / name, points, labels, image.shape[:2])
+        if overlay:
+            drawn = (output / "overlays" / name).with_suffix(".png")
+            _replace(drawn, partial(write_image, drawn, overlay(image, points, labels)))
         if on_image:
             on_image(name, len(points), None)
     _write_csv(output / "points.csv", ["image", "x", "y", "label", "score"], rows)
@@ -326,15 +349,11 @@ def _check_stems(names):
         seen[stem] = name
 
 
-def _write_extras(output, name, image, points, labels, extras):
-    """Write the text file and the overlay of one image where they were asked for."""
-    if extras["text"]:
-        named = None if set(labels) <= {"point"} else labels
-        path = output / "text" / Path(name).with_suffix(".txt")
-        _replace(path, lambda: write_points(path, points, image.shape[:2], labels=named))
-    if extras["overlay"]:
-        path = output / "overlays" / Path(name).with_suffix(".png")
-        _replace(path, lambda: write_image(path, extras["overlay"](image, points, labels)))
+def _write_text(path, points, labels, shape):
+    """Write the kit's text file of one image; without names where there is one class alone."""
+    path = path.with_suffix(".txt")
+    named = None if set(labels) <= {"point"} else labels
+    _replace(path, partial(write_points, path, points, shape, labels=named))
 
 
 def _write_csv(path, header, rows):

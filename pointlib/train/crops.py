@@ -8,7 +8,18 @@ import math
 import numpy as np
 import torch
 
-from pointlib import augment
+from pointlib.augment import (
+    STRENGTH,
+    STRONG,
+    affine,
+    random_affine,
+    random_light,
+    resize,
+    shift,
+    shrink,
+    warp_image,
+    warp_points,
+)
 from pointlib.errors import InputError
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.model.point_model import pixel_depth, scale_image, scale_limits
@@ -34,14 +45,15 @@ class TrainingCrops(torch.utils.data.Dataset):
     size : int
         Side of the crops, pixels.
     heatmap_fn : callable
-    options : dict
-        ``seed`` (int) and ``augment`` (bool, or "strong").
+    seed : int
+    augment : bool or "strong"
+        Whether crops are turned, scaled and dimmed, and how much.
     """
 
-    def __init__(self, dataset, info, *, size=128, heatmap_fn=gaussian_max, options=None):
+    def __init__(self, dataset, info, *, size=128, heatmap_fn=gaussian_max, seed=0, augment=True):
         self.dataset, self.info, self.size, self.heatmap_fn = dataset, info, size, heatmap_fn
-        self.options = {"seed": 0, "augment": True, **(options or {})}
-        self.strength = augment.STRONG if self.options["augment"] == "strong" else augment.STRENGTH
+        self.seed, self.augment = seed, augment
+        self.strength = STRONG if augment == "strong" else STRENGTH
         self.epoch = 0
         n_pixels = mean_pixels(dataset)
         self.large = len(dataset) * n_pixels * dataset[0][0][0, 0].nbytes > KEPT_BYTES
@@ -63,18 +75,18 @@ class TrainingCrops(torch.utils.data.Dataset):
             torch.set_num_threads(n_threads)
 
     def _crop(self, index):
-        seed = (self.options["seed"], self.epoch, index)
+        seed = (self.seed, self.epoch, index)
         rng = np.random.default_rng(seed)
         image, points, labels = self._item(int(self._order()[index]))
         matrix = self._matrix(rng, image.shape[:2], points, labels)
         piece, corner = _piece(image, matrix, self.size)
         piece = scale_image(piece, self.info, limits=scale_limits(image, self.info))
-        onto_crop = matrix @ augment.shift(*corner)
-        crop, valid = augment.warp_image(piece, onto_crop, (self.size, self.size))
-        if self.options["augment"]:
-            crop = augment.random_light(crop, int(rng.integers(2**31)), strength=self.strength)
+        onto_crop = matrix @ shift(*corner)
+        crop, valid = warp_image(piece, onto_crop, (self.size, self.size))
+        if self.augment:
+            crop = random_light(crop, int(rng.integers(2**31)), strength=self.strength)
         target = draw_classes(
-            augment.warp_points(points, matrix),
+            warp_points(points, matrix),
             labels,
             (self.size, self.size),
             classes=self.info.classes,
@@ -98,7 +110,7 @@ class TrainingCrops(torch.utils.data.Dataset):
         Where the images do not fit into memory, a few at a time give many crops each: reading a
         large image takes longer than learning from a crop of it.
         """
-        rng = np.random.default_rng((self.options["seed"], self.epoch))
+        rng = np.random.default_rng((self.seed, self.epoch))
         n, n_images = len(self), len(self.dataset)
         if not self.large:
             return rng.permutation(np.repeat(np.arange(n_images), self.repeats))[:n]
@@ -112,11 +124,11 @@ class TrainingCrops(torch.utils.data.Dataset):
         middle = (self.size - 1) / 2
         centre = self._centre(rng, shape, points, labels)
         matrix = np.eye(3)
-        if self.options["augment"] and rng.random() < self.strength["warped"]:
-            matrix = augment.random_affine(rng, centre, strength=self.strength)
-        elif self.options["augment"]:
+        if self.augment and rng.random() < self.strength["warped"]:
+            matrix = random_affine(rng, centre, strength=self.strength)
+        elif self.augment:
             matrix = _quarter_turned(rng, centre)
-        return augment.shift(middle - centre[0], middle - centre[1]) @ matrix
+        return shift(middle - centre[0], middle - centre[1]) @ matrix
 
     def _centre(self, rng, shape, points, labels):
         """Return the crop's centre, at a half pixel, so that a straight crop moves no pixel."""
@@ -154,9 +166,9 @@ class Shrunk:
     def _shrink(self, index):
         image, points, labels = self.dataset[index]
         pixels = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1))
-        small = augment.shrink(pixels, self.scale).numpy().transpose(1, 2, 0)
-        matrix = augment.resize(image.shape[:2], small.shape[:2])
-        return small, augment.warp_points(points, matrix), labels
+        small = shrink(pixels, self.scale).numpy().transpose(1, 2, 0)
+        matrix = resize(image.shape[:2], small.shape[:2])
+        return small, warp_points(points, matrix), labels
 
 
 def mean_pixels(dataset):
@@ -168,7 +180,7 @@ def mean_pixels(dataset):
 def _piece(image, matrix, size):
     """Return the part of the image that a crop sees, and its corner (x, y): scaling is dear."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
-    seen = augment.warp_points(corners, np.linalg.inv(matrix))
+    seen = warp_points(corners, np.linalg.inv(matrix))
     limit = np.array([image.shape[1], image.shape[0]])
     start = np.clip(np.floor(seen.min(axis=0)) - 2, 0, limit - 1).astype(int)
     stop = np.clip(np.ceil(seen.max(axis=0)) + 3, start + 1, limit).astype(int)
@@ -177,9 +189,9 @@ def _piece(image, matrix, size):
 
 def _quarter_turned(rng, centre):
     """Return a random mirror image and quarter turn about a centre, which stays in place."""
-    turn = np.round(augment.affine((0, 0), rotation=90.0 * rng.integers(4)))
+    turn = np.round(affine((0, 0), rotation=90.0 * rng.integers(4)))
     mirror = np.diag([rng.choice([-1.0, 1.0]), 1.0, 1.0])
-    return augment.shift(*centre) @ mirror @ turn @ augment.shift(-centre[0], -centre[1])
+    return shift(*centre) @ mirror @ turn @ shift(-centre[0], -centre[1])
 
 
 def learn_range(images, info):

@@ -164,7 +164,8 @@ class Run:
             dataclasses.replace(self.info, sigma=self.info.sigma * self.info.scale),
             size=config.crop_size,
             heatmap_fn=self.heatmap_fn,
-            options={"seed": config.seed, "augment": config.augment},
+            seed=config.seed,
+            augment=config.augment,
         )
         self.loader = self.fabric.setup_dataloaders(self.make_loader())
         n_watched = VALIDATED / self.info.scale**2 / mean_pixels(val)
