@@ -177,8 +177,11 @@ class PartOf:
 
 
 def names_of(dataset):
-    """Return the names of a dataset's images, or numbers where it has none."""
-    return [str(name) for name in getattr(dataset, "names", range(len(dataset)))]
+    """Return the names of a dataset's images; `image 0`, `image 1`, ... where it has none."""
+    names = getattr(dataset, "names", None)
+    if names is None:
+        return [f"image {i}" for i in range(len(dataset))]
+    return [str(name) for name in names]
 
 
 def check_item(item, name):

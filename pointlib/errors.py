@@ -136,6 +136,11 @@ def _is_memory(error):
     return isinstance(error, MemoryError) or (isinstance(error, kinds) and said)
 
 
+def plural(n, word, form=""):
+    """Return a number, written as `form` says, and its word: `1 point` or `2 points`."""
+    return f"{n:{form}} {word}" if n == 1 else f"{n:{form}} {word}s"
+
+
 def suggest(word, known):
     """Return a sentence that names the known word nearest to `word`, or lists them all."""
     known = [str(k) for k in known if not str(k).startswith("__")]

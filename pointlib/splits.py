@@ -12,13 +12,11 @@ import numpy as np
 from pointlib.dataset import ImagePointDataset, MemoryDataset, dataset_classes
 from pointlib.errors import InputError
 from pointlib.files import need_file, need_folder
-from pointlib.images import (
-    image_folder,
-    list_images,
-)
+from pointlib.images import image_folder, list_images
 from pointlib.points import read_text
 
-LISTS = ("train.txt", "val.txt", "test.txt")
+PARTS = ("train", "val", "test")
+LISTS = tuple(f"{part}.txt" for part in PARTS)
 FEW = 5  # fewer labelled images than this are split by crops
 ENOUGH = 10  # training images, of which a fifth can be held back
 
@@ -172,7 +170,7 @@ def load_three(folder, *, seed=0, **options):
 
 def read_lists(folder):
     """Return {part: names} of train.txt, val.txt, test.txt; no image may stand in two of them."""
-    paths = {part: folder / f"{part}.txt" for part in ("train", "val", "test")}
+    paths = {part: folder / f"{part}.txt" for part in PARTS}
     inside = image_folder(folder)
     images = list_images(inside)
     stems = {path.stem for path in images} if inside == folder else ()
@@ -212,3 +210,26 @@ def why_stray(path):
     if (path.parent / "images").is_dir() and path.name in LISTS:
         return f"is not read where images/ is named. Name the folder above it: {path.parent}"
     return "is not read: lists stand beside images/, named in small letters. Move or rename it."
+
+
+def part_of(paths):
+    """Return "test" where a test list names any of the files, else which list names all, or ""."""
+    lists = {path.parent: _lists(path.parent) for path in paths if path is not None}
+    named = [
+        {part for part in PARTS if path is not None and path.name in lists[path.parent][part]}
+        for path in paths
+    ]
+    if any("test" in parts for parts in named):
+        return "test"
+    return next((part for part in PARTS if all(part in parts for parts in named)), "")
+
+
+def _lists(folder):
+    """Return {part: file names} of the lists in a folder, and of those above one of images."""
+    folder, lists = folder.absolute(), {part: set() for part in PARTS}
+    for top in (folder, folder.parent) if folder.name == "images" else (folder,):
+        for part in PARTS:
+            file = top / f"{part}.txt"
+            if file.is_file() and file.read_bytes().strip():
+                lists[part].update(read_list(file))
+    return lists

@@ -31,7 +31,7 @@ from pointlib.annotate.texts import (
 )
 from pointlib.errors import InputError, suggest
 from pointlib.files import move, write_atomic
-from pointlib.images import image_shape, list_images
+from pointlib.images import check_names, image_shape, list_images
 from pointlib.points import read_points, text_path
 
 KEPT = 10_000  # steps that can be undone at once; for older ones the journal is read again
@@ -56,7 +56,7 @@ class Store:
     def __init__(self, folder, session, classes):
         self.folder, self.lock, self.unsaved, self.news = folder, threading.RLock(), set(), []
         self.paths = {path.name: path for path in list_images(folder)}
-        _check_names((str(folder), *self.paths))
+        check_names((str(folder), *self.paths))
         self._texts = {}
         self.history = History(kept=KEPT)
         try:
@@ -344,14 +344,6 @@ def _put(ready, path, *, is_wanted):
     if path.exists():
         shutil.copymode(path, ready)
     move(ready, path)
-
-
-def _check_names(names):
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"{name!a} is not a name in UTF-8. Rename it.") from error
 
 
 def _new_ids(text, record):

@@ -21,7 +21,7 @@ from pointlib.annotate.ledger import open_ledger
 from pointlib.annotate.server import EDIT, Desk
 from pointlib.annotate.steps import OUTSIDE, Point
 from pointlib.annotate.suggest import Helper, still_open
-from pointlib.errors import InputError, suggest
+from pointlib.errors import InputError, plural, suggest
 from pointlib.files import need_file
 from pointlib.images import open_picture
 from pointlib.points import check_points
@@ -84,7 +84,7 @@ class Annotator(anywidget.AnyWidget):
 
     def __repr__(self):
         n_points = sum(sum(counts.values()) for counts in self.counts.values())
-        words = [_number(len(self.images), "image"), _number(n_points, "point")]
+        words = [plural(len(self.images), "image"), plural(n_points, "point")]
         return f"Annotator({', '.join(words)})"
 
     def _repr_mimebundle_(self, **kwargs):
@@ -264,7 +264,3 @@ def recorded_edits(lines):
         ]
         edits.append(first | ({"points": rows} if rows else {}))
     return edits
-
-
-def _number(n, word):
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"

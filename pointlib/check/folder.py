@@ -30,10 +30,18 @@ from pointlib.gaussians import auto_sigma
 from pointlib.images import image_folder
 from pointlib.matching import check_reach
 from pointlib.points import nearest_distances, text_path
-from pointlib.splits import FEW, not_in, place_cut, read_list, split_names, stray_list, why_stray
+from pointlib.splits import (
+    FEW,
+    PARTS,
+    not_in,
+    place_cut,
+    read_list,
+    split_names,
+    stray_list,
+    why_stray,
+)
 from pointlib.study.ceiling import ceiling
 
-LISTS = ("train", "val", "test")
 UNEVEN = 4  # times: image sizes that differ more are worth a note
 CROWDED = 10  # times the median number of points
 TYPO = 50  # times as common is the word that a misspelt label was meant to be
@@ -89,7 +97,7 @@ def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
     if radius:
         check_reach(radius, [seen.header.shape for seen in images if seen.header])
     lists, findings = _read_lists(folder, {seen.path.name: seen for seen in images})
-    known = {f"{name}.txt" for name in LISTS}
+    known = {f"{name}.txt" for name in PARTS}
     files = file_findings(images, [path for path in texts if path.name not in known])
     if stray := stray_list(folder, {seen.path.name for seen in images}):
         findings.append(
@@ -186,7 +194,7 @@ def _read_lists(folder, images):
     """Return {part: names} of train.txt, val.txt and test.txt, and the findings on them."""
     lists, findings = {}, []
     texts = {text_path(seen.path) for seen in images.values()}  # that of test.png is no list
-    for part in LISTS:
+    for part in PARTS:
         path = folder / f"{part}.txt"
         try:
             lists |= {part: read_list(path)} if path.exists() and path not in texts else {}

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pointlib.check.survey import DOUBLED
-from pointlib.errors import InputError, spell_out
+from pointlib.errors import InputError, plural, spell_out
 from pointlib.files import json_safe, write_kept
 from pointlib.images import read_image
 from pointlib.plots import (
@@ -110,7 +110,7 @@ def draw_sheet(report):
 def _closing(report):
     """Return how many kinds of problem and of note there are."""
     n_notes = len({f.kind for f in report.findings if f.severity == "note"})
-    return f"{_number(report.n_problems, 'problem')}, {_number(n_notes, 'note')}"
+    return f"{plural(report.n_problems, 'problem', ',')}, {plural(n_notes, 'note', ',')}"
 
 
 def _listed(report):
@@ -173,7 +173,7 @@ def _ceilings(report):
     """Return the table of what a perfect network could reach."""
     n_points = report.ceilings[0][2].n_true
     distances = list(dict.fromkeys(d for _, d, _ in report.ceilings))
-    sample = f"{n_points:,} points in {_number(report.n_windows, 'window')}"
+    sample = f"{n_points:,} points in {plural(report.n_windows, 'window', ',')}"
     heads = "".join(f"{f'{d:g} px':>14}" for d in distances)
     lines = [
         f"ceiling: F1 and error (px) of a perfect network, on {sample}",
@@ -219,7 +219,7 @@ def _thumbnail(one, classes, ax):
     if one is None:
         return
     seen, kind, color = one
-    n_points = f", {_number(len(seen.points), 'point')}" if seen.usable else ""
+    n_points = f", {plural(len(seen.points), 'point', ',')}" if seen.usable else ""
     title = _printable(f"{kind}\n{_short(seen.path.name)}{n_points}")
     ax.set_title(title, color=color, fontsize=10, parse_math=False, y=TOP)
     try:
@@ -316,10 +316,6 @@ def _said(counts):
         return next(iter(counts))
     more = f" and {len(counts) - SHOWN} others" if len(counts) > SHOWN else ""
     return ", ".join(f"{value} ({n})" for value, n in list(counts.items())[:SHOWN]) + more
-
-
-def _number(n, word):
-    return f"{n:,} {word}" + ("" if n == 1 else "s")
 
 
 def _short(name):

@@ -26,7 +26,7 @@ from pointlib.comparison.leaderboard import (
 )
 from pointlib.config import TrainConfig, explain, find_function, name_function
 from pointlib.dataset import ImagePointDataset, dataset_classes, names_of
-from pointlib.errors import InputError, brief, describe, suggest
+from pointlib.errors import InputError, brief, describe, plural, suggest
 from pointlib.files import json_safe, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.images import image_folder
@@ -289,18 +289,15 @@ def _time_left(rows, trials):
 def _title(parts, trials):
     """Return what all rows of the leaderboard have in common."""
     scored = " and ".join(
-        f"{_number(_count_points(parts[part]), 'point')} in {_number(len(parts[part]), word)}"
+        f"{plural(_count_points(parts[part]), 'point')} in {plural(len(parts[part]), word)}"
         for part, word in (("val", "validation image"), ("test", "test image"))
         if part in parts
     )
     limits = {(word, trial.facts[f"{word}s"]) for word in ("epoch", "minute") for trial in trials}
-    each = " or ".join(_number(n, word) for word, n in sorted(pair for pair in limits if pair[1]))
+    told = sorted(pair for pair in limits if pair[1])
+    each = " or ".join(plural(n, word, "g") for word, n in told)
     radius, seed = trials[0].config.radius, trials[0].config.seed
     return f"{scored}, match radius {radius:g} px, seed {seed}, {each} each"
-
-
-def _number(n, word):
-    return f"{n:g} {word}{'' if n == 1 else 's'}"
 
 
 def _count_points(dataset):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointlib.dataset import check_item, dataset_classes
+from pointlib.dataset import check_item, dataset_classes, names_of
 from pointlib.errors import InputError
 from pointlib.evaluation.report import write_report
 from pointlib.files import json_safe, keep_copy, write_atomic
@@ -55,7 +55,7 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
         raise InputError(
             f"the images have points of class {unknown[0]!r}; the model knows {list(info.classes)}."
         )
-    names = _names(dataset)
+    names = names_of(dataset)
     results, everything = [], []
     for i, name in enumerate(names):
         image, points, labels = check_item(dataset[i], name)
@@ -92,7 +92,7 @@ def image_results(model, dataset):
     matching.py and study/trust.py work on such results, and on results that you have changed.
     """
     results = []
-    for i, name in enumerate(_names(dataset)):
+    for i, name in enumerate(names_of(dataset)):
         image, points, labels = check_item(dataset[i], name)
         found = predict_points(model, image)
         results.append(ImageResult(name, image.shape[:2], points, labels, *found))
@@ -164,10 +164,6 @@ def write_output(output, results, metrics, *, images, heatmaps=None):
         keep_copy(output / name)
     write_atomic(output / "metrics.json", json.dumps(json_safe(metrics), indent=2) + "\n")
     write_report(output / "report.html", results, metrics, images=images, heatmaps=heatmaps)
-
-
-def _names(dataset):
-    return list(getattr(dataset, "names", [f"image {i}" for i in range(len(dataset))]))
 
 
 def _add_curves(metrics, everything, info):

@@ -28,6 +28,7 @@ from pointlib.formats.shared.records import (
     rename_classes,
 )
 from pointlib.points import read_text
+from pointlib.splits import PARTS
 
 
 def _found():
@@ -40,7 +41,6 @@ def _found():
 
 FORMATS = _found()
 MOST_LISTED, MOST_TRIED = 10_000, 30  # of a folder's entries, to say what they look like
-PARTS = ("train", "val", "test")  # the lists of images, and beginnings of folders' names
 COLUMNS = ("format", "files", "axes", "unit", "(0, 0) is", "empty images", "classes", "scores")
 
 

@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pointlib.dataset import names_of
 from pointlib.errors import InputError, suggest
 from pointlib.images import check_image, image_folder, image_shape, list_images, read_image
 from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
-from pointlib.splits import read_list
 
 RADIUS = 6.0  # px: match radius where nobody marked neighbours
-PARTS = ("train", "val", "test")
 
 
 class Item(NamedTuple):
@@ -49,7 +48,7 @@ def list_items(images, *, has_points=False, trained=()):
         paths = [path for path in paths if path.name not in trained] or paths
         items = [_file_item(path, has_points=has_points) for path in paths]
     elif _is_dataset(images):
-        names = list(map(str, getattr(images, "names", map("image {}".format, range(len(images))))))
+        names = names_of(images)
         items = [_dataset_item(images, i, names[i], has_points) for i in range(len(images))]
     elif _is_one_picture(images):
         raise InputError(f"images is one array of shape {images.shape}; expected a list: [image].")
@@ -105,29 +104,6 @@ def choose_radius(items):
     near = np.concatenate([np.zeros(0), *(nearest_distances(points) for points in truth)])
     near = near[np.isfinite(near)]
     return max(2.0, round(float(np.median(near)) / 4, 1)) if len(near) else RADIUS
-
-
-def part_of(paths):
-    """Return "test" where a test list names any of the files, else which list names all, or ""."""
-    lists = {path.parent: _lists(path.parent) for path in paths if path is not None}
-    named = [
-        {part for part in PARTS if path is not None and path.name in lists[path.parent][part]}
-        for path in paths
-    ]
-    if any("test" in parts for parts in named):
-        return "test"
-    return next((part for part in PARTS if all(part in parts for parts in named)), "")
-
-
-def _lists(folder):
-    """Return {part: file names} of the lists in a folder, and of those above one of images."""
-    folder, lists = folder.absolute(), {part: set() for part in PARTS}
-    for top in (folder, folder.parent) if folder.name == "images" else (folder,):
-        for part in PARTS:
-            file = top / f"{part}.txt"
-            if file.is_file() and file.read_bytes().strip():
-                lists[part].update(read_list(file))
-    return lists
 
 
 def _is_dataset(images):

@@ -16,9 +16,10 @@ import numpy as np
 from pointlib.errors import InputError
 from pointlib.matching import check_amount
 from pointlib.points import check_points
+from pointlib.splits import part_of
 from pointlib.sweep import choose_settings
 from pointlib.thresholds import join_classes
-from pointlib.tune.inputs import Item, by_class, choose_radius, list_items, part_of, with_points
+from pointlib.tune.inputs import Item, by_class, choose_radius, list_items, with_points
 from pointlib.tune.sources import grey_png, open_source
 
 THRESHOLD, MIN_DISTANCE = 0.3, 2.0  # where neither a model nor the truth knows better
