@@ -1,4 +1,4 @@
-"""The doors to the disk: the error that users read, and writing that never loses what was there.
+"""Files: paths, and writing that never loses what was there; what a kill leaves is swept.
 
 About single files. Not about what is in them: points.py, images.py and config.py know that.
 """
@@ -233,7 +233,15 @@ def is_left(entry):
         return sign != _SIGN  # in a container the numbers begin anew
     if here == _HERE and has_ended(int(pid)):
         return True
-    return time.time() - os.lstat(entry).st_mtime > DAY
+    return age_of(entry) > DAY
+
+
+def age_of(path):
+    """Return for how many seconds nobody has written a file or folder; 0 where it is gone."""
+    try:
+        return time.time() - os.lstat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def _sweep_once(folder):

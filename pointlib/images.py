@@ -277,6 +277,8 @@ def _open_tiff(path):
 def _read_tiff(path, series, order, turn):
     page = series.keyframe
     for part in series:
+        if part is None:
+            raise EOFError("it speaks of planes that it does not hold")
         check_strips(part)
     pillow = page.photometric in _BY_PILLOW
     try:

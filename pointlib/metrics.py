@@ -1,4 +1,4 @@
-"""Metrics: which found point belongs to which true one, and every number that follows from it.
+"""Metrics: every number that follows from which found point belongs to which true one.
 
 The rule, named wherever a number is shown: one-to-one, as many pairs as possible first, least
 total distance second, no pair farther apart than `radius` pixels (as far is allowed). Classes

@@ -15,6 +15,7 @@ import tifffile
 from pointlib.errors import InputError
 
 MAX_PAGES = 10_000  # of one file
+ROOM = 200_000_000  # bytes that tiles may take beyond four times their image: a small one's margins
 SLACK = 4096  # bytes by which a strip may be larger than it should be
 # OME's attributes: tifffile makes lists as long as they say
 _COUNTS = {"SizeZ", "SizeC", "SizeT", "FirstZ", "FirstC", "FirstT", "IFD"}
@@ -45,7 +46,10 @@ def check_strips(page):
     They must lie in the file, and neither be nor become much larger than their pixels.
     """
     file = page.parent.filehandle
-    most = 2 * math.prod(page.chunks) * (page.dtype.itemsize if page.dtype else 8) + SLACK
+    chunk = math.prod(page.chunks) * (page.dtype.itemsize if page.dtype else 8)
+    if chunk * len(page.dataoffsets) > 4 * page.nbytes + ROOM:
+        raise ValueError(f"{len(page.dataoffsets):,} tiles of {chunk:,} bytes for so few pixels")
+    most = 2 * chunk + SLACK
     for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
         if offset + size > file.size:
             raise EOFError("cut short")

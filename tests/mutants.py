@@ -419,8 +419,8 @@ MUTANTS = [
     Mutant(
         "points stay behind when a crop is turned",
         "train/crops.py",
-        "augment.warp_points(points, matrix),\n            labels",
-        "augment.warp_points(points, np.eye(3)),\n            labels",
+        "warp_points(points, matrix),\n            labels",
+        "warp_points(points, np.eye(3)),\n            labels",
         unit("crops"),
     ),
     Mutant(

@@ -1,6 +1,7 @@
 """Compare: tiny trainings, stopped, gone on with, failing and extended."""
 
 import csv
+import json
 import os
 import sys
 from functools import partial
@@ -397,3 +398,18 @@ def test_compare_folder_needs_a_folder():
     """Without a dataset there is a sentence."""
     with pytest.raises(InputError, match="train.dataset_path is not set"):
         compare_folder(TrainConfig(), LOSSES)
+
+
+def test_compare_runs_no_code_that_lies_in_a_trial(parts, tmp_path):
+    """A trial's folder may come from a stranger: only the file that the configuration names runs."""
+    compare(parts, {"loss": ["mse", "focal"]}, config=CONFIG, output=tmp_path, log=quiet)
+    for folder in (tmp_path / "trials").glob("*-*"):
+        described = folder / "model" / "pointlib.json"
+        data = json.loads(described.read_text()) | {"custom": "custom_model.py:f"}
+        described.write_text(json.dumps(data))
+        (folder / "model" / "custom_model.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+        for scores in folder.glob("find_peaks-*.json"):
+            scores.unlink()
+    with pytest.raises(InputError, match=r"every trial failed.*is code of its own"):
+        compare(parts, {"loss": ["mse", "focal"]}, config=CONFIG, output=tmp_path, log=quiet)
+    assert not (tmp_path / "ran").exists()

@@ -366,6 +366,17 @@ def test_a_network_that_does_not_fit_its_weights_is_not_built(stranger, monkeypa
     assert set(devices) <= {"meta"}
 
 
+def test_a_transformer_that_does_not_fit_its_weights_is_not_built(tmp_path):
+    """Its encoder reads numbers from a tensor: it is looked at all the same."""
+    info = dataclasses.replace(INFO, n_channels=3, low=(0.0,), high=(1.0,))
+    save_model(build_model(info, encoder="mit_b0:5"), tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text()) | {"decoder_channels": [9000, 9000, 9000, 9000, 9000]}
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match="two models mixed"):
+        load_model(tmp_path / "model")
+
+
 def test_many_classes_without_their_weights_are_refused(stranger):
     """A million classes in both texts are no million in the weights."""
     classes = [f"c{i}" for i in range(10_000)]

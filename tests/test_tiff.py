@@ -163,3 +163,23 @@ def test_a_strip_much_larger_than_its_pixels_is_refused(tmp_path):
     path.write_bytes(data)
     with pytest.raises(InputError, match="a strip of .* bytes where .* would be many"):
         read_image(path)
+
+
+def test_tiles_out_of_proportion_to_their_image_are_refused(tmp_path):
+    """Many large tiles for a few pixels would each be read; ordinary margins are no fault."""
+    small = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    path = write_tiff(tmp_path / "a.tif", small, tile=(512, 512), compression="zlib")
+    assert np.array_equal(read_image(path), small)
+    path = write_tiff(tmp_path / "b.tif", small, tile=(10_240, 10_240), compression="zlib")
+    with pytest.raises(InputError, match=r"b\.tif cannot be read.*1 tiles of 209,715,200 bytes"):
+        read_image(path)
+
+
+def test_planes_that_are_not_in_the_file_are_told(tmp_path):
+    """OME's XML speaks of four channels where the file holds three."""
+    stack = np.stack([IMAGE, IMAGE + 1, IMAGE + 2])
+    options = {"ome": True, "metadata": {"axes": "CYX"}, "photometric": "minisblack"}
+    path = write_tiff(tmp_path / "a.ome.tif", stack, **options)
+    path.write_bytes(path.read_bytes().replace(b'SizeC="3"', b'SizeC="4"'))
+    with pytest.raises(InputError, match="planes that it does not hold"):
+        read_image(path)

@@ -31,7 +31,7 @@ from pointlib.files import json_safe, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.images import image_folder
 from pointlib.lock import hold
-from pointlib.model.point_model import load_model
+from pointlib.model.point_model import CUSTOM, load_model
 from pointlib.splits import read_lists
 from pointlib.thresholds import THRESHOLDS
 from pointlib.train.loop import Run, fit, load_parts
@@ -252,7 +252,7 @@ def _scores(trial, parts, predicted, *, name, find):
     if scores := _kept(path):
         return scores
     if not predicted:
-        model = load_model(trial.folder / "model", trust_code=True)
+        model = load_model(trial.folder / "model", trust_code=_is_own_code(trial))
         model = model.to(make_fabric(trial.config).device)
         predicted |= {"info": model.info, "val": Predictions(model, parts["val"])}
         predicted["test"] = Predictions(model, test) if "test" in parts else None
@@ -260,6 +260,14 @@ def _scores(trial, parts, predicted, *, name, find):
     scores = json_safe(judge(**predicted, find=find, heatmap_fn=heatmap_fn))
     write_atomic(path, json.dumps(scores) + "\n")
     return scores
+
+
+def _is_own_code(trial):
+    """Tell whether the code in a trial's model folder is the file that the configuration names."""
+    if not trial.config.model:
+        return False
+    named = Path(trial.config.model.rpartition(":")[0])
+    return (trial.folder / "model" / CUSTOM).read_bytes() == named.read_bytes()
 
 
 def _kept(path):

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from pointlib.errors import InputError, brief, suggest
 from pointlib.files import need_file
@@ -145,17 +146,28 @@ def _check_sizes(path, config):
             )
 
 
+class _NumbersOfLinspace(TorchFunctionMode):
+    """Lets `torch.linspace` give numbers where tensors have none: encoders read rates from it."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if func is torch.linspace:
+            kwargs["device"] = "cpu"
+        return func(*args, **kwargs)
+
+
 def _check_header(path, build, weights):
     """Raise InputError where a network would not fit its weights; it is built without memory."""
     with safe_open(weights, "pt") as file:
         held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _NumbersOfLinspace():
             needed = {key: tuple(value.shape) for key, value in build().state_dict().items()}
-    except RuntimeError as error:
-        if "meta tensors" not in str(error):
-            raise
-        return  # this encoder cannot: its sizes are smp's own, the others have been looked at
+    except (RuntimeError, NotImplementedError) as error:
+        raise InputError(
+            f"{path} describes a network that cannot be looked at before it is built "
+            f"({brief(error)}). Train again with another encoder."
+        ) from error
     for key in sorted(held.keys() & needed.keys()):
         if held[key] != needed[key]:
             raise InputError(

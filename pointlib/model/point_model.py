@@ -10,6 +10,7 @@ trained. Loading never unpickles and never goes to the network.
 import dataclasses
 import glob
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ from torch.nn import functional
 
 from pointlib.errors import InputError, brief, suggest, user_line
 from pointlib.files import (
+    age_of,
     copy_name,
     current_umask,
     is_left,
@@ -399,7 +401,9 @@ def _put_back(folder):
 def _left_behind(folder):
     """Return the places out of which kills kept a model from being replaced or thrown away."""
     places = sorted(folder.parent.glob(f".{glob.escape(folder.name)}{OLD}*/"))
-    return [old for old in places if is_left(old) or not _has_owner(old, folder)]
+    # where it cannot be known who is alive, a rename does not take a minute
+    long = math.inf if os.name == "posix" else 60
+    return [p for p in places if is_left(p) or age_of(p) > long or not _has_owner(p, folder)]
 
 
 def _has_owner(old, folder):

@@ -100,6 +100,8 @@ def _train(run, log, on_epoch, lock):
     while not run.history or run.progress(run.epoch) < 1:
         row = run.train_epoch(run.epoch)
         row |= run.validate()
+        if words := lock.trouble() if lock else "":
+            raise InputError(f"{words} Run this again when it has ended: no epoch is lost.")
         run.keep(row)
         log(describe_row(row))
         on_epoch(row["epoch"], run.model.module)
@@ -108,8 +110,6 @@ def _train(run, log, on_epoch, lock):
         if config.patience and run.epoch - run.best["epoch"] >= config.patience:
             log(f"stopped: no better F1 in {config.patience} epochs")
             break
-        if words := lock.trouble() if lock else "":
-            raise InputError(f"{words} Run this again when it has ended: no epoch is lost.")
 
 
 def train_folder(config, *, log=print):
