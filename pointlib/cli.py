@@ -274,16 +274,28 @@ def convert(  # noqa: PLR0913, PLR0917 - an option each
 
     from pointlib.formats import convert as convert_folder
 
-    options = {"images": images, "classes": _parse_map(renamed), "convention": convention}
-    options |= {"box": box, "link": link, "skip": skip, "overwrite": overwrite, "dry_run": dry_run}
     with tqdm(unit=" images", leave=False, disable=None) as bar:
 
         def show(_, n_done, n_all):
             bar.total = n_all
             bar.update(n_done - bar.n)
 
-        options |= {"log": bar.write, "on_image": show}
-        result = convert_folder(source, target, from_=from_, to=to, **options)
+        result = convert_folder(
+            source,
+            target,
+            from_=from_,
+            to=to,
+            images=images,
+            classes=_parse_map(renamed),
+            convention=convention,
+            box=box,
+            link=link,
+            skip=skip,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            log=bar.write,
+            on_image=show,
+        )
     _say(result.table() if dry_run else result.counted)
     if not dry_run and (target / "check.png").exists():
         _say(f"look at {target / 'check.png'}: its first points on their image")

@@ -223,6 +223,11 @@ def owner():
     return f"{_HERE}-{os.getpid()}-{_SIGN}-"
 
 
+def has_owner(entry):
+    """Tell whether a temporary name says whose it is; the first edition's did not."""
+    return bool(_OWNER.search(entry.name))
+
+
 def is_left(entry):
     """Tell whether nobody works on a temporary file or folder any more, a Path or DirEntry.
 

@@ -209,10 +209,12 @@ def open_picture(file):
 
 def check_scans(path, image):
     """Raise InputError where a picture is a JPEG of so many scans that it takes minutes."""
-    if image.format not in ("JPEG", "MPO"):
+    path, n_pixels = Path(path), image.width * image.height
+    # a scan takes ten bytes at least: most files are too small to be looked through
+    if image.format not in ("JPEG", "MPO") or path.stat().st_size * n_pixels <= 10 * MAX_SCANNED:
         return
-    n_scans = Path(path).read_bytes().count(b"\xff\xda")
-    if n_scans * image.width * image.height > MAX_SCANNED:
+    n_scans = path.read_bytes().count(b"\xff\xda")
+    if n_scans * n_pixels > MAX_SCANNED:
         size = f"{image.width} x {image.height}"
         raise InputError(
             f"{path} is a JPEG of {size} in {n_scans} scans. Export it again, or cut it."

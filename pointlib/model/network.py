@@ -163,7 +163,7 @@ def _check_header(path, build, weights):
     try:
         with torch.device("meta"), _NumbersOfLinspace():
             needed = {key: tuple(value.shape) for key, value in build().state_dict().items()}
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:
         raise InputError(
             f"{path} describes a network that cannot be looked at before it is built "
             f"({brief(error)}). Train again with another encoder."

@@ -30,6 +30,7 @@ from pointlib.files import (
     age_of,
     copy_name,
     current_umask,
+    has_owner,
     is_left,
     is_name,
     keep_copy,
@@ -403,12 +404,7 @@ def _left_behind(folder):
     places = sorted(folder.parent.glob(f".{glob.escape(folder.name)}{OLD}*/"))
     # where it cannot be known who is alive, a rename does not take a minute
     long = math.inf if os.name == "posix" else 60
-    return [p for p in places if is_left(p) or age_of(p) > long or not _has_owner(p, folder)]
-
-
-def _has_owner(old, folder):
-    """Tell whether a process is named in it; the first edition named none."""
-    return "-" in old.name.removeprefix(f".{folder.name}{OLD}")
+    return [p for p in places if is_left(p) or age_of(p) > long or not has_owner(p)]
 
 
 def _replace_folder(fresh, folder, *, keep):

@@ -198,9 +198,14 @@ class Run:
         """Where the state after the last whole epoch stands."""
         return self.output.with_name(f"{self.output.name}.checkpoint")
 
+    @property
+    def writes(self):
+        """Whether files are asked for, and it is this process of several that writes them."""
+        return self.output is not None and self.fabric.is_global_zero
+
     def lock(self):
         """Return a context that keeps others from training into the same folder."""
-        if not (self.output and self.fabric.is_global_zero):
+        if not self.writes:
             return nullcontext()
         path = self.output.with_name(f".{self.output.name}.lock")
         return hold(path, doing=f"trains into {self.output}")
@@ -338,7 +343,7 @@ class Run:
         self._describe_best()
         self._write_checkpoint()
         self._write_best()
-        if self.output and self.fabric.is_global_zero:
+        if self.writes:
             self.checkpoint.unlink(missing_ok=True)
         return model.eval().cpu()
 
@@ -366,7 +371,7 @@ class Run:
 
     def _write_checkpoint(self):
         """Write all that must survive a kill."""
-        if not (self.output and self.fabric.is_global_zero):
+        if not self.writes:
             return
         state = {
             "fingerprint": self.fingerprint,
@@ -382,7 +387,7 @@ class Run:
 
     def _write_best(self):
         """Write the model folder of the best epoch."""
-        if not (self.output and self.fabric.is_global_zero):
+        if not self.writes:
             return
         now = {k: v.clone() for k, v in self._bare.state_dict().items()}
         self._bare.load_state_dict(self.best["weights"])
