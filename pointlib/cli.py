@@ -201,7 +201,7 @@ def annotate(
     source: Annotated[Path | None, typer.Argument(help="Folder of images, or config.json.")] = None,
     jupyter: Annotated[list[str] | None, typer.Argument(help="After --: for JupyterLab.")] = None,
     classes: Annotated[str | None, typer.Option(help="As seedling,weed.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Model folder, for ghosts.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model folder, for suggestions.")] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Default 8888 or the next free one.")
     ] = None,

@@ -292,7 +292,7 @@ def test_findings_choose_a_radius(opened):
 def test_findings_begin_with_the_best_settings(opened):
     """With truth the first settings are those of the best F1; without it 0.3 and 2 px."""
     low = hills(np.concatenate([PLACES, [[30.0, 40.0]]]))
-    low[35:] *= 0.5  # the last is a ghost, half as high
+    low[35:] *= 0.5  # the last is a false positive, half as high
     found = opened([low], [picture()], [PLACES])
     assert found.settings["thresholds"]["point"] == pytest.approx(0.73, abs=0.03)
     points, _, _ = found.candidates_kept(0, found.settings)

@@ -1,4 +1,4 @@
-"""A snapshot: a trial's image with its hits, misses and ghosts, for viewers without widgets.
+"""A snapshot: a trial's image with hits, misses and false positives, for viewers without widgets.
 
 About one small PNG. Not about how points are drawn (plots.py).
 """
@@ -62,7 +62,7 @@ def _joined(trial, i):
     for name, match in trial.match(i).items():
         before = [sum(map(len, side)) for side in sides]
         shifted = (match.pairs + before, match.distances, match.missed + before[0])
-        parts.append((*shifted, match.ghosts + before[1]))
+        parts.append((*shifted, match.false_positives + before[1]))
         sides[0].append(findings.truth[i][name])
         sides[1].append(findings.candidates[i][name].points[trial.mask(i, name)])
     match = Match(*(np.concatenate(part) for part in zip(*parts, strict=True)))
