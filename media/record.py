@@ -81,10 +81,10 @@ def annotate(view, film, places):
     view.press("f", "d")
     film.take(900)
     view.press("g")
-    view.until("a.ghosts.length > 0")
+    view.until("a.suggestions.length > 0")
     film.take(1500)
     for score in ("0.4", "0.55", "0.65"):
-        view.root.get_by_label("Lowest score of a ghost").fill(score)
+        view.root.get_by_label("Lowest score of a suggestion").fill(score)
         film.take(400)
     film.take(1200)
     view.press("Enter")

@@ -135,11 +135,11 @@ def compare(
         list[str] | None, typer.Option(help="Any setting, as learning_rate=0.001,0.004.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Of each training.")] = None,
-    output: Annotated[Path, typer.Option(help="Folder for trials and table.")] = Path("comparison"),
+    output: Annotated[Path, typer.Option(help="Folder for models and table.")] = Path("comparison"),
     trust_code: TrustCode = False,
 ):
     """Train every combination on one split and rank them; the same command goes on."""
-    from pointlib.comparison.trials import compare_folder
+    from pointlib.comparison.combinations import compare_folder
     from pointlib.config import read_value
 
     named = {"loss": loss, "heatmap": heatmap, "encoder": encoder, "model": model}

@@ -335,7 +335,7 @@ def plot_learning_curve(curve, ax=None, *, forecast=None):
 
 
 def plot_leaderboard(rows, ax=None):
-    """Plot the F1 of ranked trials: a dot, its 95 % interval, and a tick where the ceiling is.
+    """Plot the F1 of ranked combinations: a dot, its 95 % interval, a tick where the ceiling is.
 
     `rows` is what `compare` gives: those of `leaderboard.rank_rows`, each with its "label". Rows
     that cannot be told from the best are filled, the others hollow; a diamond is the F1 on test

@@ -63,8 +63,8 @@ def look(collection):
     return outline.tobytes(), to_hex(collection.get_edgecolor()[0])
 
 
-TRIAL = {"label": "mse", "f1": 0.8, "f1_low": 0.7, "f1_high": 0.9, "like_best": True}
-TRIAL |= {"ceiling_f1": 0.95, "test_f1": 0.75, "failed": ""}
+COMBINATION = {"label": "mse", "f1": 0.8, "f1_low": 0.7, "f1_high": 0.9, "like_best": True}
+COMBINATION |= {"ceiling_f1": 0.95, "test_f1": 0.75, "failed": ""}
 CLICKS = np.array([[90, 110], [190, 210]])
 CURVE = LearningCurve(np.array([5, 10]), CLICKS, np.array([[0.5, 0.7], [0.8, 0.9]]))
 FORECAST = Forecast(400.0, 0.9, 0.85, 0.95)
@@ -88,7 +88,7 @@ CALLS = {
     "plot_history": lambda ax: plots.plot_history([{"epoch": 1, "loss": 0.5, "f1": 0.1}], ax),
     "show_suspect": lambda ax: plots.show_suspect(IMAGE, TRUE, SUSPECT, ax),
     "plot_learning_curve": lambda ax: plots.plot_learning_curve(CURVE, ax, forecast=FORECAST),
-    "plot_leaderboard": lambda ax: plots.plot_leaderboard([TRIAL], ax),
+    "plot_leaderboard": lambda ax: plots.plot_leaderboard([COMBINATION], ax),
 }
 
 

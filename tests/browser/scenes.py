@@ -29,7 +29,7 @@ def draw_hills(points, heights, shape):
 
 
 def draw_scene(seed, *, n=24, shape=(90, 120)):
-    """Draw `n` true points; some are missed, displaced or doubled, and some are false."""
+    """Draw `n` true points; some are missed, displaced or doubled, and there are false positives."""
     rng = np.random.default_rng(seed)
     points = rng.uniform(3, np.array(shape)[::-1] - 4, (n, 2))
     seen = (points + rng.normal(0, 1, (n, 2)))[rng.random(n) < 0.9]
