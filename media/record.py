@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser.harness import Stand, start_chromium  # noqa: E402
 
 from pointlib.annotate.widget import Annotator  # noqa: E402
-from pointlib.dataset import read_list  # noqa: E402
 from pointlib.points import read_points, text_path  # noqa: E402
+from pointlib.splits import read_list  # noqa: E402
 from pointlib.tune.widget import Tuner  # noqa: E402
 
 FIELD = ROOT / "data" / "field"
