@@ -172,7 +172,7 @@ def heatmap_rows(sizes, seconds, spotiflow):
                 draw["Spotiflow (C++)"] = spotiflow("draw", path)
                 find["Spotiflow (C++, unrefined)"] = spotiflow("peaks", path)
             print(f"\n{side} x {side}, {n_points} points, sigma {SIGMA:g} px")
-            aims = {"Spotiflow": 12, "patch": 3}
+            aims = {"Spotiflow": 3, "patch": 3}
             print_rows("points to heatmap", medians(draw, seconds=seconds), aims)
             aims = dict.fromkeys(find, 1)
             print_rows("heatmap to refined points", medians(find, seconds=seconds), aims)

@@ -22,8 +22,8 @@ from pointlib.evaluation.score import evaluate as evaluate
 from pointlib.evaluation.score import image_results as image_results
 from pointlib.formats import FORMATS as FORMATS
 from pointlib.formats import convert as convert
-from pointlib.gaussians import auto_sigma as auto_sigma
 from pointlib.heatmaps import HEATMAPS as HEATMAPS
+from pointlib.heatmaps import auto_sigma as auto_sigma
 from pointlib.heatmaps import density as density
 from pointlib.heatmaps import gaussian_max as gaussian_max
 from pointlib.heatmaps import gaussian_sum as gaussian_sum

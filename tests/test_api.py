@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pointlib"
 # The names that need a network, or draw what one learns from; all others come without torch.
 TORCH = {
-    "HEATMAPS",
     "LOSSES",
     "ModelInfo",
     "affine",
@@ -28,14 +27,11 @@ TORCH = {
     "compare_folder",
     "compare_folders",
     "cross_fit",
-    "density",
     "evaluate",
     "extrapolate",
     "fit",
     "flip",
     "focal",
-    "gaussian_max",
-    "gaussian_sum",
     "image_results",
     "label_errors",
     "learning_curve",

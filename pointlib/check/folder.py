@@ -26,7 +26,7 @@ from pointlib.check.survey import (
 from pointlib.dataset import n_colours, sample_indices, too_many_classes
 from pointlib.errors import InputError
 from pointlib.files import need_folder
-from pointlib.gaussians import auto_sigma
+from pointlib.heatmaps import auto_sigma
 from pointlib.images import image_folder
 from pointlib.matching import check_reach
 from pointlib.points import nearest_distances, text_path

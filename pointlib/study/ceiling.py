@@ -4,7 +4,7 @@ The true points are drawn as the network would be taught to draw them, found aga
 would be read, and matched. No image is looked at: what is lost here no training brings back.
 
 Not about what a real network reaches (evaluation/score.py), nor about choosing sigma
-(gaussians.py).
+(heatmaps.py).
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.errors import InputError
-from pointlib.gaussians import draw_hills
+from pointlib.heatmaps import draw_gaussians
 from pointlib.matching import check_amount, match_points
 from pointlib.metrics import precision_recall_f1
 from pointlib.points import check_points
@@ -35,7 +35,7 @@ class Ceiling(NamedTuple):
 
 
 def ceiling(
-    truth, *, sigma, radius, min_distance=0.0, heatmap_fn=draw_hills, threshold_fn=find_peaks
+    truth, *, sigma, radius, min_distance=0.0, heatmap_fn=draw_gaussians, threshold_fn=find_peaks
 ):
     """Draw the true points, find them again and match them, a class at a time.
 
@@ -55,7 +55,7 @@ def ceiling(
     min_distance : float or dict
         Pixels, for all classes or {class: pixels}.
     heatmap_fn, threshold_fn : callable
-        As in heatmaps.py and thresholds.py; `draw_hills` draws what `gaussian_max` does. A
+        As in heatmaps.py and thresholds.py; `draw_gaussians` draws what `gaussian_max` does. A
         `heatmap_fn` that adds noise shows what a network that is nearly perfect could reach.
 
     Returns

@@ -13,7 +13,7 @@ from lightning_fabric.plugins import MixedPrecision
 
 from pointlib.dataset import check_item, dataset_classes, names_of, sample_indices
 from pointlib.errors import InputError, brief
-from pointlib.gaussians import auto_sigma
+from pointlib.heatmaps import auto_sigma
 from pointlib.matching import check_reach
 from pointlib.model.point_model import ModelInfo, build_custom, build_model
 from pointlib.train.crops import learn_range
