@@ -8,7 +8,8 @@ An image without a text file is not yet labelled and is left out; one with an em
 labelled, nothing there, and is kept.
 """
 
-from pathlib import PureWindowsPath
+from collections.abc import Sequence
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
@@ -55,9 +56,29 @@ class ImagePointDataset:
     n_channels : int
     n_unlabelled : int
         Images of the folder that were left out for want of a text file.
+
+    Examples
+    --------
+    >>> from pointlib import ImagePointDataset, draw_cells, text_path, write_image, write_points
+    >>> scene = draw_cells((40, 60), n=5)
+    >>> write_image("cells/a.png", scene.image)
+    >>> write_points(text_path("cells/a.png"), scene.points, (40, 60))
+    >>> dataset = ImagePointDataset("cells")
+    >>> dataset
+    ImagePointDataset(1 images, 5 points, 1 classes)
+    >>> image, points, labels = dataset[0]
+    >>> image.shape, points.shape, labels[0].item()
+    ((40, 60, 1), (5, 2), 'point')
     """
 
-    def __init__(self, folder, *, names=None, classes=None, n_channels=None):
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        names: Sequence[str] | None = None,
+        classes: Sequence[str] | None = None,
+        n_channels: int | None = None,
+    ) -> None:
         self.folder = image_folder(folder)
         paths = {path.name: path for path in list_images(self.folder)}
         labelled = [name for name, path in paths.items() if label_state(path) != "unlabelled"]
@@ -137,7 +158,16 @@ class ImagePointDataset:
 
 
 class MemoryDataset:
-    """Images and points you already have: ``MemoryDataset([(image, points, labels), ...])``."""
+    """Images and points you already have: ``MemoryDataset([(image, points, labels), ...])``.
+
+    Examples
+    --------
+    >>> from pointlib import MemoryDataset, draw_cells
+    >>> scenes = [draw_cells((40, 60), n=5, seed=i) for i in range(3)]
+    >>> dataset = MemoryDataset([(s.image, s.points, s.labels) for s in scenes])
+    >>> len(dataset), dataset.classes
+    (3, ('point',))
+    """
 
     def __init__(self, items, *, names=None, classes=None):
         items = list(items)

@@ -10,11 +10,17 @@ numpy draws and torch wraps the result, so that whatever needs no network loads 
 """
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pointlib.errors import InputError
 from pointlib.points import check_points, nearest_distances
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from torch import Tensor
 
 REACH = 4.0  # sigmas; beyond it a Gaussian counts as zero
 CHUNK = 100_000  # window pixels drawn at once: they stay in the processor's cache
@@ -22,7 +28,7 @@ SHARE, MOST = 0.3, 0.4  # of the distance to the nearest neighbour: sigma, and a
 NARROWEST, WIDEST = 1.5, 6.0  # px: the limits of a sigma for which no match radius speaks
 
 
-def auto_sigma(points_of_images, *, radius=None):
+def auto_sigma(points_of_images: Sequence[ArrayLike], *, radius: float | None = None) -> float:
     """Choose sigma from the match radius and from how near points stand to each other.
 
     Half the radius; without one 0.3 of the median distance to the nearest neighbour, but no more
@@ -42,6 +48,14 @@ def auto_sigma(points_of_images, *, radius=None):
     float
         Pixels, rounded to 0.1. Where no image holds two points and there is no radius, the middle
         between 1.5 and 6.
+
+    Examples
+    --------
+    >>> from pointlib import auto_sigma
+    >>> auto_sigma([[[0, 0], [20, 0], [40, 0]]])
+    6.0
+    >>> auto_sigma([[[0, 0], [20, 0], [40, 0]]], radius=10)
+    5.0
     """
     each = [nearest_distances(points) for points in points_of_images]
     distances = np.concatenate([np.zeros(0), *each])
@@ -53,7 +67,9 @@ def auto_sigma(points_of_images, *, radius=None):
     return round(max(NARROWEST, min(wanted, MOST * spacing)), 1)
 
 
-def gaussian_max(points, shape, *, sigma):
+def gaussian_max(
+    points: "ArrayLike | Tensor", shape: tuple[int, int], *, sigma: float | ArrayLike
+) -> "Tensor":
     """Draw each point as a Gaussian of height 1; where two overlap, the higher one counts.
 
     ``h(q) = max_p exp(-|q - p|^2 / (2 sigma^2))``, as in CenterNet (Zhou et al. 2019), but at the
@@ -72,25 +88,49 @@ def gaussian_max(points, shape, *, sigma):
     -------
     tensor of shape (H, W), float32
         In [0, 1]; on the device of `points` where that is a tensor.
+
+    Examples
+    --------
+    >>> from pointlib import gaussian_max
+    >>> heatmap = gaussian_max([[2, 1]], (3, 5), sigma=1)
+    >>> heatmap[1].numpy().round(2)
+    array([0.14, 0.61, 1.  , 0.61, 0.14], dtype=float32)
     """
     return _as_tensor(_draw(points, shape, sigma, np.maximum), like=points)
 
 
-def gaussian_sum(points, shape, *, sigma):
+def gaussian_sum(
+    points: "ArrayLike | Tensor", shape: tuple[int, int], *, sigma: float | ArrayLike
+) -> "Tensor":
     """Draw each point as a Gaussian of height 1, add them up and clip at 1.
 
     Kept to show why it fails: points nearer than about 3 sigma melt into one plateau that cannot
     be turned back into points. Parameters and result as for `gaussian_max`.
+
+    Examples
+    --------
+    >>> from pointlib import gaussian_sum
+    >>> heatmap = gaussian_sum([[2, 1], [3, 1]], (3, 6), sigma=1)
+    >>> heatmap[1].numpy().round(2)
+    array([0.15, 0.74, 1.  , 1.  , 0.74, 0.15], dtype=float32)
     """
     return _as_tensor(_draw(points, shape, sigma, np.add), like=points).clamp_(max=1.0)
 
 
-def density(points, shape, *, sigma):
+def density(
+    points: "ArrayLike | Tensor", shape: tuple[int, int], *, sigma: float | ArrayLike
+) -> "Tensor":
     """Draw each point inside the frame as a Gaussian of unit mass, so that the sum is the count.
 
     Each one is scaled by its mass inside the frame, so that a point at the border still counts
     as one (a zero-padded blur loses half of it). Points outside are not counted.
     Parameters and result as for `gaussian_max`, but values are not bound by 1.
+
+    Examples
+    --------
+    >>> from pointlib import density
+    >>> float(density([[2, 1], [30, 20]], (40, 60), sigma=3).sum().round(decimals=3))
+    2.0
     """
     return _as_tensor(_draw(points, shape, sigma, np.add, unit_mass=True), like=points)
 

@@ -52,8 +52,17 @@ def image_folder(folder):
     return folder / "images" if (folder / "images").is_dir() else folder
 
 
-def list_images(folder):
-    """Return the image files directly in `folder`, sorted by name; hidden ones are left out."""
+def list_images(folder: str | Path) -> list[Path]:
+    """Return the image files directly in `folder`, sorted by name; hidden ones are left out.
+
+    Examples
+    --------
+    >>> from pointlib import draw_cells, list_images, write_image
+    >>> for name in ("b.png", "a.png"):
+    ...     write_image(name, draw_cells(n=3).image)
+    >>> [path.name for path in list_images(".")]
+    ['a.png', 'b.png']
+    """
     folder = need_folder(folder, "folder of images")
     paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     # links to nowhere are in: who opens one is told so, and no image goes missing unheard
@@ -88,11 +97,20 @@ def _hint(folder):
     return f" Its files are {', '.join(others[:5])}: export them as TIFF or PNG." if others else ""
 
 
-def read_image(path):
+def read_image(path: str | Path) -> np.ndarray:
     """Read one image, upright: (H, W) or (H, W, C).
 
     uint8 and uint16 stay as stored, 1-bit becomes 0 and 255, every other number float32. A file
     that is missing, empty, broken, no image, several images or above MAX_BYTES: InputError.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import read_image, write_image
+    >>> write_image("deep.tif", np.arange(6, dtype=np.uint16).reshape(2, 3))
+    >>> image = read_image("deep.tif")
+    >>> image.shape, image.dtype
+    ((2, 3), dtype('uint16'))
     """
     with open_image(path) as (_, read):
         return np.ascontiguousarray(read())
@@ -162,8 +180,17 @@ def to_display(image):
     return to_channels(image, 3)
 
 
-def write_image(path, image):
-    """Write `image` (H, W) or (H, W, C) to `path`, whole or not at all; the suffix says how."""
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write `image` (H, W) or (H, W, C) to `path`, whole or not at all; the suffix says how.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import read_image, write_image
+    >>> write_image("grey.png", np.full((2, 3), 7, np.uint8))
+    >>> read_image("grey.png").tolist()
+    [[7, 7, 7], [7, 7, 7]]
+    """
     suffix, file = Path(path).suffix.lower(), io.BytesIO()
     image = image[:, :, 0] if image.shape[2:] == (1,) else image
     try:

@@ -13,6 +13,7 @@ Not about scores, classes or images, nor about the numbers that follow from a ma
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
@@ -35,7 +36,7 @@ class Match(NamedTuple):
     ghosts: np.ndarray  # (L,) int: found points without a partner
 
 
-def match_points(true, found, *, radius):
+def match_points(true: ArrayLike, found: ArrayLike, *, radius: float) -> Match:
     """Match found points to true ones: most pairs first, then least total distance.
 
     Ties: both sides are taken by rising y, then x, whatever order they came in, so the same
@@ -57,6 +58,13 @@ def match_points(true, found, *, radius):
     Only points within the radius can pair, so each connected block of that graph is solved on
     its own. 100,000 true and found points take about a second where blocks are small. Where the
     radius joins nearly everything into one block, time grows with its square.
+
+    Examples
+    --------
+    >>> from pointlib import match_points
+    >>> match = match_points([[10, 10], [30, 10]], [[11, 10], [50, 10]], radius=4)
+    >>> match.pairs.tolist(), match.distances.tolist()
+    ([[0, 0]], [1.0])
     """
     true, found = check_sides(true, found)
     true_order, found_order = np.lexsort(true.T), np.lexsort(found.T)

@@ -8,10 +8,12 @@ one), the mean error of no pairs. "Pooled" adds up counts over images before it 
 Not about how other people match (matching.py), nor about finding points (thresholds.py).
 """
 
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
 from pointlib.errors import InputError
@@ -30,7 +32,25 @@ DRAWS = 1000  # of images anew, for an interval of F1
 
 
 class ImageResult(NamedTuple):
-    """What is true and what was found in one image. Scores may all be 1."""
+    """What is true and what was found in one image. Scores may all be 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, score_images
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 10.0]]), np.array([[11.0, 10.0]])
+    >>> result = ImageResult(
+    ...     name="a.png",
+    ...     shape=(40, 60),
+    ...     true=true,
+    ...     true_labels=np.array(["cell", "cell"]),
+    ...     found=found,
+    ...     found_labels=np.array(["cell"]),
+    ...     scores=np.array([0.9]),
+    ... )
+    >>> score_images([result], radius=4, classes=("cell",))["pooled"]["f1"]
+    0.6666666666666666
+    """
 
     name: str
     shape: tuple  # (H, W)
@@ -50,10 +70,16 @@ class _Part(NamedTuple):
     distances: np.ndarray  # of the pairs
 
 
-def precision_recall_f1(tp, fp, fn):
+def precision_recall_f1(tp: float, fp: float, fn: float) -> tuple[float, float, float]:
     """Return precision, recall and F1 of three counts; NaN where one has nothing to divide by.
 
     Nothing true and nothing found is a perfect image, but its three numbers are undefined.
+
+    Examples
+    --------
+    >>> from pointlib import precision_recall_f1
+    >>> precision_recall_f1(tp=6, fp=2, fn=4)
+    (0.75, 0.6, 0.6666666666666666)
     """
     if min(tp, fp, fn) < 0:
         raise InputError(f"tp, fp, fn are {tp}, {fp}, {fn}; expected counts of 0 or more.")
@@ -91,11 +117,17 @@ def precision_recall_curve(results, *, radius):
     return _curve([_part(r, radius, c) for r in results for c in classes])
 
 
-def average_precision(precision, recall):
+def average_precision(precision: ArrayLike, recall: ArrayLike) -> float:
     """Return the area under the curve, "all points": each recall has the best precision beyond.
 
     As PASCAL VOC has computed it since 2010. An empty curve (nothing found) has area 0; where
     recall is undefined, so is the area: NaN.
+
+    Examples
+    --------
+    >>> from pointlib import average_precision
+    >>> average_precision([1.0, 0.5, 0.67], [0.5, 0.5, 1.0])
+    0.835
     """
     precision, recall = np.asarray(precision, float), np.asarray(recall, float)
     if precision.shape != recall.shape or precision.ndim != 1:
@@ -157,11 +189,20 @@ def chamfer_distance(a, b):
     return _mean(KDTree(b).query(a)[0]) + _mean(KDTree(a).query(b)[0])
 
 
-def f1_by_rule(pairs_of_points, *, radius):
+def f1_by_rule(
+    pairs_of_points: Sequence[tuple[ArrayLike, ArrayLike]], *, radius: float
+) -> dict[str, float]:
     """Return {rule: F1} of the same points by our rule and by three that others use.
 
     "maximum pairs" is ours. `pairs_of_points` is a list of (true, found), one an image; counts
     are pooled. Shows how much "F1 at r px" depends on the rule.
+
+    Examples
+    --------
+    >>> from pointlib import f1_by_rule
+    >>> rules = f1_by_rule([([[10, 10], [14, 10]], [[12, 10]])], radius=4)
+    >>> round(rules["maximum pairs"], 2), rules["not one-to-one"]
+    (0.67, 1.0)
     """
     radius = check_amount(radius, "radius")
     images = [check_sides(true, found) for true, found in pairs_of_points]
@@ -172,7 +213,9 @@ def f1_by_rule(pairs_of_points, *, radius):
     return f1
 
 
-def score_images(results, *, radius, classes):
+def score_images(
+    results: Sequence[ImageResult], *, radius: float, classes: Sequence[str]
+) -> dict[str, Any]:
     """Return every figure of a set of images, as stored in metrics.json (NaN = undefined).
 
     Parameters
@@ -189,6 +232,24 @@ def score_images(results, *, radius, classes):
         "pooled" sums the classes' counts, each matched by itself; "class_blind" ignores labels;
         "per_image_mean_f1" is over the "n_f1_images" images whose F1 is defined. Counts, GAME and
         "chamfer_px" ignore labels; the last is over images with points on both sides.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, score_images
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 10.0]]), np.array([[11.0, 10.0]])
+    >>> result = ImageResult(
+    ...     name="a.png",
+    ...     shape=(40, 60),
+    ...     true=true,
+    ...     true_labels=np.array(["cell", "cell"]),
+    ...     found=found,
+    ...     found_labels=np.array(["cell"]),
+    ...     scores=np.array([0.9]),
+    ... )
+    >>> metrics = score_images([result], radius=4, classes=("cell",))
+    >>> metrics["pooled"]["precision"], metrics["pooled"]["recall"]
+    (1.0, 0.5)
     """
     radius = check_amount(radius, "radius")
     results = [_check_result(result, classes) for result in results]
@@ -215,8 +276,28 @@ def score_images(results, *, radius, classes):
     }
 
 
-def metrics_table(metrics):
-    """Return the numbers of `score_images` as a small table in text, one line a class."""
+def metrics_table(metrics: Mapping[str, Any]) -> str:
+    """Return the numbers of `score_images` as a small table in text, one line a class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, metrics_table, score_images
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 10.0]]), np.array([[11.0, 10.0]])
+    >>> result = ImageResult(
+    ...     name="a.png",
+    ...     shape=(40, 60),
+    ...     true=true,
+    ...     true_labels=np.array(["cell", "cell"]),
+    ...     found=found,
+    ...     found_labels=np.array(["cell"]),
+    ...     scores=np.array([0.9]),
+    ... )
+    >>> print(metrics_table(score_images([result], radius=4, classes=("cell",))))
+    class      true  found   hits  precision  recall     F1  error px
+    cell          2      1      1      1.000   0.500  0.667      1.00
+    1 images; matched one to one within 4 px; mean absolute count error 1.00 an image
+    """
     width = max(8, *(len(name) for name in metrics["classes"]))
     lines = [f"{'class':{width}}   true  found   hits  precision  recall     F1  error px"]
     rows = dict(metrics["classes"])

@@ -6,6 +6,9 @@ holds: dataset.py.
 
 import contextlib
 import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,15 +24,30 @@ FEW = 5  # fewer labelled images than this are split by crops
 ENOUGH = 10  # training images, of which a fifth can be held back
 
 
-def read_list(path):
-    """Return the file names of a list such as train.txt, one a line."""
+def read_list(path: str | Path) -> list[str]:
+    r"""Return the file names of a list such as train.txt, one a line.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pointlib import read_list
+    >>> _ = Path("test.txt").write_text("a.png\nb.png\n")
+    >>> read_list("test.txt")
+    ['a.png', 'b.png']
+    """
     names = [line.strip() for line in read_text(need_file(path, "list")).splitlines()]
     if not any(names):
         raise InputError(f"{path} is empty; expected one file name a line, or no such file.")
     return list(dict.fromkeys(name for name in names if name))
 
 
-def split_names(names, *, fraction=0.2, groups=None, seed=0):
+def split_names(
+    names: Sequence[str],
+    *,
+    fraction: float = 0.2,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+) -> tuple[list[str], list[str]]:
     """Split names at random into training and validation.
 
     Parameters
@@ -45,6 +63,13 @@ def split_names(names, *, fraction=0.2, groups=None, seed=0):
     -------
     train, val : list of str
         In the order given.
+
+    Examples
+    --------
+    >>> from pointlib import split_names
+    >>> train, val = split_names([f"{i}.png" for i in range(10)], fraction=0.3)
+    >>> len(train), len(val)
+    (7, 3)
     """
     if not 0 < fraction < 1:
         raise InputError(f"fraction is {fraction}; expected a number between 0 and 1.")
@@ -95,7 +120,14 @@ def place_cut(shape, *, fraction=0.2):
     return axis, round(shape[axis] * (1 - fraction))
 
 
-def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None):
+def load_splits(
+    folder: str | Path,
+    *,
+    val_split: float = 0.2,
+    seed: int = 0,
+    classes: Sequence[str] | None = None,
+    n_channels: int | None = None,
+) -> tuple:
     """Load the training and validation part of a dataset folder.
 
     Its `train.txt` and `val.txt` decide where they stand (one alone leaves the rest to the other
@@ -107,6 +139,17 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
     train, val : datasets
     how : str
         One sentence that says how they were split.
+
+    Examples
+    --------
+    >>> from pointlib import draw_cells, load_splits, text_path, write_image, write_points
+    >>> for i in range(12):
+    ...     scene, path = draw_cells((40, 60), n=5, seed=i), f"cells/{i:02}.png"
+    ...     write_image(path, scene.image)
+    ...     write_points(text_path(path), scene.points, scene.image.shape[:2])
+    >>> train, val, how = load_splits("cells")
+    >>> how
+    '10 images train and 2 validate, split at random (seed 0)'
     """
     folder = need_folder(folder, "dataset folder")
     lists = read_lists(folder)
@@ -138,7 +181,7 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
     return *sets, how + left_out
 
 
-def load_three(folder, *, seed=0, **options):
+def load_three(folder: str | Path, *, seed: int = 0, **options: Any) -> tuple:
     """Load a dataset folder in three parts: to learn from, to choose by, and to judge by.
 
     What `test.txt` names judges. Without it a fifth of the training images is held back, at random,
@@ -154,6 +197,17 @@ def load_three(folder, *, seed=0, **options):
     train, val, test : datasets
     how : str
         One sentence that says how they were split.
+
+    Examples
+    --------
+    >>> from pointlib import draw_cells, load_three, text_path, write_image, write_points
+    >>> for i in range(12):
+    ...     scene, path = draw_cells((40, 60), n=5, seed=i), f"cells/{i:02}.png"
+    ...     write_image(path, scene.image)
+    ...     write_points(text_path(path), scene.points, scene.image.shape[:2])
+    >>> train, val, test, how = load_three("cells")
+    >>> len(train), len(val), len(test)
+    (8, 2, 2)
     """
     train, val, how = load_splits(folder, seed=seed, **options)
     same = {"classes": train.classes, "n_channels": train.n_channels}
