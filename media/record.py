@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser.harness import Stand, start_chromium  # noqa: E402
 
 from pointlib.annotate.widget import Annotator  # noqa: E402
-from pointlib.dataset import read_list  # noqa: E402
 from pointlib.points import read_points, text_path  # noqa: E402
+from pointlib.splits import read_list  # noqa: E402
 from pointlib.tune.widget import Tuner  # noqa: E402
 
 FIELD = ROOT / "data" / "field"
@@ -81,10 +81,10 @@ def annotate(view, film, places):
     view.press("f", "d")
     film.take(900)
     view.press("g")
-    view.until("a.ghosts.length > 0")
+    view.until("a.suggestions.length > 0")
     film.take(1500)
     for score in ("0.4", "0.55", "0.65"):
-        view.root.get_by_label("Lowest score of a ghost").fill(score)
+        view.root.get_by_label("Lowest score of a suggestion").fill(score)
         film.take(400)
     film.take(1200)
     view.press("Enter")

@@ -10,8 +10,8 @@ from pointlib.augment import warp_image as warp_image
 from pointlib.augment import warp_points as warp_points
 from pointlib.check.folder import check_folder as check_folder
 from pointlib.check.sheet import describe_check as describe_check
-from pointlib.comparison.trials import compare as compare
-from pointlib.comparison.trials import compare_folder as compare_folder
+from pointlib.comparison.combinations import compare as compare
+from pointlib.comparison.combinations import compare_folder as compare_folder
 from pointlib.config import TrainConfig as TrainConfig
 from pointlib.config import load_config as load_config
 from pointlib.dataset import ImagePointDataset as ImagePointDataset

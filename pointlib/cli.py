@@ -135,11 +135,11 @@ def compare(
         list[str] | None, typer.Option(help="Any setting, as learning_rate=0.001,0.004.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Of each training.")] = None,
-    output: Annotated[Path, typer.Option(help="Folder for trials and table.")] = Path("comparison"),
+    output: Annotated[Path, typer.Option(help="Folder for models and table.")] = Path("comparison"),
     trust_code: TrustCode = False,
 ):
     """Train every combination on one split and rank them; the same command goes on."""
-    from pointlib.comparison.trials import compare_folder
+    from pointlib.comparison.combinations import compare_folder
     from pointlib.config import read_value
 
     named = {"loss": loss, "heatmap": heatmap, "encoder": encoder, "model": model}
@@ -201,7 +201,7 @@ def annotate(
     source: Annotated[Path | None, typer.Argument(help="Folder of images, or config.json.")] = None,
     jupyter: Annotated[list[str] | None, typer.Argument(help="After --: for JupyterLab.")] = None,
     classes: Annotated[str | None, typer.Option(help="As seedling,weed.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Model folder, for ghosts.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model folder, for suggestions.")] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Default 8888 or the next free one.")
     ] = None,

@@ -131,7 +131,7 @@ class AnnotateConfig(Section):
 
     dataset_path: str | None = None
     classes: Classes | None = None  # null: the labels found
-    model: str | None = None  # model folder, for ghosts and the magnet
+    model: str | None = None  # model folder, for suggestions and the magnet
 
 
 class Config(Section):

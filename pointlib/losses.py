@@ -100,8 +100,8 @@ def focal(logits: Tensor, target: Tensor, *, alpha: float = 2.0, beta: float = 4
     log_p = functional.logsigmoid(logits)
     log_rest = functional.logsigmoid(-logits)
     found = (log_rest.exp() ** alpha * log_p)[positive].sum()
-    ghosts = ((1 - target) ** beta * log_p.exp() ** alpha * log_rest)[~positive].sum()
-    return -(found + ghosts) / positive.sum().clamp(min=1)
+    background = ((1 - target) ** beta * log_p.exp() ** alpha * log_rest)[~positive].sum()
+    return -(found + background) / positive.sum().clamp(min=1)
 
 
 def focal_peaks(target):

@@ -33,7 +33,7 @@ class Match(NamedTuple):
     pairs: np.ndarray  # (M, 2) int: true index, found index; by rising true index
     distances: np.ndarray  # (M,) float64, pixels
     missed: np.ndarray  # (K,) int: true points without a partner
-    ghosts: np.ndarray  # (L,) int: found points without a partner
+    false_positives: np.ndarray  # (L,) int: found points without a partner
 
 
 def match_points(true: ArrayLike, found: ArrayLike, *, radius: float) -> Match:

@@ -22,7 +22,7 @@ from pointlib.points import check_points, nearest_distances
 # Chosen after Okabe and Ito (jfly.uni-koeln.de/color), so that colour-blind readers see them apart.
 BLUE, YELLOW, RED, GREEN, PINK = "#56b4e9", "#f0e442", "#ff5a1f", "#2fc79a", "#f28cc8"
 INK, GREY = "#0072b2", "#8a8a8a"  # for curves on white
-ERROR_MARKS = {"hits": ("o", BLUE), "misses": ("s", YELLOW), "ghosts": ("x", RED)}
+ERROR_MARKS = {"hits": ("o", BLUE), "missed": ("s", YELLOW), "false positives": ("x", RED)}
 CLASS_SHAPES, CLASS_COLORS = "os^Dv*", (BLUE, YELLOW, PINK, GREEN, RED)  # 30 pairs
 HALO = [withStroke(linewidth=2.9, foreground="black")]  # keeps marks readable on bright pictures
 
@@ -119,7 +119,7 @@ def show_profile(heatmap, row, ax=None, *, points=None):
 
 
 def show_errors(image, true, found, match, ax=None):
-    """Show an image with its hits (ring), misses (square) and ghosts (cross), and a legend.
+    """Show an image with its hits (ring), misses (square), false positives (cross) and a legend.
 
     Parameters
     ----------
@@ -129,13 +129,13 @@ def show_errors(image, true, found, match, ax=None):
         A hit's ring stands at the found point; a thin line joins it to its true point.
     """
     true, found = check_points(true, name="true"), check_points(found, name="found")
-    pairs, missed, ghosts = (np.asarray(part, int) for part in (match[0], *match[2:]))
+    pairs, missed, false_positives = (np.asarray(part, int) for part in (match[0], *match[2:]))
     start, end = true[pairs.reshape(-1, 2)[:, 0]], found[pairs.reshape(-1, 2)[:, 1]]
     ax = show_image(image, ax)
     lines = LineCollection(np.stack([start, end], axis=1), colors=BLUE, linewidths=1, gid="pairs")
     ax.add_collection(lines).set_path_effects(HALO)
-    size = _mark_size(np.concatenate([true, found[ghosts]]), ax)
-    for kind, points in zip(ERROR_MARKS, (end, true[missed], found[ghosts]), strict=True):
+    size = _mark_size(np.concatenate([true, found[false_positives]]), ax)
+    for kind, points in zip(ERROR_MARKS, (end, true[missed], found[false_positives]), strict=True):
         marks = _mark(ax, points, ERROR_MARKS[kind], size)
         marks.set(gid=kind, label=f"{kind} ({len(points)})")
     return _legend_below(ax)
@@ -335,7 +335,7 @@ def plot_learning_curve(curve, ax=None, *, forecast=None):
 
 
 def plot_leaderboard(rows, ax=None):
-    """Plot the F1 of ranked trials: a dot, its 95 % interval, and a tick where the ceiling is.
+    """Plot the F1 of ranked combinations: a dot, its 95 % interval, a tick where the ceiling is.
 
     `rows` is what `compare` gives: those of `leaderboard.rank_rows`, each with its "label". Rows
     that cannot be told from the best are filled, the others hollow; a diamond is the F1 on test

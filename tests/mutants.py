@@ -254,7 +254,7 @@ MUTANTS = [
         (CHOOSE, *unit("sweep")),
     ),
     Mutant(
-        "ghosts as a share of the hits",
+        "false positives as a share of the hits",
         "sweep.py",
         "<= most_false * sweep.n_found",
         "<= most_false * sweep.tp",
@@ -534,10 +534,10 @@ MUTANTS = [
         (JUDGE, *unit("anatomy")),
     ),
     Mutant(
-        "mending a ghost costs its hit",
+        "mending a false positive costs its hit",
         "study/errors.py",
-        "precision_recall_f1(tp + misses, fp - ghosts, fn - misses)",
-        "precision_recall_f1(tp + misses - ghosts, fp - ghosts, fn - misses)",
+        "precision_recall_f1(tp + some_fn, fp - some_fp, fn - some_fn)",
+        "precision_recall_f1(tp + some_fn - some_fp, fp - some_fp, fn - some_fn)",
         (JUDGE, *unit("anatomy")),
     ),
     Mutant(

@@ -33,15 +33,15 @@ def ranked(points, scores):
     return Candidates(points, scores[order], isolation)
 
 
-def scene(seed, *, n=30, size=(60, 40), noise=1.5, decimals=4, ghosts=20):
+def scene(seed, *, n=30, size=(60, 40), noise=1.5, decimals=4, n_false=20):
     """Return one image: true points, and candidates near most of them and elsewhere."""
     rng = np.random.default_rng(seed)
     true = rng.uniform(0, size, (n, 2)).round(3)
     seen = true[rng.random(n) < 0.85]
     points = np.concatenate(
-        [seen + rng.normal(0, noise, seen.shape), rng.uniform(0, size, (ghosts, 2))]
+        [seen + rng.normal(0, noise, seen.shape), rng.uniform(0, size, (n_false, 2))]
     )
-    scores = np.concatenate([rng.beta(5, 2, len(seen)), rng.beta(2, 3, ghosts)])
+    scores = np.concatenate([rng.beta(5, 2, len(seen)), rng.beta(2, 3, n_false)])
     return true, ranked(points.round(3), np.clip(scores, 0.05, 1).round(decimals))
 
 
@@ -67,10 +67,10 @@ def cases():
     yield "no candidates", [(scene(7)[0], ranked(NONE, []))], 3.0, 0.0
     yield "all too near", [(twins, ranked(twins, [0.9, 0.8, 0.7, 0.6]))], 2.0, 90.0
     yield "nothing in reach", [(twins, ranked(twins + 30, [0.9, 0.8, 0.7, 0.6]))], 2.0, 0.0
-    yield "one crowd block", [scene(8, n=110, size=(40, 25), ghosts=60)], 4.0, 0.5
+    yield "one crowd block", [scene(8, n=110, size=(40, 25), n_false=60)], 4.0, 0.5
     yield (
         "three images of different counts",
-        [scene(9, n=40), scene(10, n=3, ghosts=2), scene(11, n=12)],
+        [scene(9, n=40), scene(10, n=3, n_false=2), scene(11, n=12)],
         3.0,
         1.5,
     )

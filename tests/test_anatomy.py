@@ -40,27 +40,27 @@ def crowd(seed, n=60):
 
 
 def errors(result, radius):
-    """Return the sorted indices of misses and ghosts, class by class, as metrics has them."""
-    missed, ghosts = [], []
+    """Return the sorted indices of misses and false positives, class by class, as metrics has them."""
+    missed, false_positives = [], []
     for name in CLASSES:
         t = np.flatnonzero(np.asarray(result.true_labels) == name)
         f = np.flatnonzero(np.asarray(result.found_labels) == name)
         match = match_points(result.true[t], result.found[f], radius=radius)
         missed += t[match.missed].tolist()
-        ghosts += f[match.ghosts].tolist()
-    return sorted(missed), sorted(ghosts)
+        false_positives += f[match.false_positives].tolist()
+    return sorted(missed), sorted(false_positives)
 
 
 def mend(result, flaws):
     """Return the image with these flaws mended: points added, removed, moved, renamed."""
     found, labels = result.found.copy(), result.found_labels.astype("U9")
     for flaw in flaws:
-        if flaw.is_miss and flaw.is_ghost:
+        if flaw.is_miss and flaw.is_false_positive:
             labels[flaw.found] = result.true_labels[flaw.true]
             if flaw.kind == "displaced":
                 found[flaw.found] = result.true[flaw.true]
-    gone = [flaw.found for flaw in flaws if flaw.is_ghost and not flaw.is_miss]
-    new = [flaw.true for flaw in flaws if flaw.is_miss and not flaw.is_ghost]
+    gone = [flaw.found for flaw in flaws if flaw.is_false_positive and not flaw.is_miss]
+    new = [flaw.true for flaw in flaws if flaw.is_miss and not flaw.is_false_positive]
     found = np.concatenate([np.delete(found, gone, axis=0), result.true[new]])
     labels = np.concatenate([np.delete(labels, gone), result.true_labels[new]])
     return result._replace(found=found, found_labels=labels, scores=np.ones(len(found)))
@@ -73,7 +73,7 @@ def mend(result, flaws):
     ("kind", "true", "found"),
     [
         ("missed", [MIDDLE], []),
-        ("ghost", [], [MIDDLE]),
+        ("false positive", [], [MIDDLE]),
         ("doubled", [MIDDLE], [(30, 20), (32, 20)]),
         ("merged", [(29, 20), (31.5, 20)], [MIDDLE]),
         ("displaced", [MIDDLE], [(36, 20)]),
@@ -93,12 +93,12 @@ def test_error_anatomy_names_each_kind(kind, true, found):
 @settings(deadline=None)
 @given(SIDES, SIDES, RADII)
 def test_error_anatomy_takes_each_error_once(true, found, radius):
-    """The flaws' misses and ghosts are those of match_points, class by class, each once."""
+    """The flaws' misses and false positives are those of match_points, class by class, each once."""
     result = image(true, found)
     flaws = error_anatomy(result, radius=radius)
     missed = sorted(flaw.true for flaw in flaws if flaw.is_miss)
-    ghosts = sorted(flaw.found for flaw in flaws if flaw.is_ghost)
-    assert (missed, ghosts) == errors(result, radius)
+    false_positives = sorted(flaw.found for flaw in flaws if flaw.is_false_positive)
+    assert (missed, false_positives) == errors(result, radius)
     assert {flaw.kind for flaw in flaws} <= set(KINDS)
 
 
@@ -107,7 +107,7 @@ def test_error_anatomy_takes_each_error_once(true, found, radius):
 def test_error_anatomy_keeps_to_its_definitions(true, found, radius):
     """Classes and distances of each flaw's points are those that its kind allows."""
     result = image(true, found)
-    missed, ghosts = errors(result, radius)
+    missed, false_positives = errors(result, radius)
     for kind, _, _, _, t, f, distance, _ in error_anatomy(result, radius=radius):
         if min(t, f) < 0:
             assert np.isnan(distance)
@@ -116,7 +116,7 @@ def test_error_anatomy_keeps_to_its_definitions(true, found, radius):
         assert (result.true_labels[t] != result.found_labels[f]) == (kind == "wrong class")
         low, high = (radius, FARTHEST * radius) if kind == "displaced" else (-1, radius)
         assert low < distance <= high
-        assert (t in missed, f in ghosts) == (kind != "doubled", kind != "merged")
+        assert (t in missed, f in false_positives) == (kind != "doubled", kind != "merged")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -125,11 +125,13 @@ def test_error_anatomy_leaves_nothing_that_an_earlier_kind_explains(seed):
     result, radius = crowd(seed, n=25), 2.0
     flaws = error_anatomy(result, radius=radius)
     for flaw in flaws:
-        if flaw.kind in ("missed", "ghost"):
-            side = ("found", "true")[flaw.kind == "ghost"]
+        if flaw.kind in ("missed", "false positive"):
+            side = ("found", "true")[flaw.kind == "false positive"]
             gaps = np.linalg.norm(getattr(result, side) - [flaw.x, flaw.y], axis=1)
             same = getattr(result, f"{side}_labels") == flaw.label
-            alone = [getattr(f, side) for f in flaws if f.kind in ("missed", "ghost", "border")]
+            alone = [
+                getattr(f, side) for f in flaws if f.kind in ("missed", "false positive", "border")
+            ]
             alone = np.isin(np.arange(len(gaps)), alone)
             assert (gaps[same | alone] > radius).all()
             assert (gaps[same & alone] > FARTHEST * radius).all()
@@ -138,7 +140,7 @@ def test_error_anatomy_leaves_nothing_that_an_earlier_kind_explains(seed):
 
 
 def test_error_anatomy_asks_the_kinds_in_order():
-    """A ghost that is a double too is of the wrong class; a displaced point may be at the edge."""
+    """A double of another class is of the wrong class; a displaced point may be at the edge."""
     true = [(30, 20, "crop"), (32, 20, "weed"), (2, 20)]
     found = [(30, 20, "crop"), (31, 20, "crop"), (2, 26)]
     flaws = error_anatomy(image(true, found), radius=3)
@@ -148,7 +150,7 @@ def test_error_anatomy_asks_the_kinds_in_order():
     ]
 
 
-def test_error_anatomy_stands_at_the_miss_or_else_at_the_ghost():
+def test_error_anatomy_stands_at_the_miss_or_else_at_the_false_positive():
     """Place, class and image of a flaw are those of the point that is wrong."""
     true, found = [(30, 20), (10, 10, "weed")], [(30, 20), (31, 20), (12, 10, "crop")]
     swapped, doubled = error_anatomy(image(true, found, name="b.png"), radius=3)
@@ -258,10 +260,10 @@ def test_anatomy_table_adds_up():
 
 
 def test_anatomy_table_is_nan_where_f1_is():
-    """Nothing true: mending the ghosts leaves 0/0, so that gain is NaN; without images all are."""
+    """Nothing true: mending the false positives leaves 0/0, so that gain is NaN; without images all are."""
     table = table_of([image([], [MIDDLE])], 3)[1]
     assert table["f1"] == table["kinds"]["missed"]["f1_gain"] == 0
-    assert np.isnan(table["kinds"]["ghost"]["f1_gain"])
+    assert np.isnan(table["kinds"]["false positive"]["f1_gain"])
     table = anatomy_table([], [])
     assert np.isnan([table["f1"], *(row["f1_gain"] for row in table["kinds"].values())]).all()
 

@@ -13,6 +13,7 @@ import pytest
 from conftest import Brightness
 from PIL import Image
 
+from pointlib.annotate.steps import SUGGESTED
 from pointlib.annotate.suggest import Helper
 from pointlib.annotate.widget import Annotator
 from pointlib.errors import InputError
@@ -257,7 +258,7 @@ def test_unknown_messages_and_failing_handlers_become_notices(browser):
     assert "'dance' is not known" in browser.ask("dance", "notice")[0]["text"]
     assert "image 7 does not exist" in browser.ask("image", "notice", index=7)[0]["text"]
     assert "KeyError" in browser.ask("ping", "notice")[0]["text"]
-    browser.annotator._desk._send_thumb = lambda index: 1 / 0
+    browser.annotator._server._send_thumb = lambda index: 1 / 0
     assert "ZeroDivisionError" in browser.ask("thumbs", "notice", indices=[0])[0]["text"]
 
 
@@ -294,20 +295,20 @@ def test_magnet_moves_a_click_to_the_blob(browser, annotator):
     assert (point["x"], point["y"], point["source"]) == (27.0, 36.0, "hand")
 
 
-def ghosts_of(browser, **content):
-    """Return the ghosts' message and its rows x, y, class, score."""
-    content, buffers = browser.ask("ghosts", image="a.png", **content)
+def suggestions_of(browser, **content):
+    """Return the suggestions' message and its rows x, y, class, score."""
+    content, buffers = browser.ask("suggestions", image="a.png", **content)
     return content, np.frombuffer(b"".join(buffers), "<f4").reshape(-1, 4)
 
 
-def test_blob_ghosts_come_best_first(browser):
+def test_blob_suggestions_come_best_first(browser):
     """Float32 rows x, y, class, score; none where none are wanted; a sentence where none can be."""
-    content, rows = ghosts_of(browser, **{"from": "blobs", "sigma": 2.0})
+    content, rows = suggestions_of(browser, **{"from": "blobs", "sigma": 2.0})
     assert (content["n"], content["error"], content["classes"]) == (len(rows), "", ["point"])
     assert rows[np.argsort(rows[:2, 0]), :2] == pytest.approx(SPOTS, abs=0.1)
     assert (np.diff(rows[:, 3]) <= 0).all()
-    assert ghosts_of(browser, **{"from": "none", "sigma": 2.0})[0]["n"] == 0
-    content, rows = ghosts_of(browser, **{"from": "model", "sigma": 2.0})
+    assert suggestions_of(browser, **{"from": "none", "sigma": 2.0})[0]["n"] == 0
+    content, rows = suggestions_of(browser, **{"from": "model", "sigma": 2.0})
     assert "give a model" in content["error"]
     assert len(rows) == 0
 
@@ -320,11 +321,11 @@ def model():
     return PointModel(Brightness(), info)
 
 
-def test_model_ghosts_and_magnet_use_its_candidates(folder, open_annotator, model):
+def test_model_suggestions_and_magnet_use_its_candidates(folder, open_annotator, model):
     """Candidates of every height that keep the distance; the magnet takes the nearest."""
     browser = Browser(open_annotator(folder, model=model))
     assert browser.ask("hello", "welcome")[0]["has_model"]
-    content, rows = ghosts_of(browser, **{"from": "model", "sigma": 2.0})
+    content, rows = suggestions_of(browser, **{"from": "model", "sigma": 2.0})
     assert (content["error"], content["radius"]) == ("", 6.0)
     assert rows[np.argsort(rows[:, 0]), :2] == pytest.approx(SPOTS, abs=0.25)
     point = browser.add(15.5, 13.0, magnet=True, sigma=2.0)["changes"][0]["point"]
@@ -337,12 +338,12 @@ def test_model_of_other_classes_is_a_sentence(folder, open_annotator, model):
     """A model of two classes that the folder does not have cannot help; one class is ours."""
     model.info.classes = ("cat",)
     annotator = open_annotator(folder, classes=("left", "right"), model=model)
-    assert set(annotator.ghosts()[1]) == {"left"}
+    assert set(annotator.suggestions()[1]) == {"left"}
     model.info.classes = ("cat", "dog")
     model.network = Twice()
     other = open_annotator(folder, model=model)
     with pytest.raises(InputError, match="the model finds 'cat'; the classes here are left, right"):
-        other.ghosts()
+        other.suggestions()
 
 
 class Twice(Brightness):
@@ -353,22 +354,22 @@ class Twice(Brightness):
         return super().forward(batch).repeat(1, 2, 1, 1)
 
 
-def test_accept_adds_good_ghosts_once(annotator):
-    """Those above the threshold, with source and score; what has a point is no ghost any more."""
+def test_accept_adds_good_suggestions_once(annotator):
+    """Those above the threshold, with source and score; what has a point is suggested no more."""
     assert annotator.accept(0.5, sigma=2.0) == 2
     assert annotator.points[np.argsort(annotator.points[:, 0])] == pytest.approx(SPOTS, abs=0.1)
     points = annotator._ledger.load("a.png").points.values()
-    assert {p.source for p in points} == {"ghost"}
+    assert {p.source for p in points} == {SUGGESTED}
     assert min(p.score for p in points) >= 0.5
     assert annotator.accept(0.5, sigma=2.0) == 0
 
 
-def test_rejected_ghosts_stay_away(browser, annotator):
-    """A ghost that was turned down is not suggested again."""
-    best = annotator.ghosts("blobs", sigma=2.0)[0][0]
+def test_rejected_suggestions_stay_away(browser, annotator):
+    """What was turned down is not suggested again."""
+    best = annotator.suggestions("blobs", sigma=2.0)[0][0]
     point = {"id": "abcdef-1", "x": best[0], "y": best[1], "label": "point", "score": 0.9}
     assert browser.edit("reject", points=[point])["rejections"][0]["id"] == "abcdef-1"
-    rest = annotator.ghosts("blobs", sigma=2.0)[0]
+    rest = annotator.suggestions("blobs", sigma=2.0)[0]
     assert np.hypot(*(rest - best).T).min() > 2
     assert browser.ask("image", index=0)[0]["rejected"][0]["id"] == "abcdef-1"
 
@@ -444,7 +445,7 @@ def test_goto_goes_by_name_number_and_step(annotator):
         (lambda a: a.add([[9, 3]], label=["point", "point"]), "2 labels for 1 points"),
         (lambda a: a.delete(5), "a.png has 0 points"),
         (lambda a: a.undo(), "nothing to undo"),
-        (lambda a: a.ghosts("model"), "give a model"),
+        (lambda a: a.suggestions("model"), "give a model"),
         (lambda a: a.play("none.jsonl"), "does not exist"),
     ],
 )
@@ -540,10 +541,10 @@ def test_played_journal_makes_the_same_points(annotator, browser, folder, tmp_pa
 def test_newer_requests_replace_those_that_wait(browser, annotator):
     """Of images asked for in a hurry the last one comes for certain, and not each on the way."""
     gate, began, seen = threading.Event(), threading.Event(), []
-    desk = annotator._desk
-    desk._painter.put(("image", "other"), lambda: began.set() or gate.wait())
+    server = annotator._server
+    server._painter.put(("image", "other"), lambda: began.set() or gate.wait())
     assert began.wait(60)
-    desk._send_image = lambda message: seen.append(message["index"])
+    server._send_image = lambda message: seen.append(message["index"])
     for index in (0, 1, 2, 0, 2):
         browser.tell("image", index=index)
     gate.set()
@@ -567,8 +568,8 @@ def test_process_ends_cleanly_with_work_under_way(folder):
     code = (
         "import sys\nfrom pointlib.annotate.widget import Annotator\n"
         "a = Annotator(sys.argv[1])\na.add([[10, 10]])\n"
-        "a._desk.receive({'type': 'thumbs', 'session': 'abcdef', 'indices': [0, 1, 2]})\n"
-        "a._desk.receive({'type': 'ghosts', 'session': 'abcdef', 'image': 'a.png', 'from': 'blobs', 'sigma': 2})\n"
+        "a._server.receive({'type': 'thumbs', 'session': 'abcdef', 'indices': [0, 1, 2]})\n"
+        "a._server.receive({'type': 'suggestions', 'session': 'abcdef', 'image': 'a.png', 'from': 'blobs', 'sigma': 2})\n"
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
     )
     done = subprocess.run(

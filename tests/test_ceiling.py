@@ -37,7 +37,7 @@ def by_hand(truth, there_and_back, thresholds, *, sigma, radius):
         for points, shape in truth:
             heatmap = np.asarray(draw(points, shape, sigma=sigma))
             match = match_points(points, find(heatmap, threshold=threshold)[0], radius=radius)
-            counts += [len(match.pairs), len(match.ghosts), len(match.missed)]
+            counts += [len(match.pairs), len(match.false_positives), len(match.missed)]
         best = max(best, np.nan_to_num(precision_recall_f1(*counts.tolist())[2]))
     return best
 

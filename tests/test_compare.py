@@ -12,8 +12,8 @@ import torch
 from conftest import blobs
 
 from pointlib.cli import main
-from pointlib.comparison import trials as module
-from pointlib.comparison.trials import check_axes, compare, compare_folder
+from pointlib.comparison import combinations as module
+from pointlib.comparison.combinations import check_axes, compare, compare_folder
 from pointlib.config import TrainConfig
 from pointlib.dataset import MemoryDataset
 from pointlib.errors import InputError
@@ -89,7 +89,7 @@ def test_compare_ranks_a_network_that_learns_above_one_that_cannot(parts, tmp_pa
 
 
 def test_compare_does_nothing_twice(parts, tmp_path, trained):
-    """Finished trials are not trained again, files stay the same; a new value adds its own only."""
+    """Finished combinations are not trained again, files stay the same; a new value adds its own only."""
     for _ in range(2):
         compare(parts, LOSSES, config=CONFIG, output=tmp_path, log=quiet)
         assert trained == ["weighted_bce", "mse"]
@@ -118,7 +118,7 @@ def test_compare_trains_once_for_all_thresholds(parts, tmp_path, trained, own):
 
 
 def test_compare_takes_other_settings_and_points_for_another_trial(parts, tmp_path, trained):
-    """A finished trial of other epochs or other points counts for nothing here."""
+    """A finished combination of other epochs or other points counts for nothing here."""
     axes = {"loss": ["mse"], "threshold": ["find_peaks", "basic_threshold"]}
     compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
     longer = CONFIG.model_copy(update={"num_epochs": 2})
@@ -160,7 +160,7 @@ def test_compare_goes_on_where_it_was_stopped(parts, tmp_path, monkeypatch, trai
         patch.setattr(Run, "train_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
             compare(parts, LOSSES, config=config, output=tmp_path, log=lines.append)
-    assert lines[-1] == "stopped in trial 2 of 2. The same command goes on from there."
+    assert lines[-1] == "stopped in combination 2 of 2. The same command goes on from there."
     assert "1  weighted_bce" in lines[-2]
     compare(parts, LOSSES, config=config, output=tmp_path, log=lines.append)
     assert trained == ["weighted_bce", "mse", "mse"]
@@ -193,7 +193,9 @@ def test_compare_goes_on_past_a_failing_threshold(parts, tmp_path, own):
     rows = compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
     assert values(rows, "threshold") == [("find_peaks",), ("own_parts:broken",)]
     axes = {**LOSSES, "threshold": ["own_parts:broken"]}
-    with pytest.raises(InputError, match="every trial failed; the first one: .*ZeroDivisionError"):
+    with pytest.raises(
+        InputError, match="every combination failed; the first one: .*ZeroDivisionError"
+    ):
         compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
 
 
@@ -204,8 +206,8 @@ def test_compare_goes_on_past_a_failing_threshold(parts, tmp_path, own):
     ({"model": ["none.py:net", "none.py:other"]}, "none.py"),
     ({"threshold": ["find_peaks", "find_peeks"]}, "threshold 'find_peeks': Did you mean 'find_peaks'"),
     ({"learning_rate": [0.1, -1]}, "learning_rate is -1"),
-    ({"losses": ["mse"]}, "trials cannot differ in 'losses'. Did you mean 'loss'"),
-    ({"seed": [1, 2]}, "trials cannot differ in 'seed'"),
+    ({"losses": ["mse"]}, "combinations cannot differ in 'losses'. Did you mean 'loss'"),
+    ({"seed": [1, 2]}, "combinations cannot differ in 'seed'"),
     ({"loss": "mse"}, "expected a list of one or more values"),
     ({"loss": ["mse", "mse"]}, "one combination has no rival"),
 ])  # fmt: skip
@@ -284,7 +286,7 @@ def test_compare_ends_where_another_took_its_lock(parts, tmp_path, trained):
 
 
 def test_compare_takes_two_spellings_of_a_number_for_one(parts, tmp_path):
-    """0.1 and "0.10" are one trial, which has no rival."""
+    """0.1 and "0.10" are one combination, which has no rival."""
     with pytest.raises(InputError, match="one combination has no rival"):
         compare(parts, {"learning_rate": [0.1, "0.10"]}, config=CONFIG, output=tmp_path, log=quiet)
 
@@ -401,7 +403,7 @@ def test_compare_folder_needs_a_folder():
 
 
 def test_compare_runs_no_code_that_lies_in_a_trial(parts, tmp_path):
-    """A trial's folder may come from a stranger: only the file that the configuration names runs."""
+    """A combination's folder may come from a stranger: only the file that the configuration names runs."""
     compare(parts, {"loss": ["mse", "focal"]}, config=CONFIG, output=tmp_path, log=quiet)
     for folder in (tmp_path / "trials").glob("*-*"):
         described = folder / "model" / "pointlib.json"
@@ -410,6 +412,6 @@ def test_compare_runs_no_code_that_lies_in_a_trial(parts, tmp_path):
         (folder / "model" / "custom_model.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
         for scores in folder.glob("find_peaks-*.json"):
             scores.unlink()
-    with pytest.raises(InputError, match=r"every trial failed.*is code of its own"):
+    with pytest.raises(InputError, match=r"every combination failed.*is code of its own"):
         compare(parts, {"loss": ["mse", "focal"]}, config=CONFIG, output=tmp_path, log=quiet)
     assert not (tmp_path / "ran").exists()

@@ -32,8 +32,8 @@ def item(seen, true=None):
     return image, points, np.full(len(points), "point")
 
 
-def test_evaluate_counts_hits_misses_and_ghosts(model):
-    """A miss, a ghost and a hit are counted as what they are, and counts are compared."""
+def test_evaluate_counts_hits_misses_and_false_positives(model):
+    """A miss, a false positive and a hit are counted as what they are, and counts are compared."""
     items = [
         item([[10, 10], [50, 30]], true=[[10, 11], [30, 20]]),
         item([]),

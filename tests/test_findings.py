@@ -1,4 +1,4 @@
-"""Findings: every kind of source and of images, what goes wrong in the middle, threads that end."""
+"""The tuning set: every kind of source and of images, what goes wrong in the middle, threads that end."""
 
 import io
 import subprocess
@@ -23,7 +23,7 @@ from pointlib.points import text_path, write_points
 from pointlib.predict.points import predict_heatmap, predict_points
 from pointlib.thresholds import Candidates, find_candidates, find_peaks
 from pointlib.tune import state as module
-from pointlib.tune.state import open_findings
+from pointlib.tune.state import open_tuning_set
 from pointlib.tune.trial import open_trial
 
 SHAPE = (45, 70)
@@ -50,11 +50,11 @@ def folder(tmp_path):
 
 @pytest.fixture
 def opened():
-    """Return `open_findings` for what is waited for and closed in the end."""
+    """Return `open_tuning_set` for what is waited for and closed in the end."""
     every = []
 
     def open_and_wait(*args, **options):
-        every.append(open_findings(*args, **options))
+        every.append(open_tuning_set(*args, **options))
         every[-1].wait(60)
         return every[-1]
 
@@ -81,7 +81,7 @@ def same(one, two):
 # --- sources and images -------------------------------------------------------------------------
 
 
-def test_findings_of_a_model_are_what_predict_finds(model, opened):
+def test_tuning_set_of_a_model_is_what_predict_finds(model, opened):
     """At the model's settings the kept candidates are those of predict_points; the rest is there."""
     data = MemoryDataset([(picture(PLACES[:n]), PLACES[:n], ["point"] * n) for n in (3, 0, 2)])
     found = opened(model, data)
@@ -100,7 +100,7 @@ def test_findings_of_a_model_are_what_predict_finds(model, opened):
     assert [len(true["point"]) for true in found.truth] == [3, 0, 2]
 
 
-def test_findings_of_heatmaps_equal_find_peaks(opened):
+def test_tuning_set_of_heatmaps_equals_find_peaks(opened):
     """Candidates of a heatmap give what find_peaks gives, at any setting."""
     heatmaps = [np.random.default_rng(seed).random(SHAPE) for seed in range(3)]
     heatmaps[2] = 0.6 + 1e-9 * heatmaps[2]  # float32 would see one plateau
@@ -119,7 +119,7 @@ def test_findings_of_heatmaps_equal_find_peaks(opened):
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch", "bfloat16", "stack", "bool channel first"])
-def test_findings_take_heatmaps_of_any_kind(kind, opened):
+def test_tuning_set_takes_heatmaps_of_any_kind(kind, opened):
     """numpy, torch with a gradient, half precision and one array for all images are the same."""
     maps = [hills(), hills(PLACES[:1])]
     given = {
@@ -135,7 +135,7 @@ def test_findings_take_heatmaps_of_any_kind(kind, opened):
     assert found.heatmap(1).dtype == np.float32
 
 
-def test_findings_of_candidates_are_ranked(opened):
+def test_tuning_set_of_candidates_is_ranked(opened):
     """Candidates given in any order stand best first, and there is no heatmap to show."""
     peaks = find_candidates(hills())
     mixed = type(peaks)(*(column[[1, 0, 2]] for column in peaks))
@@ -150,7 +150,7 @@ def test_findings_of_candidates_are_ranked(opened):
         found.heat_png(0, 0)
 
 
-def test_findings_of_a_folder_go_on_after_a_broken_image(model, folder, opened):
+def test_tuning_set_of_a_folder_goes_on_after_a_broken_image(model, folder, opened):
     """A broken image has a sentence and no candidates; an unlabelled one has no truth."""
     found = opened(model, folder)
     assert found.names == ["0.png", "1.png", "2.png", "3.png"]
@@ -168,7 +168,7 @@ def test_findings_of_a_folder_go_on_after_a_broken_image(model, folder, opened):
         found.candidates_kept(1, found.settings)
 
 
-def test_findings_leave_out_what_the_model_was_trained_on(model, folder, opened):
+def test_tuning_set_leaves_out_what_the_model_was_trained_on(model, folder, opened):
     """Of a folder only; where nothing else is there, it is used and known as trained on."""
     model.info.training = {"images": {"train": ["0.png", "1.png"], "val": ["2.png"]}}
     found = opened(model, folder)
@@ -190,7 +190,7 @@ def test_findings_leave_out_what_the_model_was_trained_on(model, folder, opened)
         ({"train": "", "test": "0.png 1.png 2.png 3.png 4.png"}, "test"),
     ],
 )
-def test_findings_know_the_part(lists, part, model, folder, opened):
+def test_tuning_set_knows_the_part(lists, part, model, folder, opened):
     """The list file in which all images stand; one test image is enough; empty lists are none."""
     (folder / "images").mkdir()
     for path in list(folder.glob("?.*")):
@@ -200,7 +200,7 @@ def test_findings_know_the_part(lists, part, model, folder, opened):
     assert opened(model, folder).part == part
 
 
-def test_findings_load_a_model_folder(tmp_path, opened):
+def test_tuning_set_loads_a_model_folder(tmp_path, opened):
     """The path of a model folder is loaded and remembered."""
     torch.manual_seed(0)
     saved = build_model(ModelInfo(n_channels=1, classes=("a", "b")), encoder="mobilenet_v2")
@@ -211,7 +211,7 @@ def test_findings_load_a_model_folder(tmp_path, opened):
     assert found.heatmap(0).shape == (2, *SHAPE)
 
 
-def test_findings_of_paths_and_arrays(model, folder, opened):
+def test_tuning_set_of_paths_and_arrays(model, folder, opened):
     """A list may mix both; equal names are told apart; text files beside paths are the truth."""
     found = opened(model, [folder / "0.png", picture(), str(folder / "0.png")])
     assert found.names == ["0.png (0)", "image 1 (1)", "0.png (2)"]
@@ -220,7 +220,7 @@ def test_findings_of_paths_and_arrays(model, folder, opened):
     assert found.paths == [folder / "0.png", None, folder / "0.png"]
 
 
-def test_findings_of_16_bit_images(tmp_path, opened):
+def test_tuning_set_of_16_bit_images(tmp_path, opened):
     """A model of 16-bit images sees them at their own range, from a file and from memory."""
     info = ModelInfo(n_channels=1, mean=(0.0,), std=(1.0,), high=(60000.0,), depth="uint16")
     deep = np.rint(60000 * hills()).astype(np.uint16)
@@ -231,13 +231,13 @@ def test_findings_of_16_bit_images(tmp_path, opened):
     assert "image is uint8; this model was trained on uint16 images" in found.errors[2]
 
 
-def test_findings_show_masks(opened):
+def test_tuning_set_shows_masks(opened):
     """An image of True and False is black and white, as pictures are."""
     image = opened([hills()], [picture() > 9]).image(0)
     assert (image.dtype, np.unique(image).tolist()) == (np.uint8, [0, 255])
 
 
-def test_findings_of_three_hundred_images(opened):
+def test_tuning_set_of_three_hundred_images(opened):
     """Many images are all looked at, in order, with the same result each time."""
     rng = np.random.default_rng(0)
     maps = [hills(rng.uniform(3, 40, (2, 2))) for _ in range(300)]
@@ -251,7 +251,7 @@ def test_findings_of_three_hundred_images(opened):
 # --- truth, classes, radius, settings -----------------------------------------------------------
 
 
-def test_findings_take_points_with_and_without_labels(opened):
+def test_tuning_set_takes_points_with_and_without_labels(opened):
     """(N, 2), (points, labels) and None, an entry an image; they replace the dataset's."""
     given = [PLACES, (PLACES[:1].tolist(), ["point"]), None, []]
     data = MemoryDataset([(picture(), PLACES[:2], ["point"] * 2)] * 4)
@@ -260,7 +260,7 @@ def test_findings_take_points_with_and_without_labels(opened):
     assert len(open_trial(found).results()) == 3
 
 
-def test_findings_name_the_channels_by_the_truth(opened):
+def test_tuning_set_names_the_channels_by_the_truth(opened):
     """Sorted labels where their number fits; else numbers; else what was said."""
     two = np.stack([hills(PLACES[:1]), hills(PLACES[1:])])
     labelled = [(PLACES, ["weed", "crop", "crop"])]
@@ -273,13 +273,13 @@ def test_findings_name_the_channels_by_the_truth(opened):
     assert score_images(results, radius=3, classes=found.classes)["pooled"]["f1"] == 1
 
 
-def test_findings_take_points_without_a_name_as_of_the_only_class(model, opened):
+def test_tuning_set_takes_points_without_a_name_as_of_the_only_class(model, opened):
     """A model of one class, whatever its name, is meant by unnamed points."""
     model.info.classes, model.info.thresholds = ("seed",), {}
     assert len(opened(model, [picture()], [PLACES]).truth[0]["seed"]) == 3
 
 
-def test_findings_choose_a_radius(opened):
+def test_tuning_set_chooses_a_radius(opened):
     """A quarter of the usual distance between neighbours, at least 2 px; 6 where nothing is known."""
     apart = np.array([[5, 5], [45, 5], [45, 44]])
     assert opened([hills()], [picture()], [apart]).radius == pytest.approx(39.5 / 4, abs=0.26)
@@ -289,10 +289,10 @@ def test_findings_choose_a_radius(opened):
     assert opened([hills()], [picture()], radius=7.5).radius == 7.5
 
 
-def test_findings_begin_with_the_best_settings(opened):
+def test_tuning_set_begins_with_the_best_settings(opened):
     """With truth the first settings are those of the best F1; without it 0.3 and 2 px."""
     low = hills(np.concatenate([PLACES, [[30.0, 40.0]]]))
-    low[35:] *= 0.5  # the last is a ghost, half as high
+    low[35:] *= 0.5  # the last is a false positive, half as high
     found = opened([low], [picture()], [PLACES])
     assert found.settings["thresholds"]["point"] == pytest.approx(0.73, abs=0.03)
     points, _, _ = found.candidates_kept(0, found.settings)
@@ -382,20 +382,20 @@ TWO = [hills(), hills()]
         (("nowhere", [picture()]), {}, "model folder nowhere does not exist"),
     ],
 )
-def test_open_findings_says_what_is_wrong(arguments, options, message):
+def test_open_tuning_set_says_what_is_wrong(arguments, options, message):
     """Wrong arguments and a wrong first image are sentences at once."""
     with pytest.raises(InputError, match=message):
-        open_findings(*arguments, **options)
+        open_tuning_set(*arguments, **options)
 
 
-def test_open_findings_needs_the_models_classes(model):
+def test_open_tuning_set_needs_the_models_classes(model):
     """Other names than the model's, points of a class it does not know, and no images."""
     with pytest.raises(InputError, match=r"classes is \['a'\]; the source has \['point'\]"):
-        open_findings(model, [picture()], classes=["a"])
+        open_tuning_set(model, [picture()], classes=["a"])
     with pytest.raises(InputError, match="points of class 'bee'; the classes found are"):
-        open_findings(model, [picture()], [(PLACES, ["bee"] * 3)])
+        open_tuning_set(model, [picture()], [(PLACES, ["bee"] * 3)])
     with pytest.raises(InputError, match="images is None"):
-        open_findings(model, None)
+        open_tuning_set(model, None)
 
 
 def test_what_is_wrong_with_a_later_image_stays_with_it(opened):
@@ -427,7 +427,7 @@ class Moody:
         return picture(), PLACES, np.array(["point"] * 3)
 
 
-def test_findings_of_a_dataset_that_raises(model, opened, caplog):
+def test_tuning_set_of_a_dataset_that_raises(model, opened, caplog):
     """What somebody's dataset raises becomes a sentence, and the rest goes on."""
     found = opened(model, Moody())
     assert "the disk is tired" in found.errors[1]
@@ -457,7 +457,7 @@ class Gate(Brightness):
 def test_the_first_image_is_there_at_once_and_the_rest_follows(model):
     """Listeners hear of each later image, from the thread; wait returns when all are there."""
     gate = Gate()
-    found, heard = open_findings(PointModel(gate, model.info), [picture()] * 4), []
+    found, heard = open_tuning_set(PointModel(gate, model.info), [picture()] * 4), []
     found.listeners.add(lambda i: heard.append((i, threading.current_thread().name)))
     assert (found.n_ready, found.candidates[1], found.shapes[1]) == (1, None, None)
     assert not found.wait(0.01)
@@ -465,14 +465,14 @@ def test_the_first_image_is_there_at_once_and_the_rest_follows(model):
         found.candidates_kept(3, found.settings)
     gate.is_open.set()
     assert found.wait(30)
-    assert heard == [(i, "findings") for i in (1, 2, 3)]
+    assert heard == [(i, "tuning set") for i in (1, 2, 3)]
     found.close()
 
 
 def test_close_ends_the_thread(model):
     """What is being looked at is finished, the rest is not begun; closing twice is fine."""
     gate = Gate()
-    found = open_findings(PointModel(gate, model.info), [picture()] * 9)
+    found = open_tuning_set(PointModel(gate, model.info), [picture()] * 9)
     deadline = time.monotonic() + 30
     while gate.n_calls < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -488,7 +488,7 @@ def test_close_ends_the_thread(model):
 def test_a_listener_that_fails_stops_nobody(model, caplog):
     """It is logged; the images go on."""
     gate = Gate()
-    found = open_findings(PointModel(gate, model.info), [picture()] * 3)
+    found = open_tuning_set(PointModel(gate, model.info), [picture()] * 3)
     found.listeners.add(lambda i: 1 / 0)
     gate.is_open.set()
     assert found.wait(30)
@@ -499,7 +499,7 @@ def test_a_listener_that_fails_stops_nobody(model, caplog):
 def test_many_heatmaps_are_left_to_the_thread(monkeypatch, opened):
     """Above a second's work the constructor does not wait; the result is the same."""
     monkeypatch.setattr(module, "AT_ONCE", 2 * hills().size)
-    found = open_findings([hills()] * 5, None)
+    found = open_tuning_set([hills()] * 5, None)
     assert found.wait(30)
     assert len(found.candidates[4]["point"].scores) == 3
     found.close()
@@ -507,13 +507,13 @@ def test_many_heatmaps_are_left_to_the_thread(monkeypatch, opened):
     assert same(opened([hills()] * 5, None).candidates[4]["point"], found.candidates[4]["point"])
 
 
-def test_findings_of_numpy_heatmaps_need_no_torch():
+def test_tuning_set_of_numpy_heatmaps_needs_no_torch():
     """Heatmaps of numpy are tuned on a laptop without waiting for torch."""
     code = """
 import sys, numpy as np
-from pointlib.tune.state import open_findings
+from pointlib.tune.state import open_tuning_set
 from pointlib.tune.trial import open_trial
-found = open_findings([np.random.rand(20, 30)], [np.zeros((20, 30))], [[[3, 4]]])
+found = open_tuning_set([np.random.rand(20, 30)], [np.zeros((20, 30))], [[[3, 4]]])
 found.wait()
 found.candidates_kept(0, found.settings), open_trial(found).results(), found.heat_png(0, 0)
 sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)

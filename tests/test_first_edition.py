@@ -58,10 +58,10 @@ def test_journal_leads_to_the_same_points_and_states(ledger):
     assert list(ledger.classes) == EXPECTED["classes"]
     assert ledger.names == list(EXPECTED["images"])
     for name, wanted in EXPECTED["images"].items():
-        record = ledger.load(name)
+        annotation = ledger.load(name)
         assert ledger.state(name) == wanted["state"]
         for kind in ("points", "rejected"):
-            found = {key: list(point) for key, point in getattr(record, kind).items()}
+            found = {key: list(point) for key, point in getattr(annotation, kind).items()}
             assert found == wanted[kind], (name, kind)
 
 

@@ -26,7 +26,7 @@ SHAPE = (45, 70)
 
 
 def picture(seed):
-    """Return an image whose brightness is a heatmap of 12 points, some faint, and of 3 ghosts."""
+    """Return an image whose brightness is a heatmap of 12 points, some faint, and 3 false ones."""
     rng = np.random.default_rng(seed)
     places = rng.permutation(np.mgrid[5:66:10, 5:41:10].reshape(2, -1).T)[:15] + rng.random((15, 2))
     heights = np.concatenate([rng.uniform(0.35, 1, 12), rng.uniform(0.1, 0.3, 3)])
@@ -121,7 +121,7 @@ def test_choose_has_a_default_without_points(model):
 
 
 def test_count_pairs_points_within_their_class(model, data):
-    """A found point of another class is a ghost, though it lies on a true one."""
+    """A found point of another class is a false positive, though it lies on a true one."""
     images = Predictions(model, data)
     images.kept = {i: (p, labels, 2 * drawn, 0.0) for i, (p, labels, drawn, _) in enumerate(images)}
     model.info.classes = ("cat", "point")

@@ -135,7 +135,7 @@ def test_add_is_journalled_before_it_is_acknowledged(hand, folder):
     """The outcome names the journal's line, which holds the whole edit."""
     outcome = hand.send("add", "a.png", points=[hand.point(1.1, 2.2, source="ghost", score=0.5)])
     line = journal(folder)[outcome["n"] - 1]
-    point = outcome["changes"][0]["point"]
+    point = outcome["changes"][0]["point"]  # "ghost" is what every kit's journals say
     assert point == {"x": 1.1, "y": 2.2, "label": "weed", "source": "ghost", "score": 0.5}
     assert point.items() <= line.items()
     assert (line["session"], line["edit"], line["image"]) == ("aaaaaa", 1, "a.png")
@@ -156,13 +156,13 @@ def test_move_label_delete_change_the_named_points_only(hand):
 
 
 def test_reject_is_kept_apart_from_points(hand):
-    """A rejected ghost is no point; undo takes the rejection back."""
-    ghost = hand.point(5, 6, score=0.4)
-    outcome = hand.send("reject", "a.png", points=[ghost])
+    """A rejected suggestion is no point; undo takes the rejection back."""
+    suggestion = hand.point(5, 6, score=0.4)
+    outcome = hand.send("reject", "a.png", points=[suggestion])
     assert (outcome["total"], outcome["state"]) == (0, "unlabelled")
     assert outcome["rejections"][0]["point"]["source"] == "ghost"
-    assert list(reopened(hand).load("a.png").rejected) == [ghost["id"]]
-    assert hand.send("undo")["rejections"] == [{"id": ghost["id"], "point": None}]
+    assert list(reopened(hand).load("a.png").rejected) == [suggestion["id"]]
+    assert hand.send("undo")["rejections"] == [{"id": suggestion["id"], "point": None}]
     assert hand.ledger.load("a.png").rejected == {}
 
 
@@ -473,9 +473,11 @@ def test_texts_of_before_are_adopted_and_not_undoable(folder):
     events = listen(hand.ledger)
     assert [hand.ledger.state(name) for name in ["a.png", "b.png"]] == ["labelled", "empty"]
     assert len(journal(folder)) == 2
-    record = hand.ledger.load("a.png")
-    assert [(p.x, p.y, p.source) for p in record.points.values()] == [(14.5, 9.5, "outside")] * 2
-    assert record.shape == SHAPE
+    annotation = hand.ledger.load("a.png")
+    assert [(p.x, p.y, p.source) for p in annotation.points.values()] == [
+        (14.5, 9.5, "outside")
+    ] * 2
+    assert annotation.shape == SHAPE
     with pytest.raises(InputError, match="nothing to undo"):
         hand.send("undo")
     hand.ledger.flush()
@@ -907,10 +909,10 @@ def test_repair_is_told_to_the_first_listener(hand, folder):
 
 
 def test_load_returns_a_copy(hand):
-    """What a caller does to a record is his own affair."""
+    """What a caller does to an annotation is his own affair."""
     hand.add("a.png", (1, 1))
-    record = hand.ledger.load("a.png")
-    record.points.clear()
+    annotation = hand.ledger.load("a.png")
+    annotation.points.clear()
     assert len(hand.ledger.load("a.png").points) == 1
 
 
@@ -942,8 +944,8 @@ def places_of_all(ledger):
 def act_at_random(hand, rng):
     """Send one random edit that should be accepted; return (op, image, points or mark)."""
     image = str(rng.choice(hand.ledger.names))
-    record = hand.ledger._store.history.images.get(image)
-    keys = list(record.points) if record else []
+    annotation = hand.ledger._store.history.images.get(image)
+    keys = list(annotation.points) if annotation else []
     ops = ["add", "add", "move", "label", "delete", "delete", "mark", "undo", "redo"]
     op = str(rng.choice(ops))
     history = hand.ledger._store.history
@@ -1014,8 +1016,8 @@ def state_of(ledger):
     """Return the ledger's state in the form of the model's."""
     found = {}
     for name in ledger.names:
-        record = ledger.load(name)
-        found[name] = record.mark, sorted((key, *p[:3]) for key, p in record.points.items())
+        annotation = ledger.load(name)
+        found[name] = annotation.mark, sorted((key, *p[:3]) for key, p in annotation.points.items())
     return found
 
 
@@ -1112,12 +1114,12 @@ def test_random_edits_from_inside_and_outside_agree(folder, monkeypatch):
             expected = edit_outside(folder, name, rng)
             if is_kill:
                 hand.ledger = open_ledger(folder, classes=CLASSES)
-            record = hand.ledger.load(name)
-            found = sorted((*p[:2], p.label) for p in record.points.values())
+            annotation = hand.ledger.load(name)
+            found = sorted((*p[:2], p.label) for p in annotation.points.values())
             assert np.allclose(
                 [r[:2] for r in found], [r[:2] for r in sorted(expected)], atol=1e-5
             ), number
-            rows = tuple((key, *p[:3]) for key, p in record.points.items())
+            rows = tuple((key, *p[:3]) for key, p in annotation.points.items())
             model.now = model.now | {name: ("" if rows else "empty", rows)}
             model.done, model.undone = [], []
         assert state_of(hand.ledger) == model.state(), number

@@ -1,4 +1,4 @@
-"""The line between widget and browser: modules become one text, values become JSON."""
+"""The channel between widget and browser: modules become one text, values become JSON."""
 
 import json
 import re
@@ -12,11 +12,11 @@ from test_js import node
 
 from pointlib.errors import InputError
 from pointlib.files import json_safe
-from pointlib.widgets import channel as line
-from pointlib.widgets.channel import Line, Worker, read_module
+from pointlib.widgets import channel
+from pointlib.widgets.channel import Channel, Worker, read_module
 
 
-class Echo(Line):
+class Echo(Channel):
     """Answers one kind of message."""
 
     def _take_echo(self, message):
@@ -25,7 +25,7 @@ class Echo(Line):
 
 @pytest.fixture
 def wire():
-    """Return a line whose first hello is behind it, and the list that it sends into."""
+    """Return a channel whose first hello is behind it, and the list that it sends into."""
     sent = []
     echo = Echo(lambda message, buffers: sent.append((message, buffers)))
     echo._welcome({"session": "a"}, {})
@@ -85,7 +85,7 @@ def test_urgent_jobs_come_first_and_of_one_key_the_newest():
 
 def test_idle_threads_end_and_jobs_begin_another(monkeypatch):
     """Cells are run again and again: what waits for nothing must not stay; a stopped one is over."""
-    monkeypatch.setattr(line, "IDLE", 0.01)
+    monkeypatch.setattr(channel, "IDLE", 0.01)
     worker, done = Worker(print, ("now",)), SimpleQueue()
     for _ in range(2):
         worker.put(("now",), lambda: done.put(threading.current_thread()))
@@ -98,7 +98,7 @@ def test_idle_threads_end_and_jobs_begin_another(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(p.relative_to(line.PACKAGE).as_posix() for p in line.PACKAGE.rglob("*.js"))
+    "name", sorted(p.relative_to(channel.PACKAGE).as_posix() for p in channel.PACKAGE.rglob("*.js"))
 )
 def test_modules_become_one_text_that_imports_nothing(name, tmp_path):
     """What the browser gets has no import left, and names each thing once: node takes it."""
@@ -114,7 +114,7 @@ def test_modules_become_one_text_that_imports_nothing(name, tmp_path):
 
 def test_siblings_stand_first_and_once(tmp_path, monkeypatch):
     """A sibling of two, imported over several lines, comes once, before both; comments stay."""
-    monkeypatch.setattr(line, "PACKAGE", tmp_path)
+    monkeypatch.setattr(channel, "PACKAGE", tmp_path)
     (tmp_path / "a.js").write_text("export const a = 1;\n")
     (tmp_path / "b.js").write_text('import { a } from "./a.js";\nexport const b = a;\n')
     (tmp_path / "c.js").write_text(

@@ -51,12 +51,12 @@ def test_weighted_bce_counts_points_more(target):
 
 
 def test_weights_leave_the_background_its_own():
-    """A ghost far from any point costs something: background counts once, not never."""
+    """A false peak far from any point costs something: background counts once, not never."""
     target = torch.zeros(1, 1, 9, 12)
-    ghost = torch.full_like(target, -8.0)
-    ghost[0, 0, 4, 6] = 3.0
+    peak = torch.full_like(target, -8.0)
+    peak[0, 0, 4, 6] = 3.0
     for loss in (LOSSES["weighted_bce"], LOSSES["weighted_mse"]):
-        assert loss(ghost, target) > 10 * loss(torch.full_like(target, -8.0), target)
+        assert loss(peak, target) > 10 * loss(torch.full_like(target, -8.0), target)
 
 
 def test_weighted_bce_survives_certainty():
@@ -79,7 +79,7 @@ def test_focal_prefers_certain_peaks_to_an_empty_map(target):
     assert focal(sharp, target) < focal(sharp.roll(7, -1), target)
 
 
-def test_focal_of_an_empty_image_counts_ghosts_only():
+def test_focal_of_an_empty_image_counts_background_only():
     """Without points the loss is finite, and higher where more is predicted."""
     target = torch.zeros(1, 1, 8, 9)
     low, high = (focal(torch.full_like(target, v), target) for v in (-6.0, 2.0))
@@ -112,9 +112,9 @@ def test_focal_is_its_formula():
     target = torch.tensor([[[[1.0, 0.3, 0.0, 0.9]]]])
     p = torch.tensor([[[[0.7, 0.4, 0.2, 0.6]]]])
     found = 0.3**3 * math.log(0.7) + 0.4**3 * math.log(0.6)
-    ghosts = 0.7**5 * 0.4**3 * math.log(0.6) + 0.2**3 * math.log(0.8)
+    background = 0.7**5 * 0.4**3 * math.log(0.6) + 0.2**3 * math.log(0.8)
     loss = focal(torch.logit(p), target, alpha=3.0, beta=5.0)
-    assert float(loss) == pytest.approx(-(found + ghosts) / 2, rel=1e-5)
+    assert float(loss) == pytest.approx(-(found + background) / 2, rel=1e-5)
 
 
 def test_focal_peaks_are_high_maxima():

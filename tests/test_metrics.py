@@ -91,10 +91,10 @@ def test_match_points_is_the_brute_force_optimum(true, found, radius):
 
 @given(SIDES, SIDES, RADII)
 def test_match_points_uses_every_point_once(true, found, radius):
-    """Pairs, missed and ghosts share out both sides; pairs stand by rising true index."""
+    """Pairs, missed and false positives share out both sides; pairs stand by rising true index."""
     match = match_points(true, found, radius=radius)
     assert sorted([*match.pairs[:, 0], *match.missed]) == list(range(len(true)))
-    assert sorted([*match.pairs[:, 1], *match.ghosts]) == list(range(len(found)))
+    assert sorted([*match.pairs[:, 1], *match.false_positives]) == list(range(len(found)))
     assert (np.diff(match.pairs[:, 0]) > 0).all()
     assert len(match.pairs) == len(match.distances)
 
@@ -145,14 +145,14 @@ def test_match_points_far_pair_never_steals():
     match = match_points(on_line(0, 10), on_line(2.9, -20), radius=3)
     assert match.pairs.tolist() == [[0, 0]]
     assert match.missed.tolist() == [1]
-    assert match.ghosts.tolist() == [1]
+    assert match.false_positives.tolist() == [1]
 
 
 def test_match_points_five_on_one_is_one_pair():
-    """Five found points on one true point are one pair and four ghosts."""
+    """Five found points on one true point are one pair and four false positives."""
     match = match_points(on_line(0), on_line(0, 0.1, 0.2, 0.3, 0.4), radius=3)
     assert match.pairs.tolist() == [[0, 0]]
-    assert match.ghosts.tolist() == [1, 2, 3, 4]
+    assert match.false_positives.tolist() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("radius", [0, 0.5])
@@ -171,11 +171,11 @@ def test_match_points_at_exactly_the_radius_pairs():
 
 @pytest.mark.parametrize(("n_true", "n_found"), [(0, 0), (3, 0), (0, 2)])
 def test_match_points_empty_sides_have_empty_pairs(n_true, n_found):
-    """Nothing matched keeps its shapes; the other side is all missed or all ghosts."""
+    """Nothing matched keeps its shapes; the other side is all missed or all false positives."""
     match = match_points(cloud(n_true, seed=0), cloud(n_found, seed=1), radius=5)
     assert match.pairs.shape == (0, 2)
     assert match.distances.shape == (0,)
-    assert (len(match.missed), len(match.ghosts)) == (n_true, n_found)
+    assert (len(match.missed), len(match.false_positives)) == (n_true, n_found)
 
 
 def test_match_points_does_not_depend_on_the_order():
@@ -246,7 +246,7 @@ def test_tp_curve_of_nothing_is_empty():
 
 
 def test_precision_recall_f1_of_counts():
-    """3 right, 1 ghost and 3 missed: 3/4, 3/6, 6/10."""
+    """3 right, 1 false positive and 3 missed: 3/4, 3/6, 6/10."""
     assert precision_recall_f1(3, 1, 3) == (0.75, 0.5, 0.6)
 
 
@@ -306,7 +306,7 @@ def test_precision_recall_curve_of_nothing_is_empty():
 
 
 def test_average_precision_uses_the_best_precision_beyond():
-    """A ghost, then two hits: precision 0, 1/2, 2/3; both recall steps of 1/2 have 2/3 beyond."""
+    """A false positive, then two hits: precision 0, 1/2, 2/3; both recall steps of 1/2 have 2/3 beyond."""
     assert average_precision([0, 1 / 2, 2 / 3], [0, 1 / 2, 1]) == pytest.approx(2 / 3)
     assert average_precision([1, 1 / 2, 2 / 3], [1 / 2, 1 / 2, 1]) == pytest.approx(5 / 6)
     assert average_precision([1, 1], [0.5, 1]) == 1
@@ -409,7 +409,7 @@ def test_f1_by_rule_empty_sides(n_true, n_found, f1):
 def test_f1_by_rule_maximum_pairs_is_match_points(true, found, radius):
     """The first rule is ours, and no other one-to-one rule finds more pairs."""
     match = match_points(true, found, radius=radius)
-    ours = precision_recall_f1(len(match.pairs), len(match.ghosts), len(match.missed))[2]
+    ours = precision_recall_f1(len(match.pairs), len(match.false_positives), len(match.missed))[2]
     f1 = f1_by_rule([(true, found)], radius=radius)
     assert f1["maximum pairs"] == pytest.approx(ours, nan_ok=True)
     assert not f1["greedy nearest"] > ours
@@ -511,7 +511,7 @@ def test_score_images_without_images():
 
 
 def test_score_images_error_is_the_mean_distance_of_pairs():
-    """1 px and 2 px off: 1.5 px; the ghost far away does not count."""
+    """1 px and 2 px off: 1.5 px; the false positive far away does not count."""
     scores = score_images([image(on_line(0, 10), on_line(1, 12, 40))], radius=3, classes=["point"])
     assert scores["pooled"]["error_px"] == pytest.approx(1.5)
     row = scores["images"][0]
@@ -530,7 +530,7 @@ def test_score_images_counts_and_rule_are_named():
 
 
 def test_score_images_area_uses_the_scores():
-    """A ghost that scores lowest costs no area; one that scores highest costs half."""
+    """A false positive that scores lowest costs no area; one that scores highest costs half."""
     true, found = on_line(0, 10), on_line(0, 10, 20)
     for scores, area in (([0.9, 0.8, 0.1], 1.0), ([0.8, 0.8, 0.9], 2 / 3)):
         figures = score_images([image(true, found, scores=scores)], radius=1, classes=["point"])

@@ -30,7 +30,7 @@ ANATOMY = {
     "f1": 0.75,
     "kinds": {
         "missed": {"n": 5, "f1_gain": 0.1},
-        "ghost": {"n": 0, "f1_gain": 0.0},
+        "false positive": {"n": 0, "f1_gain": 0.0},
         "doubled": {"n": 2, "f1_gain": np.nan},
         "displaced": {"n": 4, "f1_gain": 0.125},
     },
@@ -63,8 +63,8 @@ def look(collection):
     return outline.tobytes(), to_hex(collection.get_edgecolor()[0])
 
 
-TRIAL = {"label": "mse", "f1": 0.8, "f1_low": 0.7, "f1_high": 0.9, "like_best": True}
-TRIAL |= {"ceiling_f1": 0.95, "test_f1": 0.75, "failed": ""}
+COMBINATION = {"label": "mse", "f1": 0.8, "f1_low": 0.7, "f1_high": 0.9, "like_best": True}
+COMBINATION |= {"ceiling_f1": 0.95, "test_f1": 0.75, "failed": ""}
 CLICKS = np.array([[90, 110], [190, 210]])
 CURVE = LearningCurve(np.array([5, 10]), CLICKS, np.array([[0.5, 0.7], [0.8, 0.9]]))
 FORECAST = Forecast(400.0, 0.9, 0.85, 0.95)
@@ -88,7 +88,7 @@ CALLS = {
     "plot_history": lambda ax: plots.plot_history([{"epoch": 1, "loss": 0.5, "f1": 0.1}], ax),
     "show_suspect": lambda ax: plots.show_suspect(IMAGE, TRUE, SUSPECT, ax),
     "plot_learning_curve": lambda ax: plots.plot_learning_curve(CURVE, ax, forecast=FORECAST),
-    "plot_leaderboard": lambda ax: plots.plot_leaderboard([TRIAL], ax),
+    "plot_leaderboard": lambda ax: plots.plot_leaderboard([COMBINATION], ax),
 }
 
 
@@ -250,11 +250,11 @@ def test_show_profile_draws_the_row_and_the_centres_near_it(ax):
 
 
 def test_show_errors_draws_each_kind_at_its_place(ax):
-    """Hits and ghosts stand at found points, misses at true ones, lines join the pairs."""
+    """Hits and false positives stand at found points, misses at true ones, lines join the pairs."""
     plots.show_errors(IMAGE, TRUE, FOUND, match_points(TRUE, FOUND, radius=3), ax)
     assert np.array_equal(marks(ax, "hits"), FOUND[:2])
-    assert np.array_equal(marks(ax, "misses"), TRUE[2:])
-    assert np.array_equal(marks(ax, "ghosts"), FOUND[2:])
+    assert np.array_equal(marks(ax, "missed"), TRUE[2:])
+    assert np.array_equal(marks(ax, "false positives"), FOUND[2:])
     (lines,) = [c for c in ax.collections if c.get_gid() == "pairs"]
     assert np.array_equal(lines.get_segments(), np.stack([TRUE[:2], FOUND[:2]], axis=1))
 
@@ -272,7 +272,7 @@ def test_show_errors_of_empty_sides_draws_no_marks(ax):
     """With nothing true and nothing found the image is shown, and the legend counts zeros."""
     plots.show_errors(IMAGE, [], [], match_points([], [], radius=3), ax)
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert texts == ["hits (0)", "misses (0)", "ghosts (0)"]
+    assert texts == ["hits (0)", "missed (0)", "false positives (0)"]
 
 
 def test_plot_pr_curve_marks_the_working_point(ax):
@@ -327,7 +327,7 @@ def test_plot_anatomy_has_the_costliest_kind_on_top(ax):
     """Bars are gains, the largest highest up (ties: the table's order), each with its number."""
     plots.plot_anatomy(ANATOMY, ax)
     names = [text.get_text() for text in ax.get_yticklabels()]
-    assert names[::-1] == ["displaced", "missed", "ghost", "doubled"]
+    assert names[::-1] == ["displaced", "missed", "false positive", "doubled"]
     assert [bar.get_width() for bar in ax.patches] == [0, 0, 0.1, 0.125]
     assert [text.get_text() for text in ax.texts] == ["2", "0", "5", "4"]
     assert "now 0.750" in ax.get_xlabel()
@@ -335,7 +335,7 @@ def test_plot_anatomy_has_the_costliest_kind_on_top(ax):
 
 def test_plot_anatomy_takes_a_perfect_and_an_undefined_f1(ax):
     """Without errors, and without images, all bars are empty and nothing says nan."""
-    nothing = {"missed": {"n": 0, "f1_gain": np.nan}, "ghost": {"n": 0, "f1_gain": np.nan}}
+    nothing = {"missed": {"n": 0, "f1_gain": np.nan}, "false positive": {"n": 0, "f1_gain": np.nan}}
     plots.plot_anatomy({"f1": np.nan, "kinds": nothing}, ax)
     assert [bar.get_width() for bar in ax.patches] == [0, 0]
     assert ax.get_xlabel() == "F1 to gain"

@@ -19,14 +19,14 @@ HEAT = np.zeros((1, *SHAPE), np.float32)
 NASTY = "<img src=x onerror=alert(1)>\"&'.png"
 
 
-def make_result(name, n_missed=0, n_ghosts=0, *, n_hits=2, labels=("cell",), scores=(1.0,)):
-    """Return a result of so many hits, misses and ghosts, each in a row of its own."""
+def make_result(name, n_missed=0, n_false=0, *, n_hits=2, labels=("cell",), scores=(1.0,)):
+    """Return a result of so many hits, misses and false positives, each in a row of its own."""
 
     def row(n, x, y):
         return np.array([(x + 4.0 * k, y) for k in range(n)]).reshape(-1, 2)
 
     true = np.concatenate([row(n_hits, 3, 3), row(n_missed, 3, 12)])
-    found = np.concatenate([row(n_hits, 4, 3), row(n_ghosts, 3, 20)])
+    found = np.concatenate([row(n_hits, 4, 3), row(n_false, 3, 20)])
     names = [np.resize(np.array(labels), len(points)) for points in (true, found)]
     return ImageResult(name, SHAPE, true, names[0], found, names[1], np.resize(scores, len(found)))
 
@@ -96,7 +96,7 @@ def test_write_report_escapes_names(tmp_path):
 
 
 def test_write_report_shows_the_worst_image_first(tmp_path):
-    """Pictures and table go by falling misses and ghosts, ties by name."""
+    """Pictures and table go by falling misses and false positives, ties by name."""
     results = [
         make_result("c", 1),
         make_result("b", 0, 1),
@@ -126,7 +126,7 @@ def test_write_report_gives_the_numbers_of_metrics(tmp_path):
     assert tiles[:5] == ["0.57", "0.67", "0.50", "1.00", "1.00"]
     assert "at 2 px" in page
     assert "one-to-one" in page
-    assert "4 true, 3 found: 2 hits, 2 misses, 1 ghosts. F1 0.57, distance 1.00 px" in page
+    assert "4 true, 3 found: 2 hits, 2 missed, 1 false positive. F1 0.57, distance 1.00 px" in page
 
 
 def test_write_report_has_a_line_per_class_and_both_sums(tmp_path):
@@ -139,12 +139,12 @@ def test_write_report_has_a_line_per_class_and_both_sums(tmp_path):
 
 
 def test_match_classes_never_pairs_across_classes():
-    """A found point of another class at the true place is a ghost, the true point is missed."""
+    """A found point of another class at the true place is a false positive, the true point is missed."""
     points = np.array([[5.0, 5], [9, 9]])
     true, found = np.array(["cat", "dog"]), np.array(["cat", "cat"])
     result = ImageResult("a", SHAPE, points, true, points[::-1], found, np.ones(2))
     match = report._match_classes(result, 2)
-    assert (match.pairs.tolist(), match.missed.tolist(), match.ghosts.tolist()) == (
+    assert (match.pairs.tolist(), match.missed.tolist(), match.false_positives.tolist()) == (
         [[0, 1]],
         [1],
         [0],
@@ -174,7 +174,7 @@ def test_write_report_describes_every_picture(tmp_path):
     """Each picture has an alternative text; that of an image says what is marked."""
     page = make_page(tmp_path, [make_result("a", 2, 1)], heatmaps=lambda _: HEAT)
     alts = [attrs["alt"] for tag, attrs in Reader(page).tags if tag == "img"]
-    assert alts[-2:] == ["a with 2 hits, 2 misses, 1 ghosts", "heatmap of a"]
+    assert alts[-2:] == ["a with 2 hits, 2 missed, 1 false positive", "heatmap of a"]
     assert all(alts)
 
 
@@ -236,7 +236,9 @@ def test_write_report_shows_real_images(real, tmp_path):
     labels = np.full(80, "cell")
     result = ImageResult(path.name, image.shape, true, labels, true + 1, labels, np.ones(80))
     page = make_page(tmp_path, [result], image=image)
-    assert "80 true, 80 found: 80 hits, 0 misses, 0 ghosts. F1 1.00, distance 1.41 px" in page
+    assert (
+        "80 true, 80 found: 80 hits, 0 missed, 0 false positives. F1 1.00, distance 1.41 px" in page
+    )
     assert 50_000 < len(page) < 8_000_000
 
 

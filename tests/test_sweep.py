@@ -19,7 +19,7 @@ SEEDS = range(8)
 
 def scenes(seed, *, decimals=2):
     """Return (true, Candidates) of three images of different counts, and one without points."""
-    sizes = [{"n": 20}, {"n": 3, "ghosts": 9}, {"n": 9}]
+    sizes = [{"n": 20}, {"n": 3, "n_false": 9}, {"n": 9}]
     images = [scene(100 * seed + k, decimals=decimals, **size) for k, size in enumerate(sizes)]
     return [*images, (NONE, NOTHING)]
 
@@ -95,7 +95,7 @@ def test_sweep_does_not_see_flips_and_order(seed):
 
 
 def test_sweep_rates_are_those_of_the_counts():
-    """Precision, recall and F1 by hand: a hit, a ghost, a hit, of three true points."""
+    """Precision, recall and F1 by hand: a hit, a false positive, a hit, of three true points."""
     found = Candidates(line(0, 50, 10), np.array([0.9, 0.8, 0.7]), np.full(3, np.inf))
     counts = sweep([(line(0, 10, 20), found)], radius=1)
     assert counts.precision == pytest.approx([1, 1 / 2, 2 / 3])
@@ -166,7 +166,7 @@ def test_best_threshold_is_nan_where_nothing_is_to_choose(goal):
 
 
 def test_best_threshold_is_nan_where_too_much_is_false():
-    """The best candidate is a ghost: no threshold keeps ghosts below a twentieth, one a half."""
+    """The best candidate is false: no threshold keeps false ones below a twentieth, one a half."""
     counts = sweep([(line(0), ranked(line(50, 0), [0.9, 0.8]))], radius=1)
     assert np.isnan(best_threshold(counts, "few false"))
     assert best_threshold(counts, "few false", most_false=0.5) == pytest.approx((0.8 + 0.05) / 2)
@@ -247,7 +247,7 @@ def test_choose_settings_is_the_brute_force_optimum(seed):
 
 
 def test_choose_settings_threshold_stands_between_scores():
-    """Hits at 0.9 and 0.8, ghosts at 0.4: the threshold is half way, 0.6, and not an edge."""
+    """Hits at 0.9 and 0.8, a false positive at 0.4: the threshold is half way, 0.6, and no edge."""
     found = Candidates(line(0, 10, 20), np.array([0.9, 0.8, 0.4]), np.full(3, np.inf))
     best = choose_settings([(line(0, 10), found)], radius=1, distances=[0.0])
     assert best == pytest.approx((0.6, 0.0, 1.0))

@@ -134,10 +134,10 @@ def test_candidates_come_class_after_class_best_first(pair):
     found, true = rows_of(message, buffers)
     for i in range(3):
         for k, name in enumerate(("crop", "weed")):
-            peaks = pair._findings.candidates[i][name]
+            peaks = pair._tuning_set.candidates[i][name]
             expected = np.column_stack([peaks.points, peaks.scores, peaks.isolation])
             assert np.array_equal(found[i][k], expected)
-            known = pair._findings.truth[i][name] if i < 2 else np.zeros((0, 2))
+            known = pair._tuning_set.truth[i][name] if i < 2 else np.zeros((0, 2))
             assert np.array_equal(true[i][k], known)
 
 
@@ -228,7 +228,7 @@ def test_predictions_are_told_one_by_one(slow):
     content, (data, *heats) = browser.ask("image", index=2)
     assert (data[:4], heats, content["heat_mimes"]) == (b"\x89PNG", [], [])
     browser.inbox.clear()
-    slow._findings.model.network.may.set()
+    slow._tuning_set.model.network.may.set()
     content, (_, heat) = browser.wait("image", heat_mimes=["image/png"])
     assert (content["index"], heat[:4]) == (2, b"\x89PNG")
     told = [m["images"][0]["index"] for m, _ in browser.inbox if m["type"] == "candidates"]
@@ -241,7 +241,7 @@ def test_display_does_not_wait_for_all_predictions(slow, monkeypatch):
     monkeypatch.setattr("pointlib.tune.widget.PATIENCE", 0.01)
     data, *_ = slow._repr_mimebundle_()
     assert data["text/plain"] == "Tuner(3 images, predicting)"
-    slow._findings.model.network.may.set()
+    slow._tuning_set.model.network.may.set()
     assert repr(slow).startswith("Tuner(threshold=0.30, points=")
 
 
@@ -250,7 +250,7 @@ def test_unreadable_image_is_said_and_the_rest_works(open_tuner, make_folder):
     folder = make_folder(3, shape=SHAPE)
     (folder / "dots_1.png").write_bytes(b"this is no picture")
     tuner = open_tuner(model_of(), folder)
-    tuner._findings.wait()
+    tuner._tuning_set.wait()
     message, _ = greeted(tuner).wait("candidates")
     assert ["cannot be read" in image["error"] for image in message["images"]] == [
         False,
@@ -553,10 +553,10 @@ def test_functions_of_ones_own_may_return_lists_and_write_into_the_heatmap(tuner
         heatmap[:] = 0
         return [], []
 
-    before = tuner._findings.heatmap(0).copy()
+    before = tuner._tuning_set.heatmap(0).copy()
     tuner.add_beside(nothing, threshold=0.3)
     assert "nothing at 0.3, distance 0 px: precision nan, recall 0.000" in tuner.table()
-    assert np.array_equal(tuner._findings.heatmap(0), before)
+    assert np.array_equal(tuner._tuning_set.heatmap(0), before)
 
 
 def test_others_follow_the_radius(tuner, browser):
@@ -622,8 +622,8 @@ def test_use_is_what_predict_uses(saved, open_tuner, make_folder):
     assert info.metrics["tuned"]["n_images"] == 2
     assert (saved / "pointlib.json.bak").exists()
     image = blobs(SHAPE, seed=0)[0]
-    expected = predict_points(tuner._findings.model, image, threshold=0.125, min_distance=3)
-    assert np.array_equal(predict_points(tuner._findings.model, image)[2], expected[2])
+    expected = predict_points(tuner._tuning_set.model, image, threshold=0.125, min_distance=3)
+    assert np.array_equal(predict_points(tuner._tuning_set.model, image)[2], expected[2])
 
 
 def test_use_by_the_browser_says_what_it_did(saved, open_tuner, make_folder):
@@ -729,10 +729,10 @@ def test_crowds_are_shown_without_marks(tuner, monkeypatch):
 def test_newer_requests_replace_those_that_wait(browser, tuner):
     """Of images asked for in a hurry the last one comes for certain, and not each on the way."""
     gate, began, seen = threading.Event(), threading.Event(), []
-    console = tuner._console
-    console._painter.put(("image", "other"), lambda: began.set() or gate.wait())
+    server = tuner._server
+    server._painter.put(("image", "other"), lambda: began.set() or gate.wait())
     assert began.wait(60)
-    console._send_image = lambda message: seen.append(message["index"])
+    server._send_image = lambda message: seen.append(message["index"])
     for index in (0, 1, 2, 0, 3):
         browser.tell("image", index=index)
     gate.set()
@@ -742,10 +742,10 @@ def test_newer_requests_replace_those_that_wait(browser, tuner):
 
 def test_close_ends_everything_and_twice_does_no_harm(slow):
     """Threads stop; what was found stays readable."""
-    slow._findings.model.network.may.set()
+    slow._tuning_set.model.network.may.set()
     slow.close()
     slow.close()
-    assert not slow._findings.listeners
+    assert not slow._tuning_set.listeners
     assert len(slow.points(0)[0]) > 0
 
 
@@ -753,8 +753,8 @@ def test_closed_before_an_image_was_predicted(slow):
     """Its points and pairs are a sentence, and a view that asks for the pairs gets none."""
     browser = greeted(slow)
     assert browser.ask("match", seq=1, index=2, **slow.settings)[0]["pairs"] == {}
-    slow._findings._is_over.set()
-    slow._findings.model.network.may.set()
+    slow._tuning_set._is_over.set()
+    slow._tuning_set.model.network.may.set()
     slow.close()
     for ask in (slow.points, slow.match):
         with pytest.raises(InputError, match="image 2: closed before it was looked at. Open it"):
@@ -766,10 +766,10 @@ def test_closed_tuners_are_forgotten():
     tuner = Tuner(HEATMAPS, PICTURES, TRUTH)
     greeted(tuner).ask("match", seq=1, index=0, **tuner.settings)
     tuner.close()
-    findings = weakref.ref(tuner._findings)
+    tuning_set = weakref.ref(tuner._tuning_set)
     del tuner
     gc.collect()
-    assert findings() is None
+    assert tuning_set() is None
 
 
 def test_process_ends_cleanly_with_work_under_way(tmp_path):
@@ -778,8 +778,8 @@ def test_process_ends_cleanly_with_work_under_way(tmp_path):
     code = (
         "import sys, numpy as np\nfrom pointlib.tune.widget import Tuner\n"
         "t = Tuner(list(np.load(sys.argv[1])), None)\n"
-        "t._console.receive({'type': 'hello', 'session': 'abcdef'})\n"
-        "t._console.receive({'type': 'thumbs', 'session': 'abcdef', 'indices': [0, 1, 2]})\n"
+        "t._server.receive({'type': 'hello', 'session': 'abcdef'})\n"
+        "t._server.receive({'type': 'thumbs', 'session': 'abcdef', 'indices': [0, 1, 2]})\n"
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
     )
     path = str(tmp_path / "heatmaps.npy")
@@ -802,7 +802,7 @@ def test_three_hundred_images_are_one_message(open_tuner, tmp_path):
     """Many images: candidates of all in one message, and the names in the welcome."""
     write_image(tmp_path / "a.png", PICTURES[0])
     tuner = open_tuner([HEATMAPS[0][:20, :30]] * 300, None)
-    tuner._findings.wait()
+    tuner._tuning_set.wait()
     browser = Browser(tuner)
     assert len(browser.ask("hello", "welcome")[0]["names"]) == 300
     assert len(browser.wait("candidates")[0]["images"]) == 300

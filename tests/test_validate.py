@@ -59,7 +59,7 @@ def test_validate_draws_the_target_at_the_size_the_network_sees():
 
 
 def test_score_choice_counts_by_hand():
-    """One image finds a ghost, one misses two of three; classes are matched apart."""
+    """One image finds a false positive, one misses two of three; classes are matched apart."""
     info = ModelInfo(classes=("a", "b"), radius=2.0)
     first = np.array([[5.0, 5.0]]), np.array(["a"]), {
         "a": ranked([[5, 6], [40, 40]], [0.9, 0.6]),
@@ -78,7 +78,7 @@ def test_score_choice_counts_by_hand():
 
 
 def test_choose_for_classes_gives_each_class_its_own():
-    """Each class is read where its own ghosts end; one without points at 0.3 and sigma."""
+    """Each class is read where its own false positives end; one without points at 0.3 and sigma."""
     info = ModelInfo(classes=("a", "b", "c"), radius=2.0, sigma=1.7)
     points = np.array([[5.0, 5.0], [25.0, 5.0]])
     found = {

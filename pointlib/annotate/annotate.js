@@ -27,6 +27,8 @@ import {
 
 /** Nine shapes beside eight colours: 72 classes differ in at least one of the two. */
 export const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "hexagon", "wedge", "star", "bar"];
+/** What journals call an accepted or rejected suggestion: see SUGGESTED in steps.py. */
+const SUGGESTED = "ghost";
 /** States of an image: sign and word; the colours stand in widgets.css. */
 export const SIGNS = { unlabelled: "?", labelled: "\u2713", empty: "\u2205", skipped: "\u00bb" };
 
@@ -66,9 +68,9 @@ export const KEYS = [
   { group: "Keyboard only", show: "Space", keys: ["Space", "Shift+Space", "Ctrl+Space"], text: "click at the crosshair", run: (app, event) => app.clickCrosshair(event) },
   { group: "Keyboard only", show: "Escape", keys: ["Escape"], text: "clear the selection, then leave the image", run: (app) => app.escape() },
   { group: "Help from the machine", show: "m", keys: ["m"], text: "magnet: clicks snap to the blob beneath", run: (app) => app.toggleMagnet() },
-  { group: "Help from the machine", show: "g", keys: ["g"], text: "ghosts: none, blobs, the model's points", run: (app) => app.stepGhosts() },
-  { group: "Help from the machine", show: "Enter", keys: ["Enter"], text: "accept all ghosts in view (click: one)", run: (app) => app.acceptInView() },
-  { group: "Help from the machine", show: "x", keys: ["x"], text: "reject the ghost under the pointer or crosshair", run: (app) => app.rejectGhost() },
+  { group: "Help from the machine", show: "g", keys: ["g"], text: "suggestions: none, blobs, the model's points", run: (app) => app.stepSuggestions() },
+  { group: "Help from the machine", show: "Enter", keys: ["Enter"], text: "accept all suggestions in view (click: one)", run: (app) => app.acceptInView() },
+  { group: "Help from the machine", show: "x", keys: ["x"], text: "reject the suggestion under the pointer or crosshair", run: (app) => app.rejectSuggestion() },
   { group: "Other", show: "?", keys: ["?"], text: "this help", run: (app) => app.toggleHelp() },
   { group: "Other", show: "Ctrl+S", keys: ["Ctrl+S"], text: "not needed: everything is saved as you go", run: (app) => app.say("Everything is saved as you go.") },
 ];
@@ -163,7 +165,7 @@ export class PointStore extends Map {
   }
 }
 
-/** What is known of one image: its size, points, rejected ghosts and mark. */
+/** What is known of one image: its size, points, rejected suggestions and mark. */
 export class Record {
   /** @param {{name: string, width: number, height: number, points?: Point[], rejected?: Point[],
    *          mark?: string | null}} message */
@@ -299,30 +301,30 @@ export class Outbox {
 }
 
 /**
- * The ghosts to show: scored at least `score`, not near a point, not near a rejected ghost.
- * @param {Iterable<Point>} ghosts @param {Record} record
+ * The suggestions to show: scored at least `score`, not near a point, not near a rejected one.
+ * @param {Iterable<Point>} suggestions @param {Record} record
  * @param {{score: number, radius: number, sameLabel: boolean}} options  radius in image pixels;
- *   sameLabel: a rejected ghost hides ghosts of its own class only
+ *   sameLabel: a rejected one hides those of its own class only
  */
-export function visibleGhosts(ghosts, record, { score, radius, sameLabel }) {
+export function visibleSuggestions(suggestions, record, { score, radius, sameLabel }) {
   const kept = [];
-  for (const ghost of ghosts) {
-    if ((ghost.score ?? 0) < score) continue;
-    if (record.points.nearest(ghost.x, ghost.y, radius)) continue;
-    const same = (/** @type {Point} */ other) => !sameLabel || other.label === ghost.label;
-    if (!record.rejected.nearest(ghost.x, ghost.y, radius, same)) kept.push(ghost);
+  for (const suggestion of suggestions) {
+    if ((suggestion.score ?? 0) < score) continue;
+    if (record.points.nearest(suggestion.x, suggestion.y, radius)) continue;
+    const same = (/** @type {Point} */ other) => !sameLabel || other.label === suggestion.label;
+    if (!record.rejected.nearest(suggestion.x, suggestion.y, radius, same)) kept.push(suggestion);
   }
   return kept;
 }
 
 /**
- * Ghosts from the rows x, y, class, score that Python sends.
+ * Suggestions from the rows x, y, class, score that Python sends.
  * @param {Float32Array} rows @param {string[]} classes @returns {Point[]}
  */
-export function readGhosts(rows, classes) {
+export function readSuggestions(rows, classes) {
   return Array.from({ length: Math.floor(rows.length / 4) }, (_, i) => {
     const [x, y, label, score] = rows.subarray(4 * i, 4 * i + 4);
-    return { id: `ghost-${i}`, x, y, label: classes[label], score };
+    return { id: `suggestion-${i}`, x, y, label: classes[label], score };
   });
 }
 
@@ -455,10 +457,10 @@ const PAGE = `
       value="">bright/dark</option><option>bright</option><option>dark</option></select>
   </div>
   <div class="pl-group">
-    <label>Ghosts <select data-is="ghosts" aria-label="Ghosts: suggested points (g)"><option>none</option>
+    <label>Suggestions <select data-is="suggestions" aria-label="Suggestions: points to accept (g)"><option>none</option>
       <option>blobs</option><option>model</option></select></label>
     <label>Score <input type="range" data-is="score" min="0" max="1" step="0.01" value="0.3" disabled
-      aria-label="Lowest score of a ghost"><span class="pl-value"></span></label>
+      aria-label="Lowest score of a suggestion"><span class="pl-value"></span></label>
   </div>
 ${DISPLAY_BUTTONS}
 </div>
@@ -482,7 +484,7 @@ ${ZOOM_BUTTONS}
 const FIELDS = {
   sigma: { run: (app, sigma) => app.setSigma(sigma), words: (value) => `${Math.round(2 * RING * value)} px` }, // across
   dark: { run: (app, side) => app.setSigma(app.sigma, side && side === "dark") },
-  ghosts: { run: (app, from) => app.setGhosts(from) },
+  suggestions: { run: (app, from) => app.setSuggestions(from) },
   score: { run: (app, score) => app.setScore(score), words: (value) => value.toFixed(2) },
   ...TONE_FIELDS,
 };
@@ -496,18 +498,18 @@ export function styleOf(/** @type {number} */ i) {
 
 /** One marker: dark rim, light rim, colour; so it is seen on any ground. */
 function drawMarker(ctx, { colour, shape }, x, y, r, look) {
-  const [ghost, chosen] = [look === "ghost", look === "selected"];
+  const [suggested, chosen] = [look === "suggested", look === "selected"];
   ctx.lineJoin = "round";
   ctx.globalAlpha = look === "waiting" ? 0.5 : 1;
   ctx.beginPath();
   traceShape(ctx, shape, x, y, chosen ? r + 1 : r);
-  const rims = [["#000C", ghost ? 4 : 4.6, []], ["#FFF", chosen ? 3.6 : 2.6, []], [colour, ghost ? 2.6 : 1.7, ghost ? [4.5, 3] : []]];
-  for (const [strokeStyle, lineWidth, dash] of ghost ? [rims[0], rims[2]] : rims) {
+  const rims = [["#000C", suggested ? 4 : 4.6, []], ["#FFF", chosen ? 3.6 : 2.6, []], [colour, suggested ? 2.6 : 1.7, suggested ? [4.5, 3] : []]];
+  for (const [strokeStyle, lineWidth, dash] of suggested ? [rims[0], rims[2]] : rims) {
     Object.assign(ctx, { strokeStyle, lineWidth });
     ctx.setLineDash(dash);
     ctx.stroke();
   }
-  if (ghost) return;
+  if (suggested) return;
   ctx.fillStyle = colour;
   ctx.globalAlpha = chosen ? 0.9 : look === "waiting" ? 0.1 : 0.3;
   ctx.fill();
@@ -539,13 +541,13 @@ function drawSprite(ctx, app, point, label, r, look) {
   ctx.drawImage(spriteOf(app, label, r, look), at.x - half, at.y - half, 2 * half, 2 * half);
 }
 
-/** Draw the points and ghosts in view. */
+/** Draw the points and suggestions in view. */
 function drawPointLayer(app) {
   const ctx = cleared(app, app.page.points);
   if (!app.record || app.hidden) return;
   const shown = app.record.points.inside(...app.reach(20));
   if (shown.length > FINE) drawSquares(ctx, app, shown);
-  drawGhosts(ctx, app, app.shownGhosts().inside(...app.reach(20)));
+  drawSuggestions(ctx, app, app.shownSuggestions().inside(...app.reach(20)));
   if (shown.length > FINE) return;
   const r = Math.round(2 * pointRadius(app.view.k)) / 2;
   const waiting = ({ id }) => (app.outbox.touches(id) ? "waiting" : "normal");
@@ -571,15 +573,15 @@ function drawSquares(ctx, app, shown) {
   ctx.putImageData(app.stamps, 0, 0);
 }
 
-function drawGhosts(ctx, app, shown) {
+function drawSuggestions(ctx, app, shown) {
   const r = Math.round(2 * pointRadius(app.view.k)) / 2 + 1;
-  for (const ghost of shown) drawSprite(ctx, app, ghost, app.ghostLabel(ghost), r, "ghost");
-  if (app.spacing(app.shownGhosts()) < 50) return; // no room for scores
+  for (const suggestion of shown) drawSprite(ctx, app, suggestion, app.suggestionLabel(suggestion), r, "suggested");
+  if (app.spacing(app.shownSuggestions()) < 50) return; // no room for scores
   Object.assign(ctx, { font: "10px sans-serif", textBaseline: "middle", lineWidth: 3, strokeStyle: "#000B", fillStyle: "#FFF" });
-  for (const ghost of shown) {
-    const at = toStage(app.view, ghost.x, ghost.y);
-    ctx.strokeText(ghost.score.toFixed(2), at.x + r + 5, at.y);
-    ctx.fillText(ghost.score.toFixed(2), at.x + r + 5, at.y);
+  for (const suggestion of shown) {
+    const at = toStage(app.view, suggestion.x, suggestion.y);
+    ctx.strokeText(suggestion.score.toFixed(2), at.x + r + 5, at.y);
+    ctx.fillText(suggestion.score.toFixed(2), at.x + r + 5, at.y);
   }
 }
 
@@ -618,8 +620,8 @@ class Annotator extends Display {
   // the hand; `lifted` are the points being moved
   label = 0; selection = new Set(); lifted = null; band = null;
   crosshair = null; hidden = false; magnet = false; sigma = 3; dark = null; sizing = false; rate = new Rate();
-  // ghosts; `ghostStore` are those to show, null: to be found anew
-  ghostFrom = "none"; explains = false; ghostScore = 0.3; ghosts = { list: [], image: "", from: "none", radius: 3 }; ghostStore = null;
+  // suggestions; `suggestionStore` are those to show, null: to be found anew
+  suggestionFrom = "none"; explains = false; suggestionScore = 0.3; suggestions = { list: [], image: "", from: "none", radius: 3 }; suggestionStore = null;
   // the talk; `since` is what happened to images on their way here
   outbox = new Outbox(this.session, attempt(() => window.localStorage, null)); ids = 0; since = new Map();
 
@@ -628,7 +630,7 @@ class Annotator extends Display {
     this.listen();
   }
 
-  /** The point, or with another store the ghost, that a click at an image position means. */
+  /** The point, or with another store the suggestion, that a click at an image position means. */
   hit({ x, y }, coarse = false, store = this.record.points) {
     return store.nearest(x, y, hitRadius(pointRadius(this.view.k), this.spacing(store), coarse) / this.view.k);
   }
@@ -638,17 +640,17 @@ class Annotator extends Display {
     return Math.sqrt((this.record.width * this.record.height) / Math.max(size, 1)) * this.view.k;
   }
 
-  /** Blobs take the class that is chosen, the model's ghosts have their own. */
-  ghostLabel(ghost) {
-    return this.ghosts.from === "model" ? ghost.label : this.classes[this.label];
+  /** Blobs take the class that is chosen, the model's suggestions have their own. */
+  suggestionLabel(suggestion) {
+    return this.suggestions.from === "model" ? suggestion.label : this.classes[this.label];
   }
 
-  shownGhosts() {
-    const { record, ghosts, ghostScore: score } = this;
-    const list = ghosts.image === record.name && ghosts.from === this.ghostFrom ? ghosts.list : [];
-    const options = { score, radius: ghosts.radius, sameLabel: ghosts.from === "model" };
-    this.ghostStore ??= new PointStore(record.width, record.height, visibleGhosts(list, record, options));
-    return this.ghostStore;
+  shownSuggestions() {
+    const { record, suggestions, suggestionScore: score } = this;
+    const list = suggestions.image === record.name && suggestions.from === this.suggestionFrom ? suggestions.list : [];
+    const options = { score, radius: suggestions.radius, sameLabel: suggestions.from === "model" };
+    this.suggestionStore ??= new PointStore(record.width, record.height, visibleSuggestions(list, record, options));
+    return this.suggestionStore;
   }
 
   // -------------------------------------------------------------- frames and view
@@ -691,10 +693,10 @@ class Annotator extends Display {
     if (!this.record) return;
     if (this.hidden) this.toggleHidden();
     const point = add ? null : this.hit(at, coarse);
-    const ghost = add || point || toggle ? null : this.hit(at, coarse, this.shownGhosts());
+    const suggestion = add || point || toggle ? null : this.hit(at, coarse, this.shownSuggestions());
     if (point && toggle && !this.selection.delete(point.id)) this.selection.add(point.id);
     if (point) this.select(toggle ? this.selection : [point.id]);
-    else if (ghost) this.accept([ghost]);
+    else if (suggestion) this.accept([suggestion]);
     else if (!toggle) this.add(at);
   }
 
@@ -706,29 +708,29 @@ class Annotator extends Display {
     this.edit({ op: "add", points, ...(this.magnet ? { magnet: true, sigma: this.sigma, dark: this.dark } : {}) });
   }
 
-  /** A point in place of a ghost. */
-  fromGhost(ghost) {
+  /** A point in place of a suggestion. */
+  fromSuggestion(suggestion) {
     const { width, height } = this.record;
-    const [x, y] = [clamp(ghost.x, -0.5, width - 0.5), clamp(ghost.y, -0.5, height - 0.5)];
-    return { id: this.newId(), x, y, label: this.ghostLabel(ghost), source: "ghost", score: ghost.score };
+    const [x, y] = [clamp(suggestion.x, -0.5, width - 0.5), clamp(suggestion.y, -0.5, height - 0.5)];
+    return { id: this.newId(), x, y, label: this.suggestionLabel(suggestion), source: SUGGESTED, score: suggestion.score };
   }
 
-  accept(ghosts) {
-    if (ghosts.length) this.edit({ op: "add", points: ghosts.map((ghost) => this.fromGhost(ghost)) });
+  accept(suggestions) {
+    if (suggestions.length) this.edit({ op: "add", points: suggestions.map((suggestion) => this.fromSuggestion(suggestion)) });
   }
 
   acceptInView() {
     if (!this.record) return;
-    const ghosts = this.shownGhosts().inside(...this.reach(0));
-    this.say(ghosts.length ? `Accepted ${plural(ghosts.length, "ghost")}.` : "No ghosts in view (g shows some).");
-    this.accept(ghosts);
+    const suggestions = this.shownSuggestions().inside(...this.reach(0));
+    this.say(suggestions.length ? `Accepted ${plural(suggestions.length, "suggestion")}.` : "No suggestions in view (g shows some).");
+    this.accept(suggestions);
   }
 
-  rejectGhost() {
+  rejectSuggestion() {
     const at = this.crosshair ?? (this.pointer && toImage(this.view, this.pointer.x, this.pointer.y));
-    const ghost = this.record && at && this.hit(at, true, this.shownGhosts());
-    if (!ghost) return this.say("No ghost there to reject.");
-    this.edit({ op: "reject", points: [this.fromGhost(ghost)] });
+    const suggestion = this.record && at && this.hit(at, true, this.shownSuggestions());
+    if (!suggestion) return this.say("No suggestion there to reject.");
+    this.edit({ op: "reject", points: [this.fromSuggestion(suggestion)] });
   }
 
   /** Do something to each selected point. */
@@ -781,7 +783,7 @@ class Annotator extends Display {
       const { points } = lifted.record;
       if (points.has(p.id)) points.put({ ...p, x: p.x + lifted.dx, y: p.y + lifted.dy });
     }
-    this.ghostStore = null;
+    this.suggestionStore = null;
     this.request("points");
   }
 
@@ -843,7 +845,7 @@ class Annotator extends Display {
     this.request("top");
   }
 
-  // -------------------------------------------------------------- classes, magnet, ghosts, display
+  // -------------------------------------------------------------- classes, magnet, suggestions, display
 
   chooseClass(i) {
     if (i < 0 || i >= this.classes.length) return;
@@ -867,31 +869,31 @@ class Annotator extends Display {
       this.sizing = false;
       this.request("top");
     });
-    if (this.ghostFrom === "blobs") this.later("ghosts", 250, () => this.askGhosts());
+    if (this.suggestionFrom === "blobs") this.later("suggestions", 250, () => this.askSuggestions());
   }
 
-  stepGhosts() {
+  stepSuggestions() {
     const ways = ["none", "blobs", ...(this.hasModel ? ["model"] : [])];
-    this.setGhosts(ways[(ways.indexOf(this.ghostFrom) + 1) % ways.length]);
+    this.setSuggestions(ways[(ways.indexOf(this.suggestionFrom) + 1) % ways.length]);
   }
 
-  setGhosts(from) {
-    this.ghostFrom = this.page.ghosts.value = from;
+  setSuggestions(from) {
+    this.suggestionFrom = this.page.suggestions.value = from;
     this.page.score.disabled = from === "none";
-    this.say(from === "none" ? "No ghosts." : `Looking for ghosts: ${from} \u2026`);
+    this.say(from === "none" ? "No suggestions." : `Looking for suggestions: ${from} \u2026`);
     this.explains = true;
-    this.askGhosts();
-    this.setScore(this.ghostScore);
+    this.askSuggestions();
+    this.setScore(this.suggestionScore);
   }
 
   setScore(score) {
-    Object.assign(this, { ghostScore: score, ghostStore: null });
+    Object.assign(this, { suggestionScore: score, suggestionStore: null });
     this.request("points");
   }
 
-  askGhosts() {
-    if (this.ghostFrom === "none" || !this.record) return;
-    this.send({ type: "ghosts", image: this.record.name, from: this.ghostFrom, sigma: this.sigma, dark: this.dark });
+  askSuggestions() {
+    if (this.suggestionFrom === "none" || !this.record) return;
+    this.send({ type: "suggestions", image: this.record.name, from: this.suggestionFrom, sigma: this.sigma, dark: this.dark });
   }
 
   // -------------------------------------------------------------- images
@@ -967,10 +969,10 @@ class Annotator extends Display {
     }
   }
 
-  /** An image is here: show it, ask for its ghosts, look ahead. */
+  /** An image is here: show it, ask for its suggestions, look ahead. */
   arrive(entry, prefetch) {
     this.show(entry);
-    if (this.ghosts.image !== entry.record.name || this.ghosts.from !== this.ghostFrom) this.askGhosts();
+    if (this.suggestions.image !== entry.record.name || this.suggestions.from !== this.suggestionFrom) this.askSuggestions();
     const ahead = this.index + this.heading;
     if (!prefetch && this.names[ahead] && !this.cache.has(this.place(ahead))) this.ask(ahead, { prefetch: true });
   }
@@ -986,7 +988,7 @@ class Annotator extends Display {
   /** The points of the current image changed: bring the page up to date. */
   changed() {
     const { record } = this;
-    this.ghostStore = null;
+    this.suggestionStore = null;
     if (record) {
       for (const id of this.selection) if (!record.points.has(id)) this.selection.delete(id);
       this.noteState(this.index, record.state, record.points.counts);
@@ -1174,7 +1176,7 @@ class Annotator extends Display {
 
   take(content, parts) {
     const answers = { welcome: this.onWelcome, ack: this.onAck, changed: this.onOutcome, refused: this.onRefused,
-      image: this.onImage, thumb: this.onThumb, ghosts: this.onGhosts,
+      image: this.onImage, thumb: this.onThumb, suggestions: this.onSuggestions,
       goto: ({ index }) => this.goto(index), notice: ({ level, text }) => this.say(text, level) };
     answers[content.type]?.call(this, content, parts);
   }
@@ -1197,7 +1199,7 @@ class Annotator extends Display {
     const first = !this.welcomed;
     Object.assign(this, { names, states, counts, classes, readOnly, hasModel, welcomed: true });
     this.done = states.filter((state) => state !== "unlabelled").length;
-    Object.assign(this.page.ghosts.options[2], { hidden: !hasModel, disabled: !hasModel });
+    Object.assign(this.page.suggestions.options[2], { hidden: !hasModel, disabled: !hasModel });
     this.page.root.classList.toggle("pl-read-only", Boolean(readOnly));
     this.showBanner(0);
     if (!first) return this.changed();
@@ -1249,12 +1251,12 @@ class Annotator extends Display {
     if (this.entry) this.ask(this.index);
   }
 
-  onGhosts({ image, from, radius, classes, error }, parts) {
+  onSuggestions({ image, from, radius, classes, error }, parts) {
     if (error) this.say(error, "warning");
-    if (image !== this.record?.name || from !== this.ghostFrom) return;
+    if (image !== this.record?.name || from !== this.suggestionFrom) return;
     const rows = new Float32Array(parts[0]?.slice().buffer ?? 0);
-    Object.assign(this, { ghosts: { image, from, list: readGhosts(rows, classes), radius }, ghostStore: null });
-    if (this.explains && !error) this.say(`${this.shownGhosts().size} of ${plural(this.ghosts.list.length, "ghost")} above the score: click accepts one, Enter all in view, x rejects.`);
+    Object.assign(this, { suggestions: { image, from, list: readSuggestions(rows, classes), radius }, suggestionStore: null });
+    if (this.explains && !error) this.say(`${this.shownSuggestions().size} of ${plural(this.suggestions.list.length, "suggestion")} above the score: click accepts one, Enter all in view, x rejects.`);
     this.explains = false;
     this.request("points");
   }
@@ -1276,7 +1278,7 @@ function forTests(app) {
     get view() { return { ...app.view }; },
     get name() { return app.record?.name ?? ""; },
     get points() { return [...(app.record?.points.values() ?? [])]; },
-    get ghosts() { return app.record ? [...app.shownGhosts().values()] : []; },
+    get suggestions() { return app.record ? [...app.shownSuggestions().values()] : []; },
     get selection() { return [...app.selection]; },
     get waiting() { return app.outbox.size; },
     get frames() { return app.frames; },

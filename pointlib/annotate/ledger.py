@@ -15,12 +15,12 @@ import threading
 from contextlib import contextmanager
 
 from pointlib.annotate.journal import read_journal
-from pointlib.annotate.steps import Point, Record, edit_lines, replay
+from pointlib.annotate.steps import Annotation, Point, edit_lines, replay
 from pointlib.annotate.store import Store
 from pointlib.errors import InputError
 from pointlib.images import image_folder, list_images
 
-__all__ = ["Ledger", "Point", "Record", "open_ledger", "read_journal", "replay"]
+__all__ = ["Annotation", "Ledger", "Point", "open_ledger", "read_journal", "replay"]
 TICK = 0.4  # seconds between two rounds of the background thread
 MAX_WAITING = 20  # notices kept for the first listener
 _open_ledgers = {}
@@ -117,7 +117,7 @@ class Ledger:
             return {label: counts[label] for label in self.classes}
 
     def load(self, name):
-        """Return the Record of an image as it is now, a copy.
+        """Return the Annotation of an image as it is now, a copy.
 
         InputError where the image or its text file cannot be used.
         """

@@ -1,8 +1,8 @@
-"""The desk: where the browser's messages are answered, without ever keeping it waiting.
+"""The annotator's server: it answers the browser's messages, without ever keeping it waiting.
 
 About the annotator's messages. Answers come from the ledger, which journals an edit before it
-returns; pictures and ghosts are made on two threads of the desk's own. What goes wrong becomes a
-sentence on the widget; how, widgets/channel.py knows.
+returns; pictures and suggestions are made on two threads of the server's own. What goes wrong
+becomes a sentence on the widget; how, widgets/channel.py knows.
 
 Not about keeping points (ledger.py), nor about how the widget looks and what keys do (annotate.js).
 """
@@ -13,21 +13,21 @@ import numpy as np
 
 from pointlib.annotate.blobs import check_sigma
 from pointlib.errors import InputError
-from pointlib.widgets.channel import Line, Worker
+from pointlib.widgets.channel import Channel, Worker
 from pointlib.widgets.pictures import browser_picture, thumbnail
 
 SIGMA = 3.0  # px: the size of blobs before anybody set it
 EDIT = ("session", "edit", "image", "op", "points", "mark")  # what an edit consists of
-URGENCY = ("image", "ghosts", "prefetch", "warm", "thumb")  # kinds of jobs, the first come first
+URGENCY = ("image", "suggestions", "prefetch", "warm", "thumb")  # kinds of jobs, most urgent first
 
 
-class Desk(Line):
+class AnnotatorServer(Channel):
     """Answers one widget's messages.
 
     Parameters
     ----------
     ledger : Ledger
-    helper : ghosts.Helper
+    helper : suggest.Helper
     send : callable
         ``send(message, buffers)`` brings a dict, and a list of bytes or None, to the browser.
 
@@ -109,7 +109,7 @@ class Desk(Line):
         self._painter.put(key, lambda: self._send_image(message))
 
     def _warm(self, path):
-        """Let the model see an image before anybody asks: magnet and ghosts wait less."""
+        """Let the model see an image before anybody asks: magnet and suggestions wait less."""
         if self.helper.model is not None:
             self._thinker.put(("warm",), lambda: self.helper.candidates(path))
 
@@ -117,9 +117,11 @@ class Desk(Line):
         for index in map(self._checked, message["indices"]):
             self._painter.put(("thumb", index), lambda index=index: self._send_thumb(index))
 
-    def _take_ghosts(self, message):
+    def _take_suggestions(self, message):
         self.helper.dark = message.get("dark")
-        self._thinker.put(("ghosts", message["session"]), lambda: self._send_ghosts(message))
+        self._thinker.put(
+            ("suggestions", message["session"]), lambda: self._send_suggestions(message)
+        )
 
     def _checked(self, index):
         if type(index) is not int or index not in range(len(self.ledger.names)):
@@ -159,25 +161,25 @@ class Desk(Line):
                 about |= look | picture._asdict()
                 data = (about.pop("data"),)
             with self._order:  # an edit is in this snapshot, or is told after it
-                record = self.ledger.load(name)
-                about |= dict(zip(("height", "width"), record.shape, strict=True))
-                self.post(head | about | self._facts(name, record) | {"error": ""}, *data)
+                annotation = self.ledger.load(name)
+                about |= dict(zip(("height", "width"), annotation.shape, strict=True))
+                self.post(head | about | self._facts(name, annotation) | {"error": ""}, *data)
         except Exception as error:
             nothing = {"width": 0, "height": 0, "mime": "", "channels": 0, "deep": False}
             facts = self._facts(name, None) | look | {"range": None, "error": self.sentence(error)}
             self.post(head | nothing | facts)
 
-    def _facts(self, name, record):
+    def _facts(self, name, annotation):
         """Return what a browser must know of an image's annotation."""
         points, rejected = (
             [{"id": key, **point._asdict()} for key, point in found.items()]
-            for found in ((record.points, record.rejected) if record else ({}, {}))
+            for found in ((annotation.points, annotation.rejected) if annotation else ({}, {}))
         )
         counts = self.ledger.counts(name)
         return {
             "points": points,
             "rejected": rejected,
-            "mark": record.mark if record else "",
+            "mark": annotation.mark if annotation else "",
             "state": self.ledger.state(name),
             "counts": counts,
             "total": sum(counts.values()),
@@ -190,7 +192,7 @@ class Desk(Line):
         except Exception as error:
             self.post(head | {"error": self.sentence(error)})
 
-    def _send_ghosts(self, message):
+    def _send_suggestions(self, message):
         source, sigma = message["from"], message.get("sigma") or self.sigma
         head = {key: message[key] for key in ("type", "session", "image", "from")}
         classes = self.ledger.classes

@@ -18,7 +18,9 @@ from pointlib.errors import InputError, brief
 from pointlib.points import check_points
 
 OUTSIDE = "outside"  # the session of changes made to a text file by others
-SOURCES = ("hand", "magnet", "ghost", "code")
+# What journals call an accepted or rejected suggestion: older and newer kits read each other's.
+SUGGESTED = "ghost"
+SOURCES = ("hand", "magnet", SUGGESTED, "code")
 _point_fields = itemgetter("x", "y", "label", "source", "score")
 _REPEATED = {"session", "image", "op", "label", "source"}
 LARGEST_GAP = 100  # numbers of edits that were refused, one after the other
@@ -26,7 +28,7 @@ _ID = re.compile(r"[0-9a-f]{6}-[0-9]+", re.ASCII)
 
 
 class Point(NamedTuple):
-    """One point: x, y in pixels, its class, where it came from, a ghost's score or None."""
+    """One point: x, y in pixels, its class, where it came from, a suggestion's score or None."""
 
     x: float
     y: float
@@ -59,13 +61,13 @@ class Step(NamedTuple):
         return {value.label for value in values if isinstance(value, Point)}
 
 
-class Record:
+class Annotation:
     """The annotation of one image.
 
     Attributes
     ----------
     points, rejected : dict of str to Point
-        By id; `rejected` are ghosts that the user turned down.
+        By id; `rejected` are suggestions that the user turned down.
     mark : str
         "empty", "skipped" or "".
     shape : tuple of int or None
@@ -84,8 +86,8 @@ class Record:
         return "labelled" if self.points else self.mark or "unlabelled"
 
     def copy(self):
-        """Return a record that later edits leave alone."""
-        other = Record()
+        """Return an annotation that later edits leave alone."""
+        other = Annotation()
         other.points, other.rejected = dict(self.points), dict(self.rejected)
         other.mark, other.shape, other.counts = self.mark, self.shape, self.counts.copy()
         return other
@@ -95,7 +97,7 @@ class Record:
         return self.mark if kind == "mark" else getattr(self, kind).get(key)
 
     def put(self, kind, key, value):
-        """Set a point, a rejected ghost or the mark; None takes it away."""
+        """Set a point, a rejected suggestion or the mark; None takes it away."""
         if kind == "mark":
             self.mark = value
             return
@@ -168,7 +170,7 @@ class History:
 
     Attributes
     ----------
-    images : dict of str to Record
+    images : dict of str to Annotation
     done, undone : list of Step
         What undo and redo would take, the last one next.
     forgotten : int
@@ -185,10 +187,10 @@ class History:
         self.kept, self.forgotten, self._images_known = kept, 0, set()
         self.saves, self.changed, self.last_step, self.is_clean = {}, {}, 0, True
 
-    def record(self, image):
-        """Return the record of an image, a new one where it has none yet."""
+    def annotation(self, image):
+        """Return the annotation of an image, a new one where it has none yet."""
         if image not in self.images:
-            self.images[image] = Record()
+            self.images[image] = Annotation()
         return self.images[image]
 
     def take_all(self, lines, *, until=None):
@@ -246,13 +248,13 @@ class History:
                 line[key] = sys.intern(line[key])
 
     def _do(self, lines):
-        first, record = lines[0], self.record(lines[0]["image"])
+        first, annotation = lines[0], self.annotation(lines[0]["image"])
         op = OUTSIDE if first["session"] == OUTSIDE else first["op"]
         changes = []
         for line in lines:
-            for kind, key, value in _effects(line, record):
-                changes.append(Change(kind, key, record.get(kind, key), value))
-                record.put(kind, key, value)
+            for kind, key, value in _effects(line, annotation):
+                changes.append(Change(kind, key, annotation.get(kind, key), value))
+                annotation.put(kind, key, value)
         step = Step(first["step"], first["image"], op, tuple(changes))
         if op != OUTSIDE:
             self.done.append(step)
@@ -272,12 +274,12 @@ class History:
         if not source or source[-1].number != number:
             what = f"would {line['op']} step {number}, not the last"
             raise InputError(f"journal, line {line['n']} {what}. Mend it, or move the file away.")
-        step, record, changes = source.pop(), self.record(line["image"]), []
+        step, annotation, changes = source.pop(), self.annotation(line["image"]), []
         for change in reversed(step.changes) if back else step.changes:
             old, new = (change.after, change.before) if back else (change.before, change.after)
-            if record.exchange(change, old, new):
+            if annotation.exchange(change, old, new):
                 changes.append(Change(change.kind, change.id, old, new))
-        note = f"{'undid' if back else 'redid'}: {describe(step)} in {step.image}"
+        note = f"{'undid' if back else 'redid'}: {describe_step(step)} in {step.image}"
         if n_left := len(step.changes) - len(changes):
             note += f", but for {n_left} changed outside since"
         done = [c._replace(before=c.after, after=c.before) for c in changes[::-1]]
@@ -286,7 +288,7 @@ class History:
 
 
 def replay(lines, *, until=None):
-    """Return the annotation that a journal's lines lead to, as a dict of image to Record.
+    """Return the annotation that a journal's lines lead to, as a dict of image to Annotation.
 
     Parameters
     ----------
@@ -316,7 +318,7 @@ def _check_point(line):
         raise TypeError(f"score is {line['score']!r}")
 
 
-def _effects(line, record):
+def _effects(line, annotation):
     """Yield (kind, id, value) of what one line of a step sets."""
     op = line["op"]
     if op == "save":
@@ -324,45 +326,45 @@ def _effects(line, record):
     if op == "mark":
         yield "mark", "", "" if line["mark"] == "unlabelled" else line["mark"]
         return
-    if op == "add" and record.mark:
+    if op == "add" and annotation.mark:
         yield "mark", "", ""
     point = Point(*_point_fields(line))
     kind = "rejected" if op == "reject" else "points"
     yield kind, line["id"], None if op == "delete" else point
 
 
-def describe(step):
+def describe_step(step):
     """Return a step in words: `add 3 points`, `mark empty`."""
     if step.op == "mark":
         return f"mark {step.changes[0].after or 'unlabelled'}"
-    kind, what = ("rejected", "ghost") if step.op == "reject" else ("points", "point")
+    kind, what = ("rejected", "suggestion") if step.op == "reject" else ("points", "point")
     n = sum(change.kind == kind for change in step.changes)
     return f"{step.op} {n} {what}{'' if n == 1 else 's'}"
 
 
-def edit_lines(edit, record, *, classes):
+def edit_lines(edit, annotation, *, classes):
     """Return the lines of the step that a user's edit asks for, checked; none: no change.
 
     Parameters
     ----------
     edit : dict
         With "op" and, as that needs them, "points" (id, x, y, label, source, score) or "mark".
-    record : Record
+    annotation : Annotation
         Of the image as it is, with its shape.
     classes : tuple of str
     """
     op, points = edit.get("op"), edit.get("points")
     if op == "mark":
-        return _mark_lines(edit.get("mark"), record)
+        return _mark_lines(edit.get("mark"), annotation)
     if op not in _NEW:
         raise InputError(f"op {op!r} is not known; expected {', '.join(_NEW)}, mark, undo, redo.")
     if not isinstance(points, list) or not points or not all(isinstance(p, dict) for p in points):
         raise InputError(f"{op} came without points; expected a list of them, each with its id.")
-    known = record.rejected if op == "reject" else record.points
+    known = annotation.rejected if op == "reject" else annotation.points
     _check_ids([point.get("id") for point in points], known, is_new=op in ("add", "reject"))
     if op in ("add", "move", "reject"):
         places = [(point.get("x"), point.get("y")) for point in points]
-        places = check_points(places, shape=record.shape, name="points").tolist()
+        places = check_points(places, shape=annotation.shape, name="points").tolist()
         points = [point | {"x": x, "y": y} for point, (x, y) in zip(points, places, strict=True)]
     lines = []
     for point in points:
@@ -375,14 +377,14 @@ def edit_lines(edit, record, *, classes):
     return lines
 
 
-def _mark_lines(mark, record):
+def _mark_lines(mark, annotation):
     if mark not in ("empty", "skipped", "unlabelled"):
         raise InputError(f"mark {mark!r} is not known; expected empty, skipped or unlabelled.")
-    n = len(record.points)
+    n = len(annotation.points)
     if n and mark != "unlabelled":
         what = "1 point here: delete it" if n == 1 else f"{n:,} points here: delete them"
         raise InputError(f"{what} first (Ctrl+A, Delete).")
-    return [] if mark == (record.mark or "unlabelled") else [{"op": "mark", "mark": mark}]
+    return [] if mark == (annotation.mark or "unlabelled") else [{"op": "mark", "mark": mark}]
 
 
 def _check_ids(ids, known, *, is_new):
@@ -406,7 +408,7 @@ def _new_point(_, point):
 
 _NEW = {  # of each op: the point after it, from the one before and what came
     "add": _new_point,
-    "reject": lambda old, new: _new_point(old, {**new, "source": "ghost"}),
+    "reject": lambda old, new: _new_point(old, {**new, "source": SUGGESTED}),
     "move": lambda old, new: old._replace(x=new["x"], y=new["y"]),
     "label": lambda old, new: old._replace(label=new.get("label")),
     "delete": lambda old, _: old,

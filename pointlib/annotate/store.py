@@ -16,7 +16,7 @@ import threading
 from collections import Counter
 
 from pointlib.annotate.journal import Journal, read_steps
-from pointlib.annotate.steps import OUTSIDE, ForgottenError, History, Point, Record
+from pointlib.annotate.steps import OUTSIDE, Annotation, ForgottenError, History, Point
 from pointlib.annotate.texts import (
     Saved,
     Text,
@@ -86,8 +86,8 @@ class Store:
     def set_classes(self, classes):
         """Change what classes points may have; InputError where some have another."""
         found = {text_path(self.paths[n]): set(counts) for n, (_, counts) in self._raw.items()}
-        records = self.history.images.items()
-        found |= {self.paths[n]: set(+r.counts) for n, r in records if n in self.paths}
+        annotations = self.history.images.items()
+        found |= {self.paths[n]: set(+r.counts) for n, r in annotations if n in self.paths}
         self.classes = check_classes(classes, found)
 
     def check_name(self, name):
@@ -101,8 +101,8 @@ class Store:
         if name in self._raw:
             state, counts = self._raw[name]
             return state, counts if self._has_labels else Counter(point=counts.total())
-        record = self.history.images.get(name)
-        return (record.state, record.counts) if record else ("unlabelled", Counter())
+        annotation = self.history.images.get(name)
+        return (annotation.state, annotation.counts) if annotation else ("unlabelled", Counter())
 
     def outcome(self, sender, name, op, *, step=None, is_duplicate=False):
         """Return what an edit led to, as `Ledger.apply` describes it."""
@@ -145,21 +145,21 @@ class Store:
         return step
 
     def look(self, name):
-        """Return the record of an image, after taking over what others did to it and its text.
+        """Return the annotation of an image, after taking over what others did to it and its text.
 
         InputError where the image or its text cannot be used.
         """
         text, path = self._texts.setdefault(name, Text()), text_path(self.paths[name])
-        record = self.history.record(name)
+        annotation = self.history.annotation(name)
         if (picture := signature(self.paths[name])) != text.picture:
             shape = image_shape(self.paths[name])
-            if record.shape not in (None, shape):
-                self._resize(name, record, text, shape)
-            record.shape, text.picture = shape, picture
+            if annotation.shape not in (None, shape):
+                self._resize(name, annotation, text, shape)
+            annotation.shape, text.picture = shape, picture
         if text.is_foreign(path):
-            self._take_over(name, record, text, path)
+            self._take_over(name, annotation, text, path)
         self._raw.pop(name, None)
-        return record
+        return annotation
 
     def save(self, name):
         """Write the text of one image: ready beside, then the journal's line on it, then in place.
@@ -168,17 +168,17 @@ class Store:
         it cannot be written: then the image stays unsaved.
         """
         with self.lock:
-            record, upto = self.look(name).copy(), self.history.changed.get(name, 0)
+            annotation, upto = self.look(name).copy(), self.history.changed.get(name, 0)
             self.unsaved.discard(name)
         text, path = self._texts[name], text_path(self.paths[name])
         try:
-            content = self._content(record)
+            content = self._content(annotation)
             saved, ready = Saved(digest(content), upto), self.journal.path.with_name(path.name)
             is_new = text.disk.digest != saved.digest
             if is_new and content is not None:
                 write_atomic(ready, content)
             with self.lock:
-                self._announce(name, record, saved)
+                self._announce(name, annotation, saved)
             self.journal.sync()
             if signature(path) != text.signature:
                 self.unsaved.add(name)  # somebody wrote it just now: look first, next time
@@ -206,7 +206,7 @@ class Store:
             lines = self.history.saves.get(name, [])
             text = self._texts[name] = Text(lines, is_clean=is_clean)
             if lines:
-                self.history.record(name).shape = lines[-1]["height"], lines[-1]["width"]
+                self.history.annotation(name).shape = lines[-1]["height"], lines[-1]["width"]
             try:
                 if is_foreign := text.is_foreign(text_path(self.paths[name])):
                     text.disk = text.saved  # changed by others after our last save, most likely
@@ -232,7 +232,7 @@ class Store:
             self.journal.read_only = "An edit was interrupted. Run this cell again."
             raise
 
-    def _announce(self, name, record, saved):
+    def _announce(self, name, annotation, saved):
         """Journal what the text is going to hold, so that it is known as ours by then.
 
         What still stands there comes first where a save failed: the last two lines count as ours.
@@ -240,28 +240,28 @@ class Store:
         text = self._texts[name]
         if text.saved != saved:
             both = [saved] if text.disk == text.saved else [text.disk, saved]
-            self._write([{"image": name, **_save_line(record, one)} for one in both])
+            self._write([{"image": name, **_save_line(annotation, one)} for one in both])
             text.saved = saved
 
-    def _take_over(self, name, record, text, path):
+    def _take_over(self, name, annotation, text, path):
         """Make true what somebody else wrote into the text of an image, and journal it."""
         now = signature(path)
         if text.error and now == text.signature:
             raise InputError(text.error)
         found = digest(read_bytes(path))
         try:
-            points = self._read(path, record.shape) if found else []
+            points = self._read(path, annotation.shape) if found else []
         except InputError as error:
             text.error, text.signature = f"{error} Until then {name} cannot be edited.", now
             raise InputError(text.error) from error
         is_waiting = name in self.unsaved
-        base = self._base(name, text, record) if is_waiting else record
-        added, gone = difference(points, record, base, has_labels=self._has_labels)
-        lines = [{"op": "delete", "id": key, **record.points[key]._asdict()} for key in gone]
+        base = self._base(name, text, annotation) if is_waiting else annotation
+        added, gone = difference(points, annotation, base, has_labels=self._has_labels)
+        lines = [{"op": "delete", "id": key, **annotation.points[key]._asdict()} for key in gone]
         if not points and not is_waiting:
-            mark = "empty" if found else "" if record.mark == "empty" else record.mark
-            lines += [{"op": "mark", "mark": mark or "unlabelled"}] * (mark != record.mark)
-        ids = _new_ids(digest(f"{name} {found}".encode()), record)
+            mark = "empty" if found else "" if annotation.mark == "empty" else annotation.mark
+            lines += [{"op": "mark", "mark": mark or "unlabelled"}] * (mark != annotation.mark)
+        ids = _new_ids(digest(f"{name} {found}".encode()), annotation)
         lines += [{"op": "add", "id": next(ids), **point._asdict()} for point in added]
         self._commit_outside(name, lines, text, found)
         text.signature, text.error = now, ""
@@ -270,20 +270,20 @@ class Store:
             change = moved if added or gone else f"now {lines[0]['mark']}"
             self.notice("warning", f"{path.name} was changed by another program: {change}.")
 
-    def _resize(self, name, record, text, shape):
+    def _resize(self, name, annotation, text, shape):
         """Move the points of an image that was resized; its text, in fractions, stays true."""
-        (height, width), lines = record.shape, []
-        for op, points in (("move", record.points), ("reject", record.rejected)):
+        (height, width), lines = annotation.shape, []
+        for op, points in (("move", annotation.points), ("reject", annotation.rejected)):
             for key, p in points.items():
                 x, y = (p.x + 0.5) * shape[1] / width - 0.5, (p.y + 0.5) * shape[0] / height - 0.5
                 lines.append({"op": op, "id": key, **p._replace(x=x, y=y)._asdict()})
         if not lines:
             return
-        record.shape = shape
+        annotation.shape = shape
         try:
             self._commit_outside(name, lines, text, text.disk.digest)
         except InputError:
-            record.shape = height, width
+            annotation.shape = height, width
             raise
         is_alike = abs(shape[0] - shape[1] * height / width) <= 1
         what = "was resized" if is_alike else "has other proportions now (turned? cut?)"
@@ -294,9 +294,9 @@ class Store:
 
         What waits to be saved is not in that text, so the text's `upto` stays.
         """
-        is_waiting, record = name in self.unsaved, self.history.record(name)
+        is_waiting, annotation = name in self.unsaved, self.history.annotation(name)
         saved = Saved(found, text.disk.upto if is_waiting else self.journal.n + len(lines) + 1)
-        step = self.commit(name, [*lines, _save_line(record, saved)], (OUTSIDE, None))
+        step = self.commit(name, [*lines, _save_line(annotation, saved)], (OUTSIDE, None))
         text.disk = text.saved = saved
         if not is_waiting:
             self.unsaved.discard(name)
@@ -316,20 +316,20 @@ class Store:
         rows = zip(places.tolist(), labels, strict=True)
         return [Point(x, y, str(label), OUTSIDE) for (x, y), label in rows]
 
-    def _base(self, name, text, record):
-        """Return the record of an image as its text was last saved."""
+    def _base(self, name, text, annotation):
+        """Return the annotation of an image as its text was last saved."""
         then = History()
         read_steps(self.journal.path, then.take_read, until=text.disk.upto)
-        base = then.images.get(name, Record())
-        base.shape = record.shape
+        base = then.images.get(name, Annotation())
+        base.shape = annotation.shape
         return base
 
-    def _content(self, record):
+    def _content(self, annotation):
         """Return the bytes of an image's text, None where there should be none."""
-        if not record.points:
-            return b"" if record.mark == "empty" else None
-        points = record.points.values()
-        return "".join(text_lines(points, record.shape, has_labels=self._has_labels)).encode()
+        if not annotation.points:
+            return b"" if annotation.mark == "empty" else None
+        points = annotation.points.values()
+        return "".join(text_lines(points, annotation.shape, has_labels=self._has_labels)).encode()
 
     @property
     def _has_labels(self):
@@ -346,12 +346,12 @@ def _put(ready, path, *, is_wanted):
     move(ready, path)
 
 
-def _new_ids(text, record):
+def _new_ids(text, annotation):
     """Yield ids that follow from a text, so that a recording can be played on a copy of it."""
     ids = (f"{text[:6]}-{i}" for i in itertools.count(1))
-    return (key for key in ids if key not in record.points)
+    return (key for key in ids if key not in annotation.points)
 
 
-def _save_line(record, saved):
-    height, width = record.shape
+def _save_line(annotation, saved):
+    height, width = annotation.shape
     return {"op": "save", **saved._asdict(), "width": width, "height": height}

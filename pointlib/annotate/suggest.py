@@ -1,6 +1,6 @@
-"""Ghosts: points that a machine suggests, by the LoG or by a trained model, and the click magnet.
+"""Suggestions: points that the LoG or a trained model offers, and the click magnet.
 
-About suggesting. Whether a ghost becomes a point, people decide (widget.py). A model is loaded
+About suggesting. Whether a suggestion becomes a point, people decide (widget.py). A model is loaded
 when it is first used, and torch with it.
 """
 
@@ -41,7 +41,7 @@ class Helper:
         return "blobs" if self.model is None else "model"
 
     def suggest(self, path, source, *, sigma, classes):
-        """Return the ghosts of an image file: points (N, 2), labels and scores (N,), best first.
+        """Return suggestions for an image file: points (N, 2), labels, scores (N,), best first.
 
         `source` is "blobs", "model" or "none". Blobs are labelled with the first class. A model
         is asked for all its candidates, however low, that keep its minimum distance.
@@ -53,7 +53,7 @@ class Helper:
             points, scores = find_blobs(pixels(path), sigma=sigma, dark=self.dark)
             return points, np.full(len(points), classes[0]), scores
         if source != "model" or self.model is None:
-            raise InputError(f"no ghosts from {source!r}; expected blobs, or give a model.")
+            raise InputError(f"no suggestions from {source!r}; expected blobs, or give a model.")
         from pointlib.predict.points import class_settings
 
         found, info = self.candidates(path), self.model.info
@@ -63,7 +63,7 @@ class Helper:
         return points, _in_our_words(labels, info.classes, classes), scores
 
     def radius(self, source, sigma):
-        """Return how near a point is the same thing as a ghost, pixels."""
+        """Return how near a point is the same thing as a suggestion, pixels."""
         return self.model.info.radius if source == "model" else np.sqrt(2) * sigma
 
     def magnet(self, path, point, *, sigma, label):
@@ -96,11 +96,11 @@ class Helper:
             return self._found[path]
 
 
-def still_open(ghosts, record, radius):
-    """Return the ghosts that are not near a point, nor near a rejected ghost of their class."""
-    points, labels, scores = ghosts
+def still_open(suggestions, annotation, radius):
+    """Return the suggestions that are near no point, and near no rejected one of their class."""
+    points, labels, scores = suggestions
     keep = np.ones(len(points), bool)
-    for known, any_class in ((record.points, True), (record.rejected, False)):
+    for known, any_class in ((annotation.points, True), (annotation.rejected, False)):
         for other in known.values():
             near = np.hypot(*(points - (other.x, other.y)).T) <= radius
             keep &= ~(near & (any_class | (labels == other.label)))

@@ -142,28 +142,28 @@ def text_lines(points, shape, *, has_labels):
     return format_points([(p.x, p.y) for p in points], labels, shape)
 
 
-def difference(found, record, base, *, has_labels):
+def difference(found, annotation, base, *, has_labels):
     """Return which points of a text are new, and the ids of those that are gone from it.
 
     Parameters
     ----------
     found : list of Point
         What the text holds now.
-    record, base : Record
+    annotation, base : Annotation
         The image as it is, and as the text was when last saved. What changed between the two is
         not in the text yet, so a point lacking there was taken away only if `base` had it.
     """
     waiting = {}
-    for owner in (record,) if base is record else (record, base):
-        lines = text_lines(owner.points.values(), record.shape, has_labels=has_labels)
+    for owner in (annotation,) if base is annotation else (annotation, base):
+        lines = text_lines(owner.points.values(), annotation.shape, has_labels=has_labels)
         for (key, point), line in zip(owner.points.items(), lines, strict=True):
-            if owner is record or record.points.get(key) != point:
+            if owner is annotation or annotation.points.get(key) != point:
                 waiting.setdefault(line, []).append(key)
     kept, added = set(), []
-    lines = text_lines(found, record.shape, has_labels=has_labels)
+    lines = text_lines(found, annotation.shape, has_labels=has_labels)
     for point, line in zip(found, lines, strict=True):
         if waiting.get(line):
             kept.add(waiting[line].pop(0))
         else:
             added.append(point)
-    return added, [key for key in base.points if key in record.points and key not in kept]
+    return added, [key for key in base.points if key in annotation.points and key not in kept]

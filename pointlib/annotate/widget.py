@@ -18,8 +18,8 @@ from PIL import Image
 
 from pointlib.annotate.journal import read_journal
 from pointlib.annotate.ledger import open_ledger
-from pointlib.annotate.server import EDIT, Desk
-from pointlib.annotate.steps import OUTSIDE, Point
+from pointlib.annotate.server import EDIT, AnnotatorServer
+from pointlib.annotate.steps import OUTSIDE, SUGGESTED, Point
 from pointlib.annotate.suggest import Helper, still_open
 from pointlib.errors import InputError, plural, suggest
 from pointlib.files import need_file
@@ -44,15 +44,15 @@ class Annotator(anywidget.AnyWidget):
     classes : sequence of str, optional
         Default: those in the folder's text files, else one class, "point".
     model : str, Path or PointModel, optional
-        A trained model, for suggestions ("ghosts") and for the click magnet.
+        A trained model, for suggestions and for the click magnet.
     height : int
         Of the widget, in pixels.
 
     Attributes
     ----------
     sigma : float
-        The size of the blobs that magnet and ghosts look for, pixels: see `pointlib.blobs`. The
-        slider in the browser sets it too.
+        The size of the blobs that magnet and suggestions look for, pixels: see `pointlib.blobs`.
+        The slider in the browser sets it too.
     dark : bool or None
         Whether those blobs are darker (True) or brighter (False) than around; None: either.
     folder, key : Path, str
@@ -77,9 +77,9 @@ class Annotator(anywidget.AnyWidget):
         self._ledger = open_ledger(folder, classes=classes)
         super().__init__(height=height)
         send = lambda *parts: self.send(*parts)  # noqa: E731, PLW0108 - as it is by then
-        self._desk = Desk(self._ledger, Helper(model), send)
+        self._server = AnnotatorServer(self._ledger, Helper(model), send)
         self._session, self._edits, self._ids = secrets.token_hex(3), count(1), count(1)
-        self.on_msg(lambda _widget, content, _buffers: self._desk.receive(content))
+        self.on_msg(lambda _widget, content, _buffers: self._server.receive(content))
         self._is_open = True
 
     def __repr__(self):
@@ -96,18 +96,18 @@ class Annotator(anywidget.AnyWidget):
     # ---- for code
 
     sigma = property(
-        lambda self: self._desk.sigma, lambda self, sigma: setattr(self._desk, "sigma", sigma)
+        lambda self: self._server.sigma, lambda self, sigma: setattr(self._server, "sigma", sigma)
     )
     dark = property(
-        lambda self: self._desk.helper.dark,
-        lambda self, dark: setattr(self._desk.helper, "dark", dark),
+        lambda self: self._server.helper.dark,
+        lambda self, dark: setattr(self._server.helper, "dark", dark),
     )
     folder = property(lambda self: self._ledger.folder)
     key = property(lambda self: self._ledger.key)
     classes = property(lambda self: self._ledger.classes)
     read_only = property(lambda self: self._ledger.read_only)
     images = property(lambda self: list(self._ledger.names))
-    image = property(lambda self: self._ledger.names[self._desk.index])
+    image = property(lambda self: self._ledger.names[self._server.index])
     state = property(lambda self: self._ledger.state(self.image))
     states = property(lambda self: {name: self._ledger.state(name) for name in self.images})
     counts = property(lambda self: {name: self._ledger.counts(name) for name in self.images})
@@ -127,12 +127,12 @@ class Annotator(anywidget.AnyWidget):
         """Show an image: by name, by number from 0, or `step` images on (back: negative)."""
         names = self.images
         if image is None:
-            image = min(max(self._desk.index + step, 0), len(names) - 1)
+            image = min(max(self._server.index + step, 0), len(names) - 1)
         if isinstance(image, str) and image in names:
             image = names.index(image)
         if isinstance(image, str) or image not in range(-len(names), len(names)):
             raise InputError(f"{self.folder} has no image {image!r}. {suggest(image, names)}")
-        self._desk.show(range(len(names))[image])
+        self._server.show(range(len(names))[image])
 
     def add(self, points, *, label=None, magnet=False):
         """Add points (N, 2), pixels, to this image.
@@ -168,23 +168,23 @@ class Annotator(anywidget.AnyWidget):
         """Make the step again that was undone last, and go there."""
         self.goto(self._edit("redo")["image"])
 
-    def ghosts(self, source=None, *, sigma=None):
+    def suggestions(self, source=None, *, sigma=None):
         """Return suggestions for this image: points (N, 2), labels (N,), scores (N,), best first.
 
         `source` is "blobs" or "model" (default where there is one); `sigma` is the blobs' size.
-        Those near a point, or near a rejected ghost of their class, are left out.
+        Those near a point, or near a rejected one of their class, are left out.
         """
-        helper, sigma = self._desk.helper, sigma or self.sigma
+        helper, sigma = self._server.helper, sigma or self.sigma
         source = source or helper.default
         found = helper.suggest(self._path, source, sigma=sigma, classes=self.classes)
         radius = helper.radius(source, sigma)
         return still_open(found, self._ledger.load(self.image), radius)
 
     def accept(self, threshold=0.3, *, source=None, sigma=None):
-        """Add all ghosts whose score is `threshold` or more; return how many."""
-        points, labels, scores = self.ghosts(source, sigma=sigma)
+        """Add all suggestions whose score is `threshold` or more; return how many."""
+        points, labels, scores = self.suggestions(source, sigma=sigma)
         good = scores >= threshold
-        self._add(points[good], labels[good], "ghost", scores=scores[good].tolist())
+        self._add(points[good], labels[good], SUGGESTED, scores=scores[good].tolist())
         return int(good.sum())
 
     def play(self, journal_path, *, pause=0.0):
@@ -198,7 +198,7 @@ class Annotator(anywidget.AnyWidget):
         for edit in edits:
             if edit["image"] != self.image:
                 self.goto(edit["image"])
-            self._desk.apply(edit)
+            self._server.apply(edit)
             time.sleep(pause)
         return len(edits)
 
@@ -210,7 +210,7 @@ class Annotator(anywidget.AnyWidget):
         """End the widget; text files are written, and the folder is free for others."""
         if self._is_open:
             self._is_open = False
-            self._desk.close()
+            self._server.close()
             self._ledger.close()
         super().close()
 
@@ -221,13 +221,13 @@ class Annotator(anywidget.AnyWidget):
             | {"source": source, "score": score}
             for (x, y), label, score in zip(points.tolist(), labels, scores, strict=True)
         ]
-        rows = [self._desk.snapped(self.image, row) for row in rows] if magnet else rows
+        rows = [self._server.snapped(self.image, row) for row in rows] if magnet else rows
         if rows:
             self._edit("add", points=rows)
 
     def _edit(self, op, **parts):
         head = {"session": self._session, "edit": next(self._edits), "image": self.image}
-        return self._desk.apply({**head, "op": op, **parts})
+        return self._server.apply({**head, "op": op, **parts})
 
     @property
     def _path(self):

@@ -1,7 +1,7 @@
 """Leaderboard: who is best, and which differences to trust, as a table and a picture.
 
-About numbers that trials have left behind: hits, found and true points of the same images. Not
-about training or scoring, which trials.py does.
+About numbers that combinations have left behind: hits, found and true points of the same images.
+Not about training or scoring, which combinations.py does.
 """
 
 import csv

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pointlib import plots
-from pointlib.errors import InputError, spell_out
+from pointlib.errors import InputError, plural, spell_out
 from pointlib.files import write_atomic
 from pointlib.matching import Match, match_points
 from pointlib.metrics import precision_recall_curve
@@ -58,8 +58,8 @@ th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-
 """
 MARKS = {  # the legend's outlines of what plots.show_errors draws, in a square of 22 pixels
     "hits": ("M4 11a7 7 0 1 0 14 0a7 7 0 1 0-14 0", "hit, joined to its true point"),
-    "misses": ("M4 4h14v14h-14z", "miss: true, not found"),
-    "ghosts": ("M4 4l14 14M18 4l-14 14", "ghost: found, not true"),
+    "missed": ("M4 4h14v14h-14z", "missed: true, not found"),
+    "false positives": ("M4 4l14 14M18 4l-14 14", "false positive: found, not true"),
 }
 
 
@@ -146,7 +146,8 @@ def _class_table(metrics):
     if len(rows) > 1:
         rows["all, class by class"] = metrics["pooled"]
         rows["all, classes ignored"] = metrics["class_blind"]
-    header = "class,true,found,hits,misses,ghosts,precision,recall,F1,average precision,distance px"
+    header = "class,true,found,hits,missed,false positives,precision,recall,F1"
+    header += ",average precision,distance px"
     keys = ("tp", "fn", "fp", "precision", "recall", "f1", "average_precision", "error_px")
     cells = [
         [name, m["tp"] + m["fn"], m["tp"] + m["fp"], *(m[key] for key in keys)]
@@ -179,7 +180,7 @@ def _pictures(cases, images, heatmaps):
     )
     return (
         f"<h2>Images, worst first</h2><p>{len(shown)} of {len(cases)} images, those with the most "
-        'misses and ghosts first; the table below has all of them.</p><div class="legend">'
+        'misses and false positives first; the table below has all of them.</p><div class="legend">'
         f"{legend}{ramp if heatmaps else ''}</div>"
         f'<div class="cases{"" if heatmaps else " narrow"}">{figures}</div>'
     )
@@ -189,7 +190,8 @@ def _case(case, images, heatmaps, limit):
     """Return the figure of one image: errors, heatmap, numbers."""
     row, result, match = case
     name, image = escape(row["name"]), images(row["name"])
-    text = f"{row['tp']} hits, {row['fn']} misses, {row['fp']} ghosts"
+    false_positives = plural(row["fp"], "false positive")
+    text = f"{plural(row['tp'], 'hit')}, {row['fn']} missed, {false_positives}"
     draw = partial(plots.show_errors, image, result.true, result.found, match)
     shown = _picture(draw, result.shape, limit, f"{name} with {text}")
     heat = heatmaps(row["name"]) if heatmaps else None
@@ -204,7 +206,7 @@ def _case(case, images, heatmaps, limit):
 
 
 def _image_table(rows):
-    header = "image,true,found,count error,hits,misses,ghosts,F1,distance px"
+    header = "image,true,found,count error,hits,missed,false positives,F1,distance px"
     cells = [
         [row["name"], row["true"], row["found"], f"{row['found'] - row['true']:+d}"]
         + [row[key] for key in ("tp", "fn", "fp", "f1", "error_px")]
@@ -221,7 +223,7 @@ def _match_classes(result, radius):
         found = np.flatnonzero(result.found_labels == name)
         part = match_points(result.true[true], result.found[found], radius=radius)
         pairs = np.stack([true[part.pairs[:, 0]], found[part.pairs[:, 1]]], axis=1)
-        parts.append(Match(pairs, part.distances, true[part.missed], found[part.ghosts]))
+        parts.append(Match(pairs, part.distances, true[part.missed], found[part.false_positives]))
     return Match(*(np.concatenate(field) for field in zip(*parts, strict=True)))
 
 

@@ -16,12 +16,12 @@ from pointlib.matching import check_amount, match_points, near_pairs
 from pointlib.metrics import precision_recall_f1
 from pointlib.points import check_points
 
-KINDS = ("missed", "ghost", "doubled", "merged", "displaced", "wrong class", "border")
-FARTHEST = 3  # match radii: a miss and a ghost no farther apart are one displaced point
+KINDS = ("missed", "false positive", "doubled", "merged", "displaced", "wrong class", "border")
+FARTHEST = 3  # match radii: a miss and a false positive no farther apart are one displaced point
 
 
 class Flaw(NamedTuple):
-    """One error. It stands where its missed point is, or else where its ghost is."""
+    """One error. It stands where its missed point is, or else where its false positive is."""
 
     kind: str  # one of KINDS
     x: float
@@ -38,24 +38,27 @@ class Flaw(NamedTuple):
         return self.true >= 0 and self.kind != "doubled"
 
     @property
-    def is_ghost(self):
+    def is_false_positive(self):
         """True where the found point has no partner; "merged" names one that has."""
         return self.found >= 0 and self.kind != "merged"
 
 
 def error_anatomy(result, *, radius):
-    """Sort the errors of one image into kinds: each miss and each ghost is in exactly one flaw.
+    """Sort one image's errors into kinds: each miss and false positive is in exactly one flaw.
 
     Kinds take their errors in this order; what one has taken, no later one sees.
 
-    1. "wrong class": a miss and a ghost within the radius of each other. They are of two classes,
-       since two of one class would have been a hit. Paired by `match_points` without labels.
-    2. "doubled": a ghost within the radius of a true point of its class; that one has its hit.
+    1. "wrong class": a miss and a false positive within the radius of each other. They are of two
+       classes, since two of one class would have been a hit. Paired by `match_points` without
+       labels.
+    2. "doubled": a false positive within the radius of a true point of its class; that one has its
+       hit.
     3. "merged": a miss within the radius of a found point of its class, which is another's hit.
-    4. "displaced": a miss and a ghost of one class, more than one radius apart and at most three.
-       Paired by `match_points`.
-    5. "border": a miss or a ghost that lies alone, within the radius of the image's edge or beyond.
-    6. "missed" and "ghost": what is left.
+    4. "displaced": a miss and a false positive of one class, more than one radius apart and at most
+       three. Paired by `match_points`.
+    5. "border": a miss or a false positive that lies alone, within the radius of the image's edge
+       or beyond.
+    6. "missed" and "false positive": what is left.
 
     Parameters
     ----------
@@ -66,8 +69,8 @@ def error_anatomy(result, *, radius):
     Returns
     -------
     list of Flaw
-        Each miss and each ghost once. "doubled" and "merged" also name the nearest point, one that
-        has a partner, which they would have fitted.
+        Each miss and each false positive once. "doubled" and "merged" also name the nearest point,
+        one that has a partner, which they would have fitted.
     """
     radius, errors = check_amount(radius, "radius"), _Errors(result)
     classes = sorted({str(name) for labels in errors.labels for name in labels})
@@ -75,8 +78,8 @@ def error_anatomy(result, *, radius):
         errors.take("hit", errors.pair(*errors.of_class(name), radius))
     errors.take("wrong class", errors.pair(*errors.open, radius))
     for name in classes:
-        (true, _), (_, ghosts) = errors.of_class(name), errors.open_of_class(name)
-        errors.take("doubled", errors.nearest(true, ghosts, radius, each=1))
+        (true, _), (_, unmatched) = errors.of_class(name), errors.open_of_class(name)
+        errors.take("doubled", errors.nearest(true, unmatched, radius, each=1))
     for name in classes:
         (_, found), (missed, _) = errors.of_class(name), errors.open_of_class(name)
         errors.take("merged", errors.nearest(missed, found, radius, each=0))
@@ -89,8 +92,8 @@ def error_anatomy(result, *, radius):
 def anatomy_table(flaws_of_images, results):
     """Count each kind, and say how much F1 would rise if it alone were mended.
 
-    Mending a miss turns it into a hit: fn - 1, tp + 1. Mending a ghost removes it: fp - 1. A
-    "displaced" point or one of the "wrong class" is both, and is moved or renamed: fn - 1,
+    Mending a miss turns it into a hit: fn - 1, tp + 1. Mending a false positive removes it: fp - 1.
+    A "displaced" point or one of the "wrong class" is both, and is moved or renamed: fn - 1,
     fp - 1, tp + 1. What else is found stays a hit, so these are the numbers of a new match.
 
     Parameters
@@ -112,13 +115,13 @@ def anatomy_table(flaws_of_images, results):
             "one list for each."
         )
     flaws = [flaw for of_image in flaws_of_images for flaw in of_image]
-    fn, fp = _misses_and_ghosts(flaws)
+    fn, fp = _count_sides(flaws)
     tp = sum(len(result.true) for result in results) - fn
     f1, kinds = precision_recall_f1(tp, fp, fn)[2], {}
     for kind in KINDS:
         some = [flaw for flaw in flaws if flaw.kind == kind]
-        misses, ghosts = _misses_and_ghosts(some)
-        mended = precision_recall_f1(tp + misses, fp - ghosts, fn - misses)[2]
+        some_fn, some_fp = _count_sides(some)
+        mended = precision_recall_f1(tp + some_fn, fp - some_fp, fn - some_fn)[2]
         kinds[kind] = {"n": len(some), "f1_gain": mended - f1}
     return {"f1": f1, "kinds": kinds}
 
@@ -169,7 +172,7 @@ class _Errors:
 
     def take_rest(self, radius):
         """Take what is alone: at the border, or in the middle of the image."""
-        for side, kind in enumerate(("missed", "ghost")):
+        for side, kind in enumerate(("missed", "false positive")):
             points = self.points[side][self.open[side]]
             size = np.array(self.shape[::-1])
             at_border = (np.minimum(points + 0.5, size - 0.5 - points) <= radius).any(axis=1)
@@ -184,5 +187,6 @@ class _Errors:
         return at._replace(x=x, y=y, label=str(self.labels[side][index]))
 
 
-def _misses_and_ghosts(flaws):
-    return sum(flaw.is_miss for flaw in flaws), sum(flaw.is_ghost for flaw in flaws)
+def _count_sides(flaws):
+    """Return how many true points and how many found points of `flaws` have no partner."""
+    return sum(flaw.is_miss for flaw in flaws), sum(flaw.is_false_positive for flaw in flaws)

@@ -114,7 +114,7 @@ def doubts(result, support, *, radius):
     suspects = []
     for flaw in error_anatomy(result, radius=radius):
         kind = KINDS.get(flaw.kind, "spurious" if flaw.is_miss else "missed")
-        seen = result.scores[flaw.found] if flaw.is_ghost else 1.0
+        seen = result.scores[flaw.found] if flaw.is_false_positive else 1.0
         unseen = 1 - support[flaw.true] if flaw.is_miss else 1.0
         if flaw.kind == "merged":
             unseen = SHARED

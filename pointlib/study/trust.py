@@ -149,9 +149,10 @@ def count_interval(true_counts, found_counts, *, coverage=0.9):
 def f1_interval(rows, *, coverage=0.95, seed=0):
     """Return between which numbers F1 lies for other images like these: (low, high).
 
-    A thousand times as many images are drawn from these, with replacement, and their hits, ghosts
-    and misses summed. Of very few images the draws are too much alike, so the interval is too
-    narrow. Draws without any point count for nothing, and all of them give 0 to 0. See `draw_f1`.
+    A thousand times as many images are drawn from these, with replacement, and their hits, false
+    positives and misses summed. Of very few images the draws are too much alike, so the interval
+    is too narrow. Draws without any point count for nothing, and all of them give 0 to 0. See
+    `draw_f1`.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ def _train(run, log, on_epoch, lock):
     """Train epoch by epoch until the time is over, from where an earlier run was stopped."""
     config, val = run.config, run.val
     run.resume(log)
-    log(run.describe())
+    log(run.summary())
     if config.gaussian_sigma == "auto" and not config.radius:
         log("hint: a train.radius, how far off still counts, tells how large the objects are")
     for name in classes_without_points(val, run.info.classes):
@@ -210,7 +210,7 @@ class Run:
         path = self.output.with_name(f".{self.output.name}.lock")
         return hold(path, doing=f"trains into {self.output}")
 
-    def describe(self):
+    def summary(self):
         """Return a line on what is trained on what."""
         n_weights = sum(p.numel() for p in self.model.parameters())
         return (

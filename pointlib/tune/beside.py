@@ -17,12 +17,12 @@ class Beside:
 
     Parameters
     ----------
-    findings : findings.Findings
+    tuning_set : state.TuningSet
         With heatmaps.
     """
 
-    def __init__(self, findings):
-        self.findings, self._added = findings, {}  # name: (entry, {image: what it found there})
+    def __init__(self, tuning_set):
+        self.tuning_set, self._added = tuning_set, {}  # name: (entry, {image: what it found there})
 
     @property
     def entries(self):
@@ -49,7 +49,7 @@ class Beside:
             if i not in known:
                 known[i] = self._find(entry, i)
         results = [trial.result(i, known[i]) for i in live]
-        metrics = score_images(results, radius=trial.radius, classes=self.findings.classes)
+        metrics = score_images(results, radius=trial.radius, classes=self.tuning_set.classes)
         figures = {key: metrics["pooled"][key] for key in ("precision", "recall", "f1")}
         about = {key: entry[key] for key in ("threshold", "min_distance")}
         return {"name": name, **about, **figures, "count_error": metrics["counts"]["mae"]}
@@ -57,8 +57,8 @@ class Beside:
     def _find(self, entry, i):
         """Return points, labels and scores that a function finds in an image."""
         options, found = dict(entry), {}
-        threshold_fn, heatmaps = options.pop("threshold_fn"), self.findings.heatmap(i)
-        for name, heatmap in zip(self.findings.classes, heatmaps, strict=True):
+        threshold_fn, heatmaps = options.pop("threshold_fn"), self.tuning_set.heatmap(i)
+        for name, heatmap in zip(self.tuning_set.classes, heatmaps, strict=True):
             points, scores = threshold_fn(heatmap.copy(), **options)  # others look at it too
             points = check_points(points, name="points")
             found[name] = points, check_column(scores, len(points), "scores")

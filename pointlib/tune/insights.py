@@ -23,7 +23,7 @@ def anatomy(trial):
 
 def ceiling(trial):
     """Return what a perfect network could reach, and at which sigma."""
-    return trial.ceiling()._asdict() | {"sigma": trial.findings.sigma}
+    return trial.ceiling()._asdict() | {"sigma": trial.tuning_set.sigma}
 
 
 def rules(trial):
@@ -40,7 +40,7 @@ def trust(trial):
     columns = {"low": bins.edges[:-1], "high": bins.edges[1:]}
     columns |= {"score": bins.score, "share": bins.share, "n": bins.n}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    if trial.findings.candidates[trial.index] is not None:
+    if trial.tuning_set.candidates[trial.index] is not None:
         ends = interval.of(trial.n_found(trial.index))
         visible = dict(zip(("low", "high"), ends, strict=True))
     return {"bins": rows, "interval": interval._asdict(), "visible": visible}

@@ -1,4 +1,4 @@
-"""A snapshot: a trial's image with its hits, misses and ghosts, for viewers without widgets.
+"""A snapshot: a trial's image with hits, misses and false positives, for viewers without widgets.
 
 About one small PNG. Not about how points are drawn (plots.py).
 """
@@ -32,16 +32,16 @@ def _drawn(trial):
     """Return the picture, (h, w, 3) uint8, with all that is known of it."""
     from pointlib.plots import picture_axes, show_errors, show_image, show_points  # a second
 
-    findings, i = trial.findings, trial.index
-    picture = findings.image(i) if findings.has_images else _grey(findings.heat_png(i, 0))
+    tuning_set, i = trial.tuning_set, trial.index
+    picture = tuning_set.image(i) if tuning_set.has_images else _grey(tuning_set.heat_png(i, 0))
     step = max(1, max(picture.shape[:2]) // (2 * SIDES[0]))
     picture = picture[::step, ::step]
     ax = picture_axes(picture.shape, 2 * SIDES[0])
-    if findings.candidates[i] is None or _n_marks(trial, i) > MARKS:
+    if tuning_set.candidates[i] is None or _n_marks(trial, i) > MARKS:
         show_image(picture, ax)
-    elif findings.truth[i] is None:
+    elif tuning_set.truth[i] is None:
         show_points(
-            findings.candidates_kept(i, trial.settings)[0] / step, ax=show_image(picture, ax)
+            tuning_set.candidates_kept(i, trial.settings)[0] / step, ax=show_image(picture, ax)
         )
     else:
         true, found, match = _joined(trial, i)
@@ -52,19 +52,19 @@ def _drawn(trial):
 
 def _n_marks(trial, i):
     """Return how many points there are to draw."""
-    truth = trial.findings.truth[i] or {}
+    truth = trial.tuning_set.truth[i] or {}
     return trial.n_found(i) + sum(len(points) for points in truth.values())
 
 
 def _joined(trial, i):
     """Return true points, found points and their Match, all classes together."""
-    findings, sides, parts = trial.findings, ([np.zeros((0, 2))], [np.zeros((0, 2))]), []
+    tuning_set, sides, parts = trial.tuning_set, ([np.zeros((0, 2))], [np.zeros((0, 2))]), []
     for name, match in trial.match(i).items():
         before = [sum(map(len, side)) for side in sides]
         shifted = (match.pairs + before, match.distances, match.missed + before[0])
-        parts.append((*shifted, match.ghosts + before[1]))
-        sides[0].append(findings.truth[i][name])
-        sides[1].append(findings.candidates[i][name].points[trial.mask(i, name)])
+        parts.append((*shifted, match.false_positives + before[1]))
+        sides[0].append(tuning_set.truth[i][name])
+        sides[1].append(tuning_set.candidates[i][name].points[trial.mask(i, name)])
     match = Match(*(np.concatenate(part) for part in zip(*parts, strict=True)))
     return *(np.concatenate(side) for side in sides), match
 

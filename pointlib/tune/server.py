@@ -1,4 +1,4 @@
-"""The console: where the tuner's browser side gets its candidates, pictures, pairs and insights.
+"""The tuner's server: it sends the browser its candidates, pictures, pairs and insights.
 
 About the tuner's messages. Candidates go out once, image by image as the model finds them; from
 then on the browser counts by itself, and Python is asked for what takes longer: who is paired
@@ -19,7 +19,7 @@ from pointlib.thresholds import FLOOR
 from pointlib.tune import insights
 from pointlib.tune.beside import Beside
 from pointlib.tune.trial import LIMITS, open_trial
-from pointlib.widgets.channel import Line, Worker
+from pointlib.widgets.channel import Channel, Worker
 from pointlib.widgets.pictures import browser_picture, thumbnail
 
 THUMB = 96  # px
@@ -27,14 +27,14 @@ PICTURES = ("candidates", "image", "prefetch", "thumb")  # kinds of jobs, the fi
 NUMBERS = ("use", "insight", "beside")
 
 
-class Console(Line):
+class TunerServer(Channel):
     """Answers one tuner's messages, and tells the browser of what changes.
 
     Parameters
     ----------
-    findings : findings.Findings
+    tuning_set : state.TuningSet
     send : callable
-        As for `Line`.
+        As for `Channel`.
 
     Attributes
     ----------
@@ -43,19 +43,20 @@ class Console(Line):
     beside : beside.Beside
     """
 
-    def __init__(self, findings, send):
+    def __init__(self, tuning_set, send):
         super().__init__(send)
-        self.findings, self.trial, self.beside = findings, open_trial(findings), Beside(findings)
+        self.tuning_set, self.trial = tuning_set, open_trial(tuning_set)
+        self.beside = Beside(tuning_set)
         self._insights, self._ceilings = insights.INSIGHTS | {"ceiling": self._ceiling}, {}
         self._blank = {}  # messages of images whose heatmaps are not there yet
         self._painter = Worker(self._complain, PICTURES)
         self._matcher = Worker(self._complain, ("match",))
         self._thinker = Worker(self._complain, NUMBERS)
-        findings.listeners.add(self._tell_image)
+        tuning_set.listeners.add(self._tell_image)
 
     def close(self):
         """Stop listening and working."""
-        self.findings.listeners.discard(self._tell_image)
+        self.tuning_set.listeners.discard(self._tell_image)
         for worker in (self._painter, self._matcher, self._thinker):
             worker.stop()
 
@@ -79,14 +80,14 @@ class Console(Line):
     # ---- messages
 
     def _take_hello(self, message):
-        findings, trial, classes = self.findings, self.trial, self.findings.classes
+        tuning_set, trial, classes = self.tuning_set, self.trial, self.tuning_set.classes
         facts = {
             "classes": list(classes),
-            "names": list(findings.names),
-            "n_images": len(findings.names),
-            "shapes": findings.shapes,
-            "labelled": [true is not None for true in findings.truth],
-            "counts_true": [true and [len(true[c]) for c in classes] for true in findings.truth],
+            "names": list(tuning_set.names),
+            "n_images": len(tuning_set.names),
+            "shapes": tuning_set.shapes,
+            "labelled": [true is not None for true in tuning_set.truth],
+            "counts_true": [true and [len(true[c]) for c in classes] for true in tuning_set.truth],
             "settings": trial.settings,
             "index": trial.index,
             "hold_back": trial.hold_back,
@@ -94,12 +95,12 @@ class Console(Line):
             "held": trial.lots,
             "floor": FLOOR,
             "limits": _limits(trial),
-            "has_image": findings.has_images,
-            "has_heatmap": findings.has_heatmaps,
-            "can_use": "folder" if findings.folder else "model" if findings.model else "",
-            "folder": str(findings.folder or ""),
-            "part": findings.part,
-            "trained_on": findings.trained_on,
+            "has_image": tuning_set.has_images,
+            "has_heatmap": tuning_set.has_heatmaps,
+            "can_use": "folder" if tuning_set.folder else "model" if tuning_set.model else "",
+            "folder": str(tuning_set.folder or ""),
+            "part": tuning_set.part,
+            "trained_on": tuning_set.trained_on,
             "beside": [],
         }
         self._welcome(message, facts)
@@ -152,7 +153,7 @@ class Console(Line):
     def _send_candidates(self, session):
         """Send a new view all that is there; what comes later, all views are told."""
         with self._order:
-            self._post_candidates(range(len(self.findings.names)), session=session)
+            self._post_candidates(range(len(self.tuning_set.names)), session=session)
             self.post(self._progress())
 
     def _tell_image(self, i):
@@ -163,49 +164,49 @@ class Console(Line):
             waiting = [m for (_, index), m in self._blank.items() if index == i]
         for message in waiting:
             self._take_image(message)
-        if self.findings.n_ready == len(self.findings.names):
+        if self.tuning_set.n_ready == len(self.tuning_set.names):
             self.tell_beside()
 
     def _progress(self, i=None):
-        findings = self.findings
-        error = "" if i is None else findings.errors[i]
-        ready, total = findings.n_ready, len(findings.names)
+        tuning_set = self.tuning_set
+        error = "" if i is None else tuning_set.errors[i]
+        ready, total = tuning_set.n_ready, len(tuning_set.names)
         return {"type": "progress", "ready": ready, "total": total, "error": error}
 
     def _post_candidates(self, indices, **head):
         """Send candidates and true points of those images that are ready, if any."""
-        findings, rows, found, true = self.findings, [], [np.zeros((0, 4))], [np.zeros((0, 2))]
+        tuning_set, rows, found, true = self.tuning_set, [], [np.zeros((0, 4))], [np.zeros((0, 2))]
         for i in indices:
-            peaks, truth = findings.candidates[i] or {}, findings.truth[i] or {}
-            if not peaks and not findings.errors[i]:
+            peaks, truth = tuning_set.candidates[i] or {}, tuning_set.truth[i] or {}
+            if not peaks and not tuning_set.errors[i]:
                 continue
             found += [np.column_stack([p.points, p.scores, p.isolation]) for p in peaks.values()]
             true += list(truth.values())
-            counts = [len(peaks[c].scores) if peaks else 0 for c in findings.classes]
-            trues = [len(truth[c]) if truth else 0 for c in findings.classes]
-            about = {"error": findings.errors[i], "shape": findings.shapes[i]}
+            counts = [len(peaks[c].scores) if peaks else 0 for c in tuning_set.classes]
+            trues = [len(truth[c]) if truth else 0 for c in tuning_set.classes]
+            about = {"error": tuning_set.errors[i], "shape": tuning_set.shapes[i]}
             rows.append({"index": i, "counts": counts, "trues": trues, **about})
         if rows:
             data = [np.concatenate(part).astype("<f8").tobytes() for part in (found, true)]
             self.post({"type": "candidates", **head, "images": rows}, *data)
 
     def _send_image(self, message):
-        index, findings = message["index"], self.findings
+        index, tuning_set = message["index"], self.tuning_set
         look = {key: message.get(key) for key in ("channel", "black", "white")}
         head = {"type": "image", "session": message["session"], "index": index}
-        head |= {"prefetch": bool(message.get("prefetch")), "name": findings.names[index]}
+        head |= {"prefetch": bool(message.get("prefetch")), "name": tuning_set.names[index]}
         head |= {"mime": "", "heat_mimes": [], "channels": 0}
         head |= {"width": 0, "height": 0, "deep": False, "range": None, "error": "", **look}
         try:
             data, about = b"", {}
-            if findings.has_images:
+            if tuning_set.has_images:
                 picture = browser_picture(
                     self._source(index), plain=bool(message.get("plain")), **look
                 )
                 about = look | picture._asdict()
                 data = about.pop("data")
             heats = self._heats(message)
-            shape = about.pop("shape", None) or findings.shapes[index] or (0, 0)
+            shape = about.pop("shape", None) or tuning_set.shapes[index] or (0, 0)
             about |= dict(zip(("height", "width"), shape, strict=True))
             about["heat_mimes"] = ["image/png"] * len(heats)
             self.post(head | about, data, *heats)
@@ -214,14 +215,14 @@ class Console(Line):
 
     def _heats(self, message):
         """Return the heatmaps of an image as PNG; none yet: the message is answered again."""
-        index, session, findings = message["index"], message["session"], self.findings
+        index, session, tuning_set = message["index"], message["session"], self.tuning_set
         with self._order:
             self._blank.pop((session, index), None)
-            if findings.candidates[index] is None and not findings.errors[index]:
+            if tuning_set.candidates[index] is None and not tuning_set.errors[index]:
                 self._blank[session, index] = message
-        if not findings.has_heatmaps or findings.candidates[index] is None:
+        if not tuning_set.has_heatmaps or tuning_set.candidates[index] is None:
             return []
-        return [findings.heat_png(index, k) for k in range(len(findings.classes))]
+        return [tuning_set.heat_png(index, k) for k in range(len(tuning_set.classes))]
 
     def _send_thumb(self, index):
         head = {"type": "thumb", "index": index, "mime": "image/jpeg"}
@@ -232,8 +233,8 @@ class Console(Line):
 
     def _thumbnail(self, index):
         """Return a small JPEG of an image, or of the first heatmap where there is none."""
-        if not self.findings.has_images:
-            return _small_jpeg(self.findings.heat_png(index, 0))
+        if not self.tuning_set.has_images:
+            return _small_jpeg(self.tuning_set.heat_png(index, 0))
         source = self._source(index)
         if not isinstance(source, np.ndarray):
             return thumbnail(source, THUMB)
@@ -242,12 +243,12 @@ class Console(Line):
 
     def _source(self, index):
         """Return an image's file, or the image where there is none."""
-        return self.findings.paths[index] or self.findings.image(index)
+        return self.tuning_set.paths[index] or self.tuning_set.image(index)
 
     def _send_match(self, message, trial):
         """Send who is paired with whom, as places in the rows that were sent."""
         index, pairs, distances = message["index"], {}, {}
-        if None not in (self.findings.truth[index], self.findings.candidates[index]):
+        if None not in (self.tuning_set.truth[index], self.tuning_set.candidates[index]):
             for name, match in trial.match(index).items():
                 kept = np.flatnonzero(trial.mask(index, name))
                 true, found = match.pairs.T
@@ -275,7 +276,7 @@ class Console(Line):
 
     def _send_used(self, head, trial):
         try:
-            self.findings.wait()
+            self.tuning_set.wait()
             path, text = trial.write()
             self.post(head | {"path": str(path or ""), "text": text})
         except Exception as error:

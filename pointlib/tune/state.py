@@ -1,4 +1,4 @@
-"""Findings: images, what is true in them and every candidate that was found, computed once.
+"""The tuning set: images, their true points and every candidate found, computed once.
 
 About what the tuner looks at: a model, heatmaps or candidates on one side, a dataset, a folder or
 a list of images on the other. The first image is looked at at once, the rest in a thread, so that
@@ -27,7 +27,7 @@ AT_ONCE = 50_000_000  # heatmap pixels that are looked at before the constructor
 KEPT = 2  # heatmaps of a model that are kept, lest an image looked at be predicted again
 
 
-def open_findings(source, images, points=None, *, radius=None, classes=None):
+def open_tuning_set(source, images, points=None, *, radius=None, classes=None):
     """Look for every candidate in every image.
 
     Parameters
@@ -49,7 +49,7 @@ def open_findings(source, images, points=None, *, radius=None, classes=None):
 
     Returns
     -------
-    Findings
+    TuningSet
         InputError where an argument or the first image is wrong. What is wrong with a later image
         is kept in ``errors``.
     """
@@ -73,11 +73,11 @@ def open_findings(source, images, points=None, *, radius=None, classes=None):
     items = [item._replace(truth=by_class(item, classes)) for item in items]
     if radius is None:
         radius = source.radius or choose_radius(items)
-    return Findings(source, items, classes, check_amount(radius, "radius"))
+    return TuningSet(source, items, classes, check_amount(radius, "radius"))
 
 
-class Findings:
-    """Images with their truth and their candidates; made by `open_findings`.
+class TuningSet:
+    """Images with their truth and their candidates; made by `open_tuning_set`.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class Findings:
         while self.n_ready < n and (effort := effort + source.effort(self.n_ready)) <= AT_ONCE:
             self._try(self.n_ready)
         self.settings = self._first_settings()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="findings")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="tuning set")
         atexit.register(self.close)
         self._thread.start()
 
@@ -139,7 +139,7 @@ class Findings:
         return len(self.names)
 
     def __repr__(self):
-        return f"Findings({len(self)} images, {self.n_ready} looked at)"
+        return f"TuningSet({len(self)} images, {self.n_ready} looked at)"
 
     def image(self, index):
         """Return an image, (H, W) or (H, W, C), or raise InputError where it cannot be read."""

@@ -39,7 +39,7 @@ class Trial(NamedTuple):
     Labelled images that are held back take part in no number but `count_interval`.
     """
 
-    findings: Any
+    tuning_set: Any
     lots: tuple  # indices of the labelled images, in the order in which they are held back
     thresholds: dict  # {class: score}
     min_distances: dict  # {class: pixels}
@@ -50,7 +50,7 @@ class Trial(NamedTuple):
 
     @property
     def settings(self):
-        """Thresholds, minimum distances and radius, as `Findings.settings`."""
+        """Thresholds, minimum distances and radius, as `TuningSet.settings`."""
         return {key: copy(getattr(self, key)) for key in SETTINGS}
 
     @property
@@ -91,11 +91,11 @@ class Trial(NamedTuple):
 
         `found` is points, labels and scores.
         """
-        findings, truth = self.findings, self._truth(i)
+        tuning_set, truth = self.tuning_set, self._truth(i)
         true = np.concatenate([np.zeros((0, 2)), *truth.values()])
         labels = np.repeat(np.array(list(truth), dtype=str), [len(p) for p in truth.values()])
-        found = found or findings.candidates_kept(i, self.settings)
-        return ImageResult(findings.names[i], findings.shapes[i], true, labels, *found)
+        found = found or tuning_set.candidates_kept(i, self.settings)
+        return ImageResult(tuning_set.names[i], tuning_set.shapes[i], true, labels, *found)
 
     def results(self):
         """Return the ImageResult of each live image."""
@@ -103,29 +103,29 @@ class Trial(NamedTuple):
 
     def mask(self, i, name):
         """Return which of an image's candidates of a class are kept, (M,) bool."""
-        _, scores, isolation = self.findings.candidates[i][name]
+        _, scores, isolation = self.tuning_set.candidates[i][name]
         return (scores >= self.thresholds[name]) & (isolation > self.min_distances[name])
 
     def counts(self):
         """Return how many points are found in each image; 0 where it cannot be used."""
-        candidates = self.findings.candidates
+        candidates = self.tuning_set.candidates
         return [0 if found is None else self.n_found(i) for i, found in enumerate(candidates)]
 
     def n_found(self, i):
         """Return how many points are found in an image whose candidates are there."""
-        return sum(int(self.mask(i, name).sum()) for name in self.findings.classes)
+        return sum(int(self.mask(i, name).sum()) for name in self.tuning_set.classes)
 
     def match(self, i):
         """Return {class: Match} of a labelled image; indices are those of the kept candidates."""
         truth, matches = self._truth(i), {}
-        for name, peaks in self.findings.peaks(i).items():
+        for name, peaks in self.tuning_set.peaks(i).items():
             found = peaks.points[self.mask(i, name)]
             matches[name] = match_points(truth[name], found, radius=self.radius)
         return matches
 
     def metrics(self):
         """Return every figure of the live images: see `metrics.score_images`."""
-        return score_images(self.results(), radius=self.radius, classes=self.findings.classes)
+        return score_images(self.results(), radius=self.radius, classes=self.tuning_set.classes)
 
     def curves(self):
         """Return {class: Sweep} of the live images at this radius and these distances."""
@@ -137,7 +137,7 @@ class Trial(NamedTuple):
     def best(self, goal):
         """Return {class: threshold} that serves a goal of `sweep.best_threshold`, or "plateau"."""
         if goal == "plateau":
-            return {name: sum(self.plateau(name)) / 2 for name in self.findings.classes}
+            return {name: sum(self.plateau(name)) / 2 for name in self.tuning_set.classes}
         return {
             name: best_threshold(counts, goal, most_false=self.most_false)
             for name, counts in self.curves().items()
@@ -145,9 +145,9 @@ class Trial(NamedTuple):
 
     def plateau(self, name):
         """Return `sweep.plateau` of a class, labelled or not; images held back stay out."""
-        shown = self._there(sorted(set(range(len(self.findings.names))) - set(self.held)))
+        shown = self._there(sorted(set(range(len(self.tuning_set.names))) - set(self.held)))
         kept = [
-            self.findings.candidates[i][name].select(
+            self.tuning_set.candidates[i][name].select(
                 threshold=0, min_distance=self.min_distances[name]
             )
             for i in shown
@@ -163,12 +163,12 @@ class Trial(NamedTuple):
 
     def ceiling(self):
         """Return the Ceiling of the live images' true points at this radius and distance."""
-        if self.findings.sigma is None:
+        if self.tuning_set.sigma is None:
             raise InputError(
                 "The size of the Gaussians (sigma) is unknown here: it comes with a trained model."
             )
         truth = [(r.true, r.true_labels, r.shape) for r in self.results()]
-        options = {"sigma": self.findings.sigma, "radius": self.radius}
+        options = {"sigma": self.tuning_set.sigma, "radius": self.radius}
         return ceiling(truth, min_distance=self.min_distances, **options)
 
     def rules(self):
@@ -176,7 +176,7 @@ class Trial(NamedTuple):
         sides = [
             (r.true[r.true_labels == name], r.found[r.found_labels == name])
             for r in self.results()
-            for name in self.findings.classes
+            for name in self.tuning_set.classes
         ]
         if (n_cells := max((len(a) * len(b) for a, b in sides), default=0)) > RULE_CELLS:
             raise InputError(
@@ -204,7 +204,7 @@ class Trial(NamedTuple):
         warnings = [interval.why] if interval.why else []
         if not self.hold_back:
             warnings.append("No image is held back: hold some back, then choose the threshold.")
-        if self.findings.trained_on:
+        if self.tuning_set.trained_on:
             warnings.append("The model was trained on these images: on new ones it errs more.")
         return interval._replace(why=" ".join(warnings))
 
@@ -213,12 +213,12 @@ class Trial(NamedTuple):
     @property
     def caution(self):
         """A sentence on why these images should not choose the settings, or ""."""
-        if self.findings.part == "test":
+        if self.tuning_set.part == "test":
             return (
                 "These are test images, some or all: settings chosen on them make the test's "
                 "numbers too good. Choose on validation images."
             )
-        if self.findings.trained_on:
+        if self.tuning_set.trained_on:
             return (
                 "The model was trained on these images, and is better on them than on new ones. "
                 "Choose on validation images."
@@ -235,7 +235,7 @@ class Trial(NamedTuple):
         text : str
             What was done, and why it should perhaps not have been.
         """
-        model, folder = self.findings.model, folder or self.findings.folder
+        model, folder = self.tuning_set.model, folder or self.tuning_set.folder
         if folder is None and model is None:
             raise InputError(
                 "heatmaps come without a model folder to write into. "
@@ -257,48 +257,48 @@ class Trial(NamedTuple):
         """Return what the model folder says of the choice; None where undefined."""
         metrics = self.metrics()
         pooled = {key: metrics["pooled"][key] for key in ("f1", "precision", "recall")}
-        where = {"n_images": metrics["n_images"], "part": self.findings.part}
-        where |= {"trained_on": self.findings.trained_on, "radius": self.radius}
+        where = {"n_images": metrics["n_images"], "part": self.tuning_set.part}
+        where |= {"trained_on": self.tuning_set.trained_on, "radius": self.radius}
         return json_safe(pooled | {"mae": metrics["counts"]["mae"]} | where)
 
     def _truth(self, i):
-        if self.findings.truth[i] is None:
-            name = self.findings.names[i]
+        if self.tuning_set.truth[i] is None:
+            name = self.tuning_set.names[i]
             raise InputError(f"nobody marked {name}: its true points are unknown.")
-        return self.findings.truth[i]
+        return self.tuning_set.truth[i]
 
     def _by_class(self):
         """Yield each class with its true points and candidates, one pair a live image."""
-        truth, candidates, live = self.findings.truth, self.findings.candidates, self.live
-        for name in self.findings.classes:
+        truth, candidates, live = self.tuning_set.truth, self.tuning_set.candidates, self.live
+        for name in self.tuning_set.classes:
             yield name, [(truth[i][name], candidates[i][name]) for i in live]
 
     def _there(self, indices):
         """Return those of the indices whose candidates are there."""
-        return [i for i in indices if self.findings.candidates[i] is not None]
+        return [i for i in indices if self.tuning_set.candidates[i] is not None]
 
     def _check_index(self, value):
-        n_images = len(self.findings.names)
+        n_images = len(self.tuning_set.names)
         if type(value) is not int or value not in range(n_images):
             raise InputError(f"image {value!r} does not exist; there are {n_images}.")
         return value
 
     def _per_class(self, key, value):
         """Return {class: number}, checked, of such a dict or of one number for all."""
-        classes = self.findings.classes
+        classes = self.tuning_set.classes
         value = value if isinstance(value, dict) else dict.fromkeys(classes, value)
         if unknown := [name for name in value if name not in classes]:
             raise InputError(f"class {unknown[0]!r} is not known. {suggest(unknown[0], classes)}")
         return {name: _check(key, number) for name, number in value.items()}
 
 
-def open_trial(findings):
+def open_trial(tuning_set):
     """Return the trial to begin with; lots are drawn with a fixed seed."""
-    labelled = [i for i, true in enumerate(findings.truth) if true is not None]
+    labelled = [i for i, true in enumerate(tuning_set.truth) if true is not None]
     lots = np.random.default_rng(0).permutation(np.array(labelled, dtype=int)).tolist()
-    start = findings.settings
+    start = tuning_set.settings
     thresholds = {name: max(FLOOR, t) for name, t in start["thresholds"].items()}
-    return Trial(findings, tuple(lots), thresholds, dict(start["min_distances"]), start["radius"])
+    return Trial(tuning_set, tuple(lots), thresholds, dict(start["min_distances"]), start["radius"])
 
 
 def _check(key, value):

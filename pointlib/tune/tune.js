@@ -6,7 +6,7 @@
  * of the image in view, for pictures, and for what takes longer ("insights").
  *
  * Coordinates, view and drawing of the image, keys and the talk with Python: see common.js.
- * "Hits", "ghosts" and "misses" are TP, FP and FN.
+ * "Hits", "false positives" and "missed" are TP, FP and FN.
  *
  * Order of the file: constants, pure parts (the named exports), page, drawing, plots, one view with
  * its counting, input and messages.
@@ -28,8 +28,8 @@ const REST = 80; // ms without a change: the hand rests
 const SLICE = 10; // ms of counting in one frame
 const BINS = 48; // of the histogram
 
-/** The colours of plots.py: hits, ghosts, misses. */
-export const MARKS = { hit: "#56b4e9", ghost: "#ff5a1f", miss: "#f0e442" };
+/** The colours of plots.py: hits, false positives, missed. */
+export const MARKS = { hit: "#56b4e9", falsePositive: "#ff5a1f", missed: "#f0e442" };
 
 /** Colour maps of the heatmap, by some of their colours. */
 export const MAPS = {
@@ -51,12 +51,11 @@ export function rampOf(colours) {
   });
 }
 
-/** `47 found, 45 true: 44 hits, 3 ghosts, 1 miss; mean error 1.2 px`; without truth `47 found`. */
+/** `47 found, 45 true: 44 hits, 3 false positives, 1 missed; mean error 1.2 px`; without truth `47 found`. */
 export function countsInWords(/** @type {{tp: number, found: number, true: number, marked: boolean}} */ counts, errorPx = NaN) {
   const { tp, found, true: nTrue, marked } = counts;
   if (!marked) return `${found} found, nobody marked this image`;
-  const misses = nTrue - tp;
-  return `${found} found, ${nTrue} true: ${plural(tp, "hit")}, ${plural(found - tp, "ghost")}, ${misses} ${misses === 1 ? "miss" : "misses"}${Number.isFinite(errorPx) ? `; mean error ${errorPx.toFixed(1)} px` : ""}`;
+  return `${found} found, ${nTrue} true: ${plural(tp, "hit")}, ${plural(found - tp, "false positive")}, ${nTrue - tp} missed${Number.isFinite(errorPx) ? `; mean error ${errorPx.toFixed(1)} px` : ""}`;
 }
 
 /** A number of two digits, or a dash where it is undefined. */
@@ -77,7 +76,7 @@ export const KEYS = [
   { group: "Best threshold for", show: "b", keys: ["b"], text: "F1", run: (app) => app.takeBest("f1") },
   { group: "Best threshold for", show: "c", keys: ["c"], text: "the count", run: (app) => app.takeBest("count") },
   { group: "Best threshold for", show: "e", keys: ["e"], text: "precision equal to recall", run: (app) => app.takeBest("equal") },
-  { group: "Best threshold for", show: "l", keys: ["l"], text: "most hits at a limited share of ghosts", run: (app) => app.takeBest("few false") },
+  { group: "Best threshold for", show: "l", keys: ["l"], text: "most hits at a limited share of false positives", run: (app) => app.takeBest("few false") },
   { group: "Best threshold for", show: "p", keys: ["p"], text: "a count that hardly changes (plateau)", run: (app) => app.takePlateau() },
   { group: "Classes", show: "1 \u2013 9", keys: [..."123456789"], text: "choose the class", run: (app, event) => app.chooseClass(Number(printed(event) || event.key) - 1) },
   { group: "Classes", show: "0", keys: ["0"], text: "all classes together", run: (app) => app.chooseClass(-1) },
@@ -122,7 +121,7 @@ const PAGE = `
         <input type="range" data-is="opacity" min="0" max="1" step="0.05" value="0.6" aria-label="Opacity of the heatmap"><span class="pl-value" hidden></span>
         <select data-is="map" aria-label="Colour map (m)" title="Colour map (m)">${Object.keys(MAPS).map((name) => `<option>${name}</option>`).join("")}</select>
       </div>
-      <div class="pl-group" role="group" aria-label="Marks">${toggleHtml("hit", "hits")}${toggleHtml("ghost", "ghosts")}${toggleHtml("miss", "misses")}${toggleHtml("pair", "pairs")}</div>
+      <div class="pl-group" role="group" aria-label="Marks">${toggleHtml("hit", "hits")}${toggleHtml("falsePositive", "false positives")}${toggleHtml("missed", "missed")}${toggleHtml("pair", "pairs")}</div>
       ${DISPLAY_BUTTONS}
     </div>
     <div class="pl-stage" data-is="stage">
@@ -159,8 +158,8 @@ const PAGE = `
         <div class="pl-marks" data-is="marks" role="group" aria-label="Best threshold for">
           ${markHtml("f1", "b", "Best F1", "The threshold of the highest F1")}${markHtml("count", "c", "Best count", "The threshold of the least count error")}
           ${markHtml("equal", "e", "P = R", "As many found as are true")}
-          ${markHtml("few false", "l", "Few ghosts", "Most hits while no more than the share below of what is found is false")}
-          <label>Few ghosts: at most <input type="number" data-is="mostFalse" min="0" max="100" step="1" value="5" aria-label="Ghosts allowed, percent"> % of what is found</label>
+          ${markHtml("few false", "l", "Few false", "Most hits while no more than the share below of what is found is false")}
+          <label>Few false positives: at most <input type="number" data-is="mostFalse" min="0" max="100" step="1" value="5" aria-label="False positives allowed, percent"> % of what is found</label>
         </div>
         <div class="pl-marks" data-is="plateaus"><button data-key="p" title="The middle of the widest range in which the count hardly changes (p)">Plateau <b data-is="plateau"></b></button>
           <span class="pl-value" data-is="plateauText"></span></div>
@@ -219,10 +218,10 @@ const DIALS = {
 function traceMark(ctx, kind, x, y, r) {
   ctx.beginPath();
   if (kind === "hit") ctx.arc(x, y, r, 0, 2 * Math.PI);
-  if (kind === "miss") ctx.rect(x - r, y - r, 2 * r, 2 * r);
+  if (kind === "missed") ctx.rect(x - r, y - r, 2 * r, 2 * r);
   if (kind === "pair") ctx.moveTo(x - 1.2 * r, y + 0.8 * r);
   if (kind === "pair") ctx.lineTo(x + 1.2 * r, y - 0.8 * r);
-  if (kind !== "ghost") return;
+  if (kind !== "falsePositive") return;
   for (const side of [-1, 1]) {
     ctx.moveTo(x - 0.85 * r, y - 0.85 * side * r);
     ctx.lineTo(x + 0.85 * r, y + 0.85 * side * r);
@@ -303,7 +302,7 @@ function placeMarks(app) {
     const list = new Float32Array(2 * total);
     let end = 0;
     for (const { tally, n, isHit, isMissed } of app.shown[kind] ? app.matched.values() : []) {
-      if (kind === "miss") {
+      if (kind === "missed") {
         for (let i = 0; i < tally.nTrue; i++) if (tally.marked && isMissed(i)) end = put(list, end, tally.trues.x[i], tally.trues.y[i]);
         continue;
       }
@@ -352,8 +351,8 @@ function drawPairs(ctx, { view, size, matched }) {
 /** Which pixels of a small square of side 2 half + 1 a mark of many fills; the rest is dark rim. */
 const SHAPE = {
   hit: (dx, dy, half) => Math.max(Math.abs(dx), Math.abs(dy)) >= half - (half > 2 ? 1 : 0) && Math.abs(dx) + Math.abs(dy) < 2 * half,
-  ghost: (dx, dy) => Math.abs(Math.abs(dx) - Math.abs(dy)) < 1,
-  miss: () => true,
+  falsePositive: (dx, dy) => Math.abs(Math.abs(dx) - Math.abs(dy)) < 1,
+  missed: () => true,
 };
 
 /** Many marks: a few pixels each, written into the picture; a path each would be too slow. */
@@ -470,7 +469,7 @@ function thresholdLines(app, { ctx, x, y0, y1 }) {
   }
 }
 
-/** Scores: hits above the line, ghosts below it; what is under the threshold pale. */
+/** Scores: hits above the line, false positives below it; what is under the threshold pale. */
 function drawScores(app) {
   const plot = plotOf(app, app.page.scores);
   const pool = app.pool();
@@ -483,7 +482,7 @@ function drawScores(app) {
   const ground = y1 + (y0 - y1) * (high / (high + low));
   const thresholds = app.chosenClasses().map((c) => app.settings.thresholds[app.classes[c]]);
   const wide = (x1 - x0) / n;
-  for (const [bins, way, colour] of [[up, -1, MARKS.hit], [down, 1, MARKS.ghost]]) {
+  for (const [bins, way, colour] of [[up, -1, MARKS.hit], [down, 1, MARKS.falsePositive]]) {
     ctx.fillStyle = colour;
     bins.forEach((count, k) => {
       const score = FLOOR + ((k + 0.5) / n) * (app.topScore - FLOOR);
@@ -652,7 +651,7 @@ class Tuner extends Display {
   // the strip
   order = []; by = "name"; places = []; heading = 1; plain = new Set(); // plain: images asked for as PNG
   // drawing; `spot` is the error that the keys went to, `target` where to go once the image is here
-  look = { on: true, opacity: 0.6, map: "magma" }; shown = { hit: true, ghost: true, miss: true, pair: true }; hidden = false;
+  look = { on: true, opacity: 0.6, map: "magma" }; shown = { hit: true, falsePositive: true, missed: true, pair: true }; hidden = false;
   heat = null; boxes = new Map(); inks = {}; spot = null; target = null; tab = "numbers";
   // the talk; `step` numbers the positions of the dials, `asked` is the last one that pairs were asked for
   step = 0; asked = 0; answered = 0; answer = null; told = -Infinity; seq = 0; insights = {}; wanted = {}; kind = ""; canUse = ""; part = "";
@@ -957,8 +956,8 @@ class Tuner extends Display {
     const { image, set } = numbers;
     const marked = this.labelled[index];
     write(page.hitCount, marked ? `${image.tp}` : "");
-    write(page.ghostCount, marked ? `${image.found - image.tp}` : "");
-    write(page.missCount, marked ? `${image.true - image.tp}` : "");
+    write(page.falsePositiveCount, marked ? `${image.found - image.tp}` : "");
+    write(page.missedCount, marked ? `${image.true - image.tp}` : "");
     const several = this.classes.length > 1;
     const rows = [["this image", { ...image, signed: true }, marked], [this.setName(), set, this.hasTruth],
       ...(this.hasCeiling ? [[several && this.chosen >= 0 ? "perfect, all classes" : "perfect network", this.insights.ceiling?.data ?? NOTHING, true]] : []),
@@ -1070,7 +1069,7 @@ class Tuner extends Display {
     this.request("points", "top");
   }
 
-  /** Show or hide hits, ghosts, misses or pairs. */
+  /** Show or hide hits, false positives, missed points or pairs. */
   toggleMarks(button) {
     const { show } = button.dataset;
     this.shown[show] = !this.shown[show];
@@ -1090,8 +1089,8 @@ class Tuner extends Display {
         const far = Math.hypot(px - x, py - y);
         if (far < least && this.shown[candidate.kind]) [best, least] = [{ ...candidate, name, m, x: px, y: py }, far];
       };
-      for (let j = 0; j < m.n; j++) consider({ kind: m.isHit(j) ? "hit" : "ghost", j }, m.tally.found.x[j], m.tally.found.y[j]);
-      for (let i = 0; i < m.tally.nTrue; i++) if (m.isMissed(i)) consider({ kind: "miss", i }, m.tally.trues.x[i], m.tally.trues.y[i]);
+      for (let j = 0; j < m.n; j++) consider({ kind: m.isHit(j) ? "hit" : "falsePositive", j }, m.tally.found.x[j], m.tally.found.y[j]);
+      for (let i = 0; i < m.tally.nTrue; i++) if (m.isMissed(i)) consider({ kind: "missed", i }, m.tally.trues.x[i], m.tally.trues.y[i]);
     }
     return best && { ...best, text: this.inWords(best) };
   }
@@ -1100,21 +1099,21 @@ class Tuner extends Display {
   inWords({ kind, name, m, i, j, x, y }) {
     const of = this.classes.length > 1 ? ` (${name})` : "";
     if (!this.labelled[this.index]) return `found${of}, score ${m.tally.scores[j].toFixed(2)}`;
-    if (kind === "miss") {
+    if (kind === "missed") {
       const score = nearestScore(m.tally, x, y, this.settings.radius);
-      return `miss${of}${score === null ? ", no candidate within the radius" : `, best candidate near: score ${score.toFixed(2)}`}`;
+      return `missed${of}${score === null ? ", no candidate within the radius" : `, best candidate near: score ${score.toFixed(2)}`}`;
     }
     const far = m.errorOf(j);
     const error = kind === "hit" && far !== null ? `, off by ${far.toFixed(1)} px` : "";
-    return `${kind}${of}, score ${m.tally.scores[j].toFixed(2)}${error}`;
+    return `${kind === "hit" ? "hit" : "false positive"}${of}, score ${m.tally.scores[j].toFixed(2)}${error}`;
   }
 
   /** The errors of the image in view, from top to bottom. */
   errorsInView() {
     const list = [];
     for (const [name, m] of this.matched) {
-      for (let j = 0; j < m.n; j++) if (!m.isHit(j)) list.push({ kind: "ghost", name, m, j, x: m.tally.found.x[j], y: m.tally.found.y[j] });
-      for (let i = 0; i < m.tally.nTrue; i++) if (m.isMissed(i)) list.push({ kind: "miss", name, m, i, x: m.tally.trues.x[i], y: m.tally.trues.y[i] });
+      for (let j = 0; j < m.n; j++) if (!m.isHit(j)) list.push({ kind: "falsePositive", name, m, j, x: m.tally.found.x[j], y: m.tally.found.y[j] });
+      for (let i = 0; i < m.tally.nTrue; i++) if (m.isMissed(i)) list.push({ kind: "missed", name, m, i, x: m.tally.trues.x[i], y: m.tally.trues.y[i] });
     }
     return list.sort((a, b) => a.y - b.y || a.x - b.x);
   }

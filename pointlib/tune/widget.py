@@ -13,8 +13,8 @@ import traitlets
 from pointlib.errors import InputError, suggest
 from pointlib.metrics import metrics_table
 from pointlib.tune.preview import snapshot
-from pointlib.tune.server import Console
-from pointlib.tune.state import open_findings
+from pointlib.tune.server import TunerServer
+from pointlib.tune.state import open_tuning_set
 from pointlib.tune.trial import SETTINGS
 from pointlib.widgets.channel import read_module, read_style
 
@@ -71,17 +71,17 @@ class Tuner(anywidget.AnyWidget):
 
     def __init__(self, model_or_heatmaps, images, points=None, *, radius=None, classes=None):
         self._is_open, self._patience = False, None
-        self._findings = open_findings(
+        self._tuning_set = open_tuning_set(
             model_or_heatmaps, images, points, radius=radius, classes=classes
         )
         super().__init__()
         send = lambda *parts: self.send(*parts)  # noqa: E731, PLW0108 - as it is by then
-        self._console = Console(self._findings, send)
-        self.on_msg(lambda _widget, content, _buffers: self._console.receive(content))
+        self._server = TunerServer(self._tuning_set, send)
+        self.on_msg(lambda _widget, content, _buffers: self._server.receive(content))
         self._is_open = True
 
     def __repr__(self):
-        if not self._findings.wait(self._patience):
+        if not self._tuning_set.wait(self._patience):
             return f"Tuner({len(self.images)} images, predicting)"
         words = [f"threshold={_printed(self.threshold)}", f"points={sum(self._trial.counts())}"]
         if self._trial.live:
@@ -100,37 +100,37 @@ class Tuner(anywidget.AnyWidget):
 
     # ---- settings
 
-    _trial = property(lambda self: self._console.trial)
-    classes = property(lambda self: self._findings.classes)
-    images = property(lambda self: list(self._findings.names))
+    _trial = property(lambda self: self._server.trial)
+    classes = property(lambda self: self._tuning_set.classes)
+    images = property(lambda self: list(self._tuning_set.names))
     threshold = property(
         lambda self: _one_or_each(self._trial.thresholds),
-        lambda self, value: self._console.change(thresholds=value),
+        lambda self, value: self._server.change(thresholds=value),
     )
     min_distance = property(
         lambda self: _one_or_each(self._trial.min_distances),
-        lambda self, value: self._console.change(min_distances=value),
+        lambda self, value: self._server.change(min_distances=value),
     )
     radius = property(
-        lambda self: self._trial.radius, lambda self, value: self._console.change(radius=value)
+        lambda self: self._trial.radius, lambda self, value: self._server.change(radius=value)
     )
     hold_back = property(
         lambda self: self._trial.hold_back,
-        lambda self, value: self._console.change(hold_back=value),
+        lambda self, value: self._server.change(hold_back=value),
     )
     image = property(
         lambda self: self.images[self._trial.index],
-        lambda self, value: self._console.change(index=self._index(value)),
+        lambda self, value: self._server.change(index=self._index(value)),
     )
     settings = property(lambda self: self._trial.settings)
-    beside = property(lambda self: self._console.beside.entries)
+    beside = property(lambda self: self._server.beside.entries)
 
     @settings.setter
     def settings(self, settings):
         _check_dict(settings, "settings")
         if unknown := [key for key in settings if key not in SETTINGS]:
             raise InputError(f"settings has {unknown[0]!r}. {suggest(unknown[0], SETTINGS)}")
-        self._console.change(**settings)
+        self._server.change(**settings)
 
     @property
     def state(self):
@@ -143,7 +143,7 @@ class Tuner(anywidget.AnyWidget):
         choices = dict(_check_dict(state, "state"))
         if "image" in choices:
             choices["index"] = self._index(choices.pop("image"))
-        self._console.change(**choices)
+        self._server.change(**choices)
 
     # ---- what they give
 
@@ -176,7 +176,7 @@ class Tuner(anywidget.AnyWidget):
 
         `image` is a name or a number; default the one that is looked at.
         """
-        return self._findings.candidates_kept(self._there(image), self.settings)
+        return self._tuning_set.candidates_kept(self._there(image), self.settings)
 
     def match(self, image=None):
         """Return {class: Match} of a labelled image; see `metrics.match_points`.
@@ -195,7 +195,7 @@ class Tuner(anywidget.AnyWidget):
         if not self._trial.lots:
             counts = zip(self.images, self._all.counts(), strict=True)
             return "\n".join(f"{n:6d}  {name}" for name, n in counts)
-        rows = self._console.beside.rows(self._all)
+        rows = self._server.beside.rows(self._all)
         return "\n".join([metrics_table(self.metrics()), *(BESIDE.format(**row) for row in rows)])
 
     def anatomy(self):
@@ -232,8 +232,8 @@ class Tuner(anywidget.AnyWidget):
         `name` is by default the function's own; the same name again replaces it.
         """
         name = name or getattr(threshold_fn, "__name__", "function")
-        self._console.beside.add(name, threshold_fn, threshold=threshold, min_distance=min_distance)
-        self._console.tell_beside()
+        self._server.beside.add(name, threshold_fn, threshold=threshold, min_distance=min_distance)
+        self._server.tell_beside()
 
     def use(self, folder=None):
         """Write settings and numbers into the model and its folder, where predict looks.
@@ -254,15 +254,15 @@ class Tuner(anywidget.AnyWidget):
         path, text = self._all.write(folder)
         if self._trial.caution:
             print(text)
-        self._console.post({"type": "notice", "level": "info", "text": text})
+        self._server.post({"type": "notice", "level": "info", "text": text})
         return path
 
     def close(self):
         """End the widget, and the predicting."""
         if self._is_open:
             self._is_open = False
-            self._findings.close()
-            self._console.close()
+            self._tuning_set.close()
+            self._server.close()
         super().close()
 
     # ---- inside
@@ -270,7 +270,7 @@ class Tuner(anywidget.AnyWidget):
     @property
     def _all(self):
         """The trial, once all images are predicted."""
-        self._findings.wait()
+        self._tuning_set.wait()
         return self._trial
 
     def _index(self, image):
@@ -285,10 +285,10 @@ class Tuner(anywidget.AnyWidget):
     def _there(self, image):
         """Return the number of an image, default the one looked at, once it is predicted."""
         index = self._trial.index if image is None else self._index(image)
-        if self._findings.candidates[index] is None:
-            self._findings.wait()
-        if self._findings.errors[index]:
-            raise InputError(self._findings.errors[index])
+        if self._tuning_set.candidates[index] is None:
+            self._tuning_set.wait()
+        if self._tuning_set.errors[index]:
+            raise InputError(self._tuning_set.errors[index])
         return index
 
 

@@ -1,6 +1,6 @@
-"""The line between a widget and its browser side: messages, threads, errors as sentences, modules.
+"""The channel between a widget and its browser side: messages, threads, errors, modules.
 
-About what all widgets share. A subclass of `Line` answers a message of type "x" by its method
+About what all widgets share. A subclass of `Channel` answers a message of type "x" by its method
 `_take_x`. Handlers are quick, since they may run beside a busy cell on a thread of the kernel's;
 what takes longer goes to a `Worker`. Not about what the messages say (annotate/server.py,
 tune/server.py).
@@ -22,8 +22,8 @@ IDLE = 10  # s without a job, after which a thread ends: cells are run again and
 _SIBLING = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"(\.[^"]+)";[^\S\n]*\n?', re.MULTILINE)
 
 
-class Line:
-    """One widget's end of the line: takes messages, answers them, and says what went wrong.
+class Channel:
+    """One widget's end of the channel: takes messages, answers them, and says what went wrong.
 
     Parameters
     ----------

@@ -155,8 +155,8 @@ class LabView(AnnotatorView):
 
     def kept(self, name="a.png"):
         """Return the points of an image, by what the journal says."""
-        record = replay(read_journal(self.folder / ".pointlib" / "journal.jsonl")).get(name)
-        return [(point.x, point.y) for point in record.points.values()] if record else []
+        annotation = replay(read_journal(self.folder / ".pointlib" / "journal.jsonl")).get(name)
+        return [(point.x, point.y) for point in annotation.points.values()] if annotation else []
 
 
 def write_notebook(path, *cells):

@@ -29,15 +29,15 @@ def draw_hills(points, heights, shape):
 
 
 def draw_scene(seed, *, n=24, shape=(90, 120)):
-    """Draw `n` true points; some are missed, displaced or doubled, and there are ghosts."""
+    """Draw `n` true points; some are missed, displaced or doubled, and there are false positives."""
     rng = np.random.default_rng(seed)
     points = rng.uniform(3, np.array(shape)[::-1] - 4, (n, 2))
     seen = (points + rng.normal(0, 1, (n, 2)))[rng.random(n) < 0.9]
     doubled = points[: n // 8] + 4.5
-    ghosts = rng.uniform(3, np.array(shape)[::-1] - 4, (n // 3, 2))
-    found = np.concatenate([seen, doubled, ghosts])
+    false = rng.uniform(3, np.array(shape)[::-1] - 4, (n // 3, 2))
+    found = np.concatenate([seen, doubled, false])
     heights = np.concatenate(
-        [rng.uniform(0.25, 0.98, len(seen)), rng.uniform(0.1, 0.7, len(doubled) + len(ghosts))]
+        [rng.uniform(0.25, 0.98, len(seen)), rng.uniform(0.1, 0.7, len(doubled) + len(false))]
     )
     image = np.rint(30 + 180 * draw_hills(points, np.ones(n), shape)).astype(np.uint8)
     return Scene(image, draw_hills(found, heights, shape), points)

@@ -347,7 +347,7 @@ def test_keyboard_alone_annotates(view):
             view.page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.tagName")
         )
         view.press("Tab")
-    assert {"BODY", "Undo (Ctrl+Z)", "Images", "Ghosts: suggested points (g)"} <= seen
+    assert {"BODY", "Undo (Ctrl+Z)", "Images", "Suggestions: points to accept (g)"} <= seen
     assert len(view.saved(1)) == 1
 
 
@@ -369,7 +369,7 @@ def test_every_control_has_a_name(view):
 def test_help_lists_all_keys(view):
     """`?` shows every gesture and key; Escape closes it."""
     view.press("?")
-    for words in ("add a point", "Ctrl+Shift+Z", "mark empty", "magnet", "reject the ghost"):
+    for words in ("add a point", "Ctrl+Shift+Z", "mark empty", "magnet", "reject the suggestion"):
         view.shows(words)
     view.press("Escape")
     expect(view.root.get_by_role("dialog")).to_have_count(0)
@@ -411,27 +411,27 @@ def test_magnet_snaps_to_the_blob(view, folder):
     assert journal(folder, "source") == ["magnet", "hand"]
 
 
-def test_ghosts_are_accepted_and_rejected(view, folder):
-    """A click accepts one ghost, `x` rejects one, Enter takes the rest in view."""
+def test_suggestions_are_accepted_and_rejected(view, folder):
+    """A click accepts one suggestion, `x` rejects one, Enter takes the rest in view."""
     view.press("g")
     view.control("Size of the things").fill("2")
-    view.until("a.ghosts.length === 3")
+    view.until("a.suggestions.length === 3")
     view.control("Lowest score").fill("1")
-    view.until("a.ghosts.length < 3")
+    view.until("a.suggestions.length < 3")
     view.control("Lowest score").fill("0.2")
     view.stage.focus()
     view.click(*BLOBS[0])
     assert near(view.saved(1), BLOBS[:1], 0.3)
     view.page.mouse.move(*view.place(*BLOBS[1]))
     view.press("x")
-    view.until("a.ghosts.length === 1 && a.waiting === 0")
+    view.until("a.suggestions.length === 1 && a.waiting === 0")
     view.press("Enter")
     assert near(view.saved(2), BLOBS[[0, 2]], 0.3)
     ops = [op for op in journal(folder, "op") if op in ("add", "reject")]
     assert ops == ["add", "reject", "add"]
     assert journal(folder, "source") == ["ghost"] * 3
     view.press("Control+z", "Control+z")
-    view.until("a.ghosts.length === 2 && a.waiting === 0")
+    view.until("a.suggestions.length === 2 && a.waiting === 0")
 
 
 # ---- nothing is lost, and nothing is pretended
@@ -494,11 +494,11 @@ def test_closed_tab_leaves_edits_to_the_next(show, view):
 
 
 def test_base64_where_binary_parts_do_not_arrive(show, annotator):
-    """A front end that drops buffers shows images, thumbnails and ghosts all the same."""
+    """A front end that drops buffers shows images, thumbnails and suggestions all the same."""
     view = show(annotator, binary=False)
     view.control("Size of the things").fill("2")
-    view.control("Ghosts").select_option("blobs")
-    view.until("a.ghosts.length === 3")
+    view.control("Suggestions").select_option("blobs")
+    view.until("a.suggestions.length === 3")
     expect(view.root.locator("img[src^=blob]")).to_have_count(3)
     view.click(5, 5)
     view.saved(1)

@@ -69,8 +69,10 @@ def test_dark_blobs_are_chosen(show, folder):
     write_image(folder / "a.png", 255 - image)
     view = show(Annotator(folder))
     view.control("Size of the things").fill("2")
-    view.control("Ghosts").select_option("blobs")
-    best = "a.ghosts.some((g) => Math.hypot(g.x - 57, g.y - 33) < 1)"  # one of the folder's blobs
+    view.control("Suggestions").select_option("blobs")
+    best = (
+        "a.suggestions.some((g) => Math.hypot(g.x - 57, g.y - 33) < 1)"  # one of the folder's blobs
+    )
     view.until(best)
     view.control("Blobs brighter").select_option("bright")
     view.until(f"!{best}")
@@ -93,8 +95,8 @@ def test_saved_is_in_sight_under_any_name(show, folder, width):
     assert box["x"] + box["width"] <= foot["x"] + foot["width"] + 1
 
 
-def test_ghosts_say_what_to_do_with_them(show, folder):
-    """When ghosts were asked for, their number and the three ways to answer are said."""
+def test_suggestions_say_what_to_do_with_them(show, folder):
+    """When suggestions were asked for, their number and the three ways to answer are said."""
     view = show(Annotator(folder))
     view.control("Size of the things").fill("2")
     view.press("Escape", "g")
@@ -105,10 +107,10 @@ def test_keys_work_after_a_slider_was_moved(show, folder):
     """With the focus on the score slider Enter accepts, arrows still move the slider."""
     view = show(Annotator(folder))
     view.press("g")
-    view.until("a.ghosts.length > 0")
-    view.root.get_by_label("Lowest score of a ghost").fill("0.1")
+    view.until("a.suggestions.length > 0")
+    view.root.get_by_label("Lowest score of a suggestion").fill("0.1")
     view.press("ArrowRight")
-    view.until("a.app.ghostScore === 0.11")
+    view.until("a.app.suggestionScore === 0.11")
     view.press("Enter")
     view.until("a.points.length > 0 && a.waiting === 0")
     assert view.annotator.state == "labelled"

@@ -216,7 +216,7 @@ def test_line_in_a_plot_is_dragged(view, scenes, plot):
 @pytest.mark.parametrize(
     ("name", "goal", "key"),
     [("Best F1", "f1", "b"), ("Best count", "count", "c"), ("P = R", "equal", "e")]
-    + [("Few ghosts", "few false", "l")],
+    + [("Few false", "few false", "l")],
 )
 def test_mark_is_taken_by_one_click_or_key(view, scenes, tuner, name, goal, key):
     """A mark's button takes the threshold that Python calls best; so does its key."""
@@ -234,10 +234,10 @@ def test_mark_is_taken_by_one_click_or_key(view, scenes, tuner, name, goal, key)
 
 
 def test_marks_follow_distance_and_limit(view, tuner):
-    """The marks are of the distance, the radius and the share of ghosts that are set."""
+    """The marks are of the distance, the radius and the share of false positives that are set."""
     view.type("Min distance", 6.5)
     view.type("Match radius", 2.2)
-    field = view.root.get_by_label("Ghosts allowed, percent")
+    field = view.root.get_by_label("False positives allowed, percent")
     field.fill("30")
     field.press("Enter")
     view.told()
@@ -249,7 +249,7 @@ def test_marks_follow_distance_and_limit(view, tuner):
 
 def test_points_near_the_line_are_counted(view, tuner):
     """The note under the histogram counts the candidates within 0.05 of the threshold."""
-    every = [tuner._findings.candidates[i]["point"] for i in range(4)]
+    every = [tuner._tuning_set.candidates[i]["point"] for i in range(4)]
     scores = np.concatenate([c.scores[c.isolation > 2] for c in every])
     near = np.count_nonzero((scores >= 0.35) & (scores < 0.45))
     view.shows(f"{near} points of {len(scores)} within 0.05 of the line")
@@ -279,9 +279,10 @@ def test_heatmaps_have_no_perfect_network(view):
 
 
 def test_marks_are_told_apart_and_hidden(view):
-    """Hits, ghosts, misses and pairs are drawn each in its colour, and each can be hidden."""
+    """Hits, false positives, missed points and pairs are drawn each in its colour, and each can be hidden."""
     view.until(view.SETTLED)
-    inks = {"hits": (0x56, 0xB4, 0xE9), "ghosts": (0xFF, 0x5A, 0x1F), "misses": (0xF0, 0xE4, 0x42)}
+    inks = {"hits": (0x56, 0xB4, 0xE9), "false positives": (0xFF, 0x5A, 0x1F)}
+    inks["missed"] = (0xF0, 0xE4, 0x42)
     for name, ink in {**inks, "pairs": (0xFF, 0xFF, 0xFF)}.items():
         button = view.root.get_by_role("button", name=f"Show {name}")
         assert drawn(view, ink) > 20, name
@@ -382,9 +383,9 @@ def test_hover_says_score_and_error(view, tuner):
     match = tuner.match(0)["point"]
     j, far = match.pairs[0, 1], match.distances[0]
     assert hovered(view, points[j]) == f"hit, score {scores[j]:.2f}, off by {far:.1f} px"
-    ghost = match.ghosts[0]
-    assert hovered(view, points[ghost]) == f"ghost, score {scores[ghost]:.2f}"
-    assert hovered(view, tuner._findings.truth[0]["point"][match.missed[0]]).startswith("miss")
+    false = match.false_positives[0]
+    assert hovered(view, points[false]) == f"false positive, score {scores[false]:.2f}"
+    assert hovered(view, tuner._tuning_set.truth[0]["point"][match.missed[0]]).startswith("missed")
     before = view.pixels(3)
     view.page.mouse.move(*view.place(*points[j]))
     view.until("a.app.frame === 0")
@@ -419,7 +420,7 @@ def test_error_keys_step_through_the_image(view, tuner):
     """Full stop and comma go to the errors of the image, one by one, and say what they are."""
     view.until(view.SETTLED)
     match = tuner.match(0)["point"]
-    n_errors = len(match.missed) + len(match.ghosts)
+    n_errors = len(match.missed) + len(match.false_positives)
     view.press(".")
     view.shows(f"1 of {n_errors} errors")
     view.press(",")
@@ -552,7 +553,7 @@ def test_reached_follows_the_dials_beside_the_ceiling(show, model, folder):
 def test_interval_keeps_its_warnings(show):
     """A warning is shown beside an interval, too."""
     tuner = open_tuner([draw_scene(seed, n=8, shape=(40, 52)) for seed in range(20)])
-    tuner._findings.trained_on, tuner.hold_back = True, 0.5
+    tuner._tuning_set.trained_on, tuner.hold_back = True, 0.5
     view = show(tuner)
     view.tab("Trust")
     view.shows(
@@ -591,7 +592,7 @@ def test_use_these_writes_into_the_model_folder(show, folder, tmp_path):
         app.page.use.click(); }""")
     view.shows("Predictions use these settings from now on")
     assert read_info(tmp_path / "model").thresholds == {"point": 0.37}
-    assert view.tuner._findings.model.info.thresholds == {"point": 0.37}
+    assert view.tuner._tuning_set.model.info.thresholds == {"point": 0.37}
 
 
 def test_test_images_ask_to_confirm(show, model, folder):
@@ -715,7 +716,7 @@ def test_no_candidates(show, scenes):
     flat = [scene._replace(heatmap=np.full(SHAPE, 0.02, np.float32)) for scene in scenes]
     view = show(open_tuner(flat))
     check_all(view, flat)
-    view.says("0 found, 24 true: 0 hits, 0 ghosts, 24 misses")
+    view.says("0 found, 24 true: 0 hits, 0 false positives, 24 missed")
     for name in ("Errors", "Trust", "Rules", "Numbers"):
         view.tab(name)
     for goal in ("f1", "few false"):
@@ -724,7 +725,7 @@ def test_no_candidates(show, scenes):
 
 
 def test_no_truth_in_marked_images(show, scenes):
-    """Images marked as empty: all that is found is a ghost; recall is undefined."""
+    """Images marked as empty: all that is found is false; recall is undefined."""
     empty = [scene._replace(points=np.zeros((0, 2))) for scene in scenes]
     view = show(open_tuner(empty))
     check_all(view, empty)

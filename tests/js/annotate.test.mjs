@@ -234,17 +234,17 @@ test("without storage, with a full one, with rubbish in it, edits still wait in 
   }
 });
 
-test("ghosts hide below the score, near a point, near a rejected ghost of their class", () => {
+test("suggestions hide below the score, near a point, near a rejected one of their class", () => {
   const rows = new Float32Array([10, 10, 0, 0.9, 50, 50, 1, 0.8, 90, 90, 0, 0.7, 120, 90, 0, 0.1]);
-  const ghosts = js.readGhosts(rows, ["weed", "crop"]);
+  const suggestions = js.readSuggestions(rows, ["weed", "crop"]);
   const a = record([point("s-1", 12, 10, "crop")]);
   js.applyEdit(a, { op: "reject", points: [{ id: "s-2", x: 50, y: 51, label: "weed" }] });
-  const shown = (options) => js.visibleGhosts(ghosts, a, { score: 0.5, radius: 3, sameLabel: true, ...options }).map((g) => g.x);
+  const shown = (options) => js.visibleSuggestions(suggestions, a, { score: 0.5, radius: 3, sameLabel: true, ...options }).map((g) => g.x);
   assert.deepEqual(shown({}), [50, 90]);
   assert.deepEqual(shown({ sameLabel: false }), [90]);
   assert.deepEqual(shown({ score: 0 }), [50, 90, 120]);
   assert.deepEqual(shown({ radius: 1 }), [10, 50, 90]);
-  assert.equal(ghosts[1].label, "crop");
+  assert.equal(suggestions[1].label, "crop");
 });
 
 test("the look-up table is left out where nothing changes, and rises otherwise", () => {

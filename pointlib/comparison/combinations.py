@@ -1,7 +1,7 @@
 """Compare: losses, heatmaps, thresholding functions and networks over one split and one seed.
 
-About trials: which there are, training each once, and going on where it was stopped. Not about
-how one is scored (judge.py), nor about who is best and by how much (leaderboard.py).
+About combinations: which there are, training each once, and going on where it was stopped. Not
+about how one is scored (judge.py), nor about who is best and by how much (leaderboard.py).
 """
 
 import hashlib
@@ -43,8 +43,8 @@ SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_sp
 NETWORK = ("encoder", "model")  # one axis: a model of your own has no encoder by name
 
 
-class Trial(NamedTuple):
-    """One training, whatever its heatmaps are read with."""
+class Combination(NamedTuple):
+    """One combination to train, whatever its heatmaps are read with."""
 
     config: TrainConfig
     what: dict  # {axis: value}
@@ -73,8 +73,8 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
     Parameters
     ----------
     parts : dict of datasets
-        ``train``, ``val`` and, where there is one, ``test``. Trials are ranked by their F1 on
-        ``val``; their F1 on ``test`` stands beside it and chooses nothing. See dataset.py.
+        ``train``, ``val`` and, where there is one, ``test``. Combinations are ranked by their
+        F1 on ``val``; their F1 on ``test`` stands beside it and chooses nothing. See dataset.py.
     axes : dict
         {axis: values}. ``threshold`` (see thresholds.py), and any setting of a training: ``loss``,
         ``heatmap``, ``encoder``, ``model`` (your own, tried beside the encoders),
@@ -92,8 +92,8 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
     -------
     list of dict
         The rows of the leaderboard, best first, as `plot_leaderboard` takes them; see
-        `leaderboard.rank_rows`. A trial that failed is a row with a sentence in ``failed``, and is
-        tried again the next time.
+        `leaderboard.rank_rows`. A combination that failed is a row with a sentence in
+        ``failed``, and is tried again the next time.
     """
     axes = check_axes({"threshold": ["find_peaks"], **axes})
     names = map(str, axes.pop("threshold"))
@@ -101,14 +101,15 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
     for name, find in finds.items():
         try_out(find, name)
     output = need_place(output)
-    trials = plan_trials(parts, axes, config or TrainConfig(), output)
-    if len(trials) * len(finds) < 2:
+    combinations = plan_combinations(parts, axes, config or TrainConfig(), output)
+    if len(combinations) * len(finds) < 2:
         raise InputError("one combination has no rival; name two values, as --loss mse,focal.")
     with hold(need_place(output / "trials") / "lock", doing=f"compares into {output}") as lock:
-        rows = label_rows(rank_rows(_run_trials(trials, parts, finds, lock=lock, log=log)))
+        rows = _run_combinations(combinations, parts, finds, lock=lock, log=log)
+        rows = label_rows(rank_rows(rows))
         if all(row["failed"] for row in rows):
-            raise InputError(f"every trial failed; the first one: {rows[0]['failed']}")
-        title = _title(parts, trials)
+            raise InputError(f"every combination failed; the first one: {rows[0]['failed']}")
+        title = _title(parts, combinations)
         write_leaderboard(output, rows, title=title)
     log(f"\n{title}\n{leaderboard_table(rows)}\n{output / 'leaderboard.png'}")
     log(f"the best one's model: {rows[0]['folder'] / 'model'}")
@@ -133,15 +134,15 @@ def check_axes(axes):
     known = [key for key in (*TrainConfig.model_fields, "threshold") if key not in SHARED]
     for axis, values in axes.items():
         if axis not in known:
-            raise InputError(f"trials cannot differ in {axis!r}. {suggest(axis, known)}")
+            raise InputError(f"combinations cannot differ in {axis!r}. {suggest(axis, known)}")
         if not isinstance(values, (list, tuple)) or not values:
             raise InputError(f"{axis} is {values!r}; expected a list of one or more values.")
     named = {axis: list(map(name_function, values)) for axis, values in axes.items()}
     return {axis: list({repr(v): v for v in values}.values()) for axis, values in named.items()}
 
 
-def plan_trials(parts, axes, config, output):
-    """Return every combination as a Trial, each made ready to its first step and thrown away.
+def plan_combinations(parts, axes, config, output):
+    """Return every Combination, each made ready to its first step and thrown away.
 
     So what is wrong with the last one is found before the first one is trained.
     """
@@ -158,15 +159,15 @@ def plan_trials(parts, axes, config, output):
     encoders = [{"encoder": name, "model": None} for name in axes.get("encoder", ())]
     networks = encoders + [{"model": name} for name in axes.get("model", ())] or [{}]
     others = [[{axis: value} for value in axes[axis]] for axis in axes if axis not in NETWORK]
-    trials = [
+    combinations = [
         _make_ready(parts, config, {key: one[key] for one in chosen for key in one}, output)
         for chosen in itertools.product(*others, networks)
     ]
-    return list({trial.folder: trial for trial in trials}.values())  # 0.1 and 0.10 are one
+    return list({one.folder: one for one in combinations}.values())  # 0.1 and 0.10 are one
 
 
 def _make_ready(parts, config, changes, output):
-    """Return the Trial of a configuration; what is wrong with it is an InputError."""
+    """Return the Combination of a configuration; what is wrong with it is an InputError."""
     config = config.model_copy()
     try:
         for key, value in changes.items():
@@ -183,91 +184,93 @@ def _make_ready(parts, config, changes, output):
     what |= {key: getattr(config, key) for key in changes if key not in (*what, *NETWORK)}
     weights_m = round(sum(p.numel() for p in run.model.parameters()) / 1e6, 3)
     facts = {"minutes": run.minutes, "epochs": run.n_epochs, "weights_m": weights_m}
-    return Trial(config, what, folder, facts)
+    return Combination(config, what, folder, facts)
 
 
-def _run_trials(trials, parts, finds, *, lock, log):
-    """Return the rows of all trials; what is done by then is told where they are stopped."""
+def _run_combinations(combinations, parts, finds, *, lock, log):
+    """Return the rows of all combinations; what is done by then is told where they are stopped."""
     rows = []
-    for k, trial in enumerate(trials, start=1):
+    for k, combination in enumerate(combinations, start=1):
         if words := lock.trouble():
             raise InputError(f"{words} Run this again when it has ended: nothing done is lost.")
-        log(f"[{k}/{len(trials)}] {trial}{_time_left(rows, trials[k - 1 :])}")
+        log(f"[{k}/{len(combinations)}] {combination}{_time_left(rows, combinations[k - 1 :])}")
         try:
-            rows += _run_trial(trial, parts, finds, log)
+            rows += _run_combination(combination, parts, finds, log)
         except KeyboardInterrupt:
             if not all(row["failed"] for row in rows):
                 log(f"\n{leaderboard_table(rank_rows(rows))}")
-            log(f"stopped in trial {k} of {len(trials)}. The same command goes on from there.")
+            where = f"combination {k} of {len(combinations)}"
+            log(f"stopped in {where}. The same command goes on from there.")
             raise
     return rows
 
 
-def _run_trial(trial, parts, finds, log):
+def _run_combination(combination, parts, finds, log):
     """Train where it is not done, then score every thresholding function; a row each."""
     try:
-        facts = _train(trial, parts, log)
-    except Exception as error:  # your own loss may raise anything; the other trials go on
+        facts = _train(combination, parts, log)
+    except Exception as error:  # your own loss may raise anything; the other combinations go on
         words = _sentence(error)
         log(f"    failed: {words}")
-        return [_row(trial, name, failed=words) for name in finds]
+        return [_row(combination, name, failed=words) for name in finds]
     predicted, rows = {}, []
     for name, find in finds.items():
         try:
-            scores = _scores(trial, parts, predicted, name=name, find=find)
-            rows.append(_row(trial, name, **facts, **scores))
+            scores = _scores(combination, parts, predicted, name=name, find=find)
+            rows.append(_row(combination, name, **facts, **scores))
             log(f"    {name}: val F1 {rank_rows(rows[-1:])[0]['f1']:.3f}")
         except Exception as error:  # your own thresholding function, likewise
-            rows.append(_row(trial, name, failed=_sentence(error)))
+            rows.append(_row(combination, name, failed=_sentence(error)))
             log(f"    {name} failed: {rows[-1]['failed']}")
     return rows
 
 
-def _train(trial, parts, log):
+def _train(combination, parts, log):
     """Return what there is to say of a training, after it."""
-    path = trial.folder / "training.json"
-    if trial.done:
+    path = combination.folder / "training.json"
+    if combination.done:
         return _kept(path)
     model = fit(
         parts["train"],
         parts["val"],
-        config=trial.config,
-        output=trial.folder / "model",
+        config=combination.config,
+        output=combination.folder / "model",
         log=lambda line: log(f"    {line}"),
     )
     history = model.info.training["history"]
     seconds = sum(row["seconds"] + row["val_seconds"] for row in history)
     facts = {"minutes": round(seconds / 60, 2), "epochs": len(history)}
-    facts |= {"steps": sum(row["steps"] for row in history), "weights_m": trial.facts["weights_m"]}
+    facts["steps"] = sum(row["steps"] for row in history)
+    facts["weights_m"] = combination.facts["weights_m"]
     write_atomic(path, json.dumps(facts, indent=2) + "\n")
     return facts
 
 
-def _scores(trial, parts, predicted, *, name, find):
-    """Return what `judge` says of a trial and a thresholding function, once and for all."""
+def _scores(combination, parts, predicted, *, name, find):
+    """Return what `judge` says of a combination and a thresholding function, once and for all."""
     test = parts.get("test", ())  # val is in the name of the folder
     truth = [[part.tolist() for part in points_of(test, i)] for i in range(len(test))]
     mark = _digest(_code_of(find, name), {"test": (names_of(test), truth)})
-    path = trial.folder / f"{_slug(name)}-{mark}.json"
+    path = combination.folder / f"{_slug(name)}-{mark}.json"
     if scores := _kept(path):
         return scores
     if not predicted:
-        model = load_model(trial.folder / "model", trust_code=_is_own_code(trial))
-        model = model.to(make_fabric(trial.config).device)
+        model = load_model(combination.folder / "model", trust_code=_is_own_code(combination))
+        model = model.to(make_fabric(combination.config).device)
         predicted |= {"info": model.info, "val": Predictions(model, parts["val"])}
         predicted["test"] = Predictions(model, test) if "test" in parts else None
-    heatmap_fn = find_function(trial.config.heatmap, HEATMAPS, what="heatmap")
+    heatmap_fn = find_function(combination.config.heatmap, HEATMAPS, what="heatmap")
     scores = json_safe(judge(**predicted, find=find, heatmap_fn=heatmap_fn))
     write_atomic(path, json.dumps(scores) + "\n")
     return scores
 
 
-def _is_own_code(trial):
-    """Tell whether the code in a trial's model folder is the file that the configuration names."""
-    if not trial.config.model:
+def _is_own_code(combination):
+    """Tell whether the code in a model folder is the file that the configuration names."""
+    if not combination.config.model:
         return False
-    named = Path(trial.config.model.rpartition(":")[0])
-    return (trial.folder / "model" / CUSTOM).read_bytes() == named.read_bytes()
+    named = Path(combination.config.model.rpartition(":")[0])
+    return (combination.folder / "model" / CUSTOM).read_bytes() == named.read_bytes()
 
 
 def _kept(path):
@@ -278,33 +281,35 @@ def _kept(path):
     return None
 
 
-def _row(trial, threshold, *, failed="", **numbers):
-    what = trial.what | {"threshold": threshold}
-    return {"what": what, "folder": trial.folder, "failed": failed, **numbers}
+def _row(combination, threshold, *, failed="", **numbers):
+    what = combination.what | {"threshold": threshold}
+    return {"what": what, "folder": combination.folder, "failed": failed, **numbers}
 
 
-def _time_left(rows, trials):
-    """Return what the line that starts the first of these trials says of time."""
-    if trials[0].done:
+def _time_left(rows, combinations):
+    """Return what the line that starts the first of these combinations says of time."""
+    if combinations[0].done:
         return ": trained before"
-    minutes = [row["minutes"] for row in rows if not row["failed"]] or [trials[0].facts["minutes"]]
+    minutes = [row["minutes"] for row in rows if not row["failed"]]
+    minutes = minutes or [combinations[0].facts["minutes"]]
     if not minutes[0]:
         return ""
-    left = np.mean(minutes) * sum(not trial.done for trial in trials)
+    left = np.mean(minutes) * sum(not one.done for one in combinations)
     return f": about {left:.0f} min left" if left >= 1 else ": less than a minute left"
 
 
-def _title(parts, trials):
+def _title(parts, combinations):
     """Return what all rows of the leaderboard have in common."""
     scored = " and ".join(
         f"{plural(_count_points(parts[part]), 'point')} in {plural(len(parts[part]), word)}"
         for part, word in (("val", "validation image"), ("test", "test image"))
         if part in parts
     )
-    limits = {(word, trial.facts[f"{word}s"]) for word in ("epoch", "minute") for trial in trials}
+    words = ("epoch", "minute")
+    limits = {(word, one.facts[f"{word}s"]) for word in words for one in combinations}
     told = sorted(pair for pair in limits if pair[1])
     each = " or ".join(plural(n, word, "g") for word, n in told)
-    radius, seed = trials[0].config.radius, trials[0].config.seed
+    radius, seed = combinations[0].config.radius, combinations[0].config.seed
     return f"{scored}, match radius {radius:g} px, seed {seed}, {each} each"
 
 
@@ -313,7 +318,7 @@ def _count_points(dataset):
 
 
 def _code_of(function, name):
-    """Return the source of your own function's file: where that changes, its trials are new."""
+    """Return the source of your own function's file: where it changes, combinations are new."""
     if ":" not in name:
         return ""
     function = getattr(function, "func", function)  # of one with options
