@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from pointlib.config import TrainConfig
-from pointlib.model.point_model import save_model
+from pointlib.model.folder import save_model
 from pointlib.splits import load_splits
 from pointlib.train.loop import Run, train_folder
 

@@ -18,7 +18,8 @@ from pointlib.dataset import ImagePointDataset, MemoryDataset
 from pointlib.errors import InputError
 from pointlib.files import owner
 from pointlib.losses import mse
-from pointlib.model.point_model import ModelInfo, load_model, read_info, write_settings
+from pointlib.model.folder import load_model, read_info, write_settings
+from pointlib.model.point_model import ModelInfo
 from pointlib.predict.points import predict_heatmap, predict_points
 from pointlib.train.crops import Shrunk, TrainingCrops
 from pointlib.train.loop import Run, fit, train_folder

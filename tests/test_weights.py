@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pointlib.model.point_model import load_model
+from pointlib.model.folder import load_model
 from pointlib.splits import load_splits
 from pointlib.train.loop import Run
 

@@ -31,7 +31,7 @@ from pointlib.files import json_safe, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.images import image_folder
 from pointlib.lock import hold
-from pointlib.model.point_model import CUSTOM, load_model
+from pointlib.model.folder import CUSTOM, load_model
 from pointlib.splits import read_lists
 from pointlib.thresholds import THRESHOLDS
 from pointlib.train.loop import Run, fit, load_parts

@@ -28,7 +28,7 @@ from pointlib.files import keep_copy, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS, density
 from pointlib.lock import hold
 from pointlib.losses import LOSSES
-from pointlib.model.point_model import describe_model, save_model
+from pointlib.model.folder import describe_model, save_model
 from pointlib.splits import load_splits
 from pointlib.train.crops import Shrunk, TrainingCrops, mean_pixels
 from pointlib.train.dry_run import rehearse
