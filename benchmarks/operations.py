@@ -29,7 +29,7 @@ from pointlib.heatmaps import gaussian_max
 from pointlib.images import to_channels, write_image
 from pointlib.matching import match_points, tp_curve
 from pointlib.model.point_model import scale_image
-from pointlib.predict.points import predict_folder
+from pointlib.predict.folder import predict_folder
 from pointlib.synthetic import draw_cells
 from pointlib.thresholds import find_peaks
 from pointlib.train.loop import Run

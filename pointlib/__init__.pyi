@@ -55,8 +55,8 @@ from pointlib.points import masks_to_points as masks_to_points
 from pointlib.points import read_points as read_points
 from pointlib.points import text_path as text_path
 from pointlib.points import write_points as write_points
+from pointlib.predict.folder import predict_folder as predict_folder
 from pointlib.predict.points import predict_candidates as predict_candidates
-from pointlib.predict.points import predict_folder as predict_folder
 from pointlib.predict.points import predict_heatmap as predict_heatmap
 from pointlib.predict.points import predict_points as predict_points
 from pointlib.splits import load_splits as load_splits

@@ -67,7 +67,7 @@ def predict(
     from pointlib.config import find_function
     from pointlib.model.folder import load_model
     from pointlib.plots import draw_overlay
-    from pointlib.predict.points import predict_folder
+    from pointlib.predict.folder import predict_folder
     from pointlib.thresholds import THRESHOLDS
 
     settings = _load_config(config, overrides, ["infer"], trust_code=trust_code).infer

@@ -439,7 +439,7 @@ MUTANTS = [
     ),
     Mutant(
         "width and height swapped in counts.csv",
-        "predict/points.py",
+        "predict/folder.py",
         "counts.append([to_cell(name), image.shape[1], image.shape[0]",
         "counts.append([to_cell(name), image.shape[0], image.shape[1]",
         (TOUR, *unit("predict")),
