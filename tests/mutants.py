@@ -615,15 +615,15 @@ MUTANTS = [
     Mutant(
         "the last epoch is kept, not the best",
         "train/loop.py",
-        'is_best = score > self.best["score"]',
+        'is_best = score > state.best["score"]',
         "is_best = True",
         ("tests/test_train.py::test_fit_keeps_the_weights_of_the_best_epoch",),
     ),
     Mutant(
         "a rate that never falls",
         "train/loop.py",
-        "self.config.learning_rate * rise * fall",
-        "self.config.learning_rate * rise",
+        "setup.config.learning_rate * rise * fall",
+        "setup.config.learning_rate * rise",
         unit("train::test_minutes_end_a_training_with_its_rate_at_zero"),
     ),
     Mutant(
