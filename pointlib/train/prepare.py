@@ -172,8 +172,9 @@ def describe_data(train, config):
 def auto_scale(sigma):
     """Return how small images are best seen: so that sigma is 2.5 px, where it is 6 or more.
 
-    A small network overlooks no more than some dozen pixels, and a quarter of the pixels is a
-    quarter of the time. Below 6 px the sharpness lost costs more than that gains.
+    A small network sees only a few dozen pixels around each pixel, so it sees more of a large
+    object in a smaller image; and a quarter of the pixels takes a quarter of the time. Below 6 px
+    the sharpness lost costs more than that gains.
     """
     return 1.0 if sigma < LARGE else round(max(SEEN / sigma, SMALLEST), 3)
 
