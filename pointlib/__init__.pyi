@@ -42,12 +42,12 @@ from pointlib.metrics import f1_by_rule as f1_by_rule
 from pointlib.metrics import metrics_table as metrics_table
 from pointlib.metrics import precision_recall_f1 as precision_recall_f1
 from pointlib.metrics import score_images as score_images
+from pointlib.model.folder import load_model as load_model
+from pointlib.model.folder import read_info as read_info
+from pointlib.model.folder import save_model as save_model
 from pointlib.model.network import build_network as build_network
 from pointlib.model.point_model import ModelInfo as ModelInfo
 from pointlib.model.point_model import build_model as build_model
-from pointlib.model.point_model import load_model as load_model
-from pointlib.model.point_model import read_info as read_info
-from pointlib.model.point_model import save_model as save_model
 from pointlib.model.point_model import scale_image as scale_image
 from pointlib.points import boxes_to_points as boxes_to_points
 from pointlib.points import check_points as check_points
@@ -55,8 +55,8 @@ from pointlib.points import masks_to_points as masks_to_points
 from pointlib.points import read_points as read_points
 from pointlib.points import text_path as text_path
 from pointlib.points import write_points as write_points
+from pointlib.predict.folder import predict_folder as predict_folder
 from pointlib.predict.points import predict_candidates as predict_candidates
-from pointlib.predict.points import predict_folder as predict_folder
 from pointlib.predict.points import predict_heatmap as predict_heatmap
 from pointlib.predict.points import predict_points as predict_points
 from pointlib.splits import load_splits as load_splits

@@ -437,7 +437,7 @@ MUTANTS = [
     ),
     Mutant(
         "width and height swapped in counts.csv",
-        "predict/points.py",
+        "predict/folder.py",
         "counts.append([to_cell(name), image.shape[1], image.shape[0]",
         "counts.append([to_cell(name), image.shape[0], image.shape[1]",
         (TOUR, *unit("predict")),
@@ -613,15 +613,15 @@ MUTANTS = [
     Mutant(
         "the last epoch is kept, not the best",
         "train/loop.py",
-        'is_best = score > self.best["score"]',
+        'is_best = score > state.best["score"]',
         "is_best = True",
         ("tests/test_train.py::test_fit_keeps_the_weights_of_the_best_epoch",),
     ),
     Mutant(
         "a rate that never falls",
         "train/loop.py",
-        "self.config.learning_rate * rise * fall",
-        "self.config.learning_rate * rise",
+        "setup.config.learning_rate * rise * fall",
+        "setup.config.learning_rate * rise",
         unit("train::test_minutes_end_a_training_with_its_rate_at_zero"),
     ),
     Mutant(

@@ -13,17 +13,9 @@ from safetensors.torch import save_file
 
 from pointlib import files
 from pointlib.errors import InputError
-from pointlib.model import point_model as models
-from pointlib.model.point_model import (
-    ModelInfo,
-    build_custom,
-    build_model,
-    load_model,
-    read_info,
-    save_model,
-    scale_image,
-    write_settings,
-)
+from pointlib.model import folder as models
+from pointlib.model.folder import load_model, read_info, save_model, write_settings
+from pointlib.model.point_model import ModelInfo, build_custom, build_model, scale_image
 
 INFO = ModelInfo(
     classes=("a", "b"), n_channels=2, thresholds={"a": 0.4}, low=(0.0, 10.0), high=(1.0, 20.0)
@@ -229,7 +221,7 @@ def test_write_settings_says_that_a_folder_is_read_only(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pointlib.model.point_model.write_atomic", refuse)
+    monkeypatch.setattr("pointlib.model.folder.write_atomic", refuse)
     with pytest.raises(InputError, match=r"cannot be written \(Permission denied\). Make"):
         write_settings(tmp_path / "m", {"point": 0.3}, {}, {})
     assert (tmp_path / "m" / "pointlib.json").read_bytes() == before

@@ -87,7 +87,7 @@ class Helper:
                 from pointlib.predict.points import predict_candidates
 
                 if isinstance(self.model, Path):
-                    from pointlib.model.point_model import load_model
+                    from pointlib.model.folder import load_model
 
                     self.model = load_model(self.model)
                 check_size(path)

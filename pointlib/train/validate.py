@@ -122,6 +122,13 @@ def describe_row(row):
     )
 
 
+def new_alarm(history, *, n_steps):
+    """Return the sentence of `collapse_alarm`, once for each kind of trouble: "" the next time."""
+    words = collapse_alarm(history, n_steps=n_steps)
+    before = collapse_alarm(history[:-1], n_steps=n_steps)
+    return words if words and words[:20] != before[:20] else ""
+
+
 def collapse_alarm(history, *, n_steps=100):
     """Say in words when a training has gone to zero, saturated or stopped learning.
 

@@ -22,7 +22,7 @@ from pointlib.thresholds import FLOOR, Candidates, find_candidates
 def open_source(source):
     """Return what finds candidates: a ModelSource, HeatmapSource or CandidateSource."""
     if isinstance(source, (str, Path)):
-        from pointlib.model.point_model import load_model
+        from pointlib.model.folder import load_model
 
         return ModelSource(load_model(source), Path(source).resolve())
     if hasattr(source, "info"):

@@ -243,7 +243,7 @@ class Trial(NamedTuple):
             )
         path, numbers = None, {"tuned": self._numbers()}
         if folder is not None:
-            from pointlib.model.point_model import write_settings  # torch
+            from pointlib.model.folder import write_settings  # torch
 
             path = write_settings(folder, self.thresholds, self.min_distances, numbers)
         if model is not None:
