@@ -12,6 +12,7 @@ from pathlib import PureWindowsPath
 
 import numpy as np
 
+from pointlib.cache import KEPT_BYTES, Cache
 from pointlib.errors import InputError, suggest
 from pointlib.images import (
     check_image,
@@ -29,7 +30,6 @@ from pointlib.points import (
     text_path,
 )
 
-CACHE_BYTES = 2**30  # of images kept in memory once read
 SAMPLE = 64  # images that sigma and the range of the pixel values are learnt from
 MANY, THIN = 20, 3  # classes, and points a class on average: with more and fewer they are none
 
@@ -71,7 +71,7 @@ class ImagePointDataset:
         self._records = list(map(read_points, map(text_path, self.paths), shapes))
         self.classes = self._checked_classes(classes)
         self.n_channels = n_channels or n_colours(read_image(self.paths[0]))
-        self._cache = {}
+        self._images = Cache(max_bytes=KEPT_BYTES)
 
     def __len__(self):
         return len(self.names)
@@ -79,12 +79,7 @@ class ImagePointDataset:
     def __getitem__(self, index):
         """Return image (H, W, C), points (N, 2), labels (N,)."""
         points, labels = self.points(index)
-        if index not in self._cache:
-            image = self._read_image(index)
-            if sum(i.nbytes for i in self._cache.values()) + image.nbytes > CACHE_BYTES:
-                return image, points, labels
-            self._cache[index] = image
-        return self._cache[index], points, labels
+        return self._images.get(index, lambda: self._read_image(index)), points, labels
 
     def __repr__(self):
         n_points = sum(len(points) for points, _ in self._records)

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from pointlib.cache import Cache
 from pointlib.errors import InputError, suggest
 from pointlib.files import json_safe
 from pointlib.images import open_picture
@@ -46,7 +47,8 @@ class Console(Line):
     def __init__(self, findings, send):
         super().__init__(send)
         self.findings, self.trial, self.beside = findings, open_trial(findings), Beside(findings)
-        self._insights, self._ceilings = insights.INSIGHTS | {"ceiling": self._ceiling}, {}
+        self._insights = insights.INSIGHTS | {"ceiling": self._ceiling}
+        self._ceilings = Cache(max_items=1)
         self._blank = {}  # messages of images whose heatmaps are not there yet
         self._painter = Worker(self._complain, PICTURES)
         self._matcher = Worker(self._complain, ("match",))
@@ -269,9 +271,7 @@ class Console(Line):
     def _ceiling(self, trial):
         """Of the thresholds it knows nothing, so it is kept while they are dragged."""
         key = str((trial.radius, trial.min_distances, trial.live))
-        if key not in self._ceilings:
-            self._ceilings = {key: insights.ceiling(trial)}
-        return self._ceilings[key]
+        return self._ceilings.get(key, lambda: insights.ceiling(trial))
 
     def _send_used(self, head, trial):
         try:

@@ -13,6 +13,7 @@ import threading
 
 import numpy as np
 
+from pointlib.cache import Cache
 from pointlib.errors import InputError
 from pointlib.matching import check_amount
 from pointlib.points import check_points
@@ -125,7 +126,8 @@ class Findings:
         self.trained_on = not source.trained.isdisjoint(_own_names(items))
         self.has_images, self.has_heatmaps = items[0].load is not None, source.has_heatmaps
         self.listeners, self.n_ready = set(), 0
-        self._is_over, self._cache, self._lock = threading.Event(), {}, threading.Lock()
+        self._is_over, self._lock = threading.Event(), threading.Lock()
+        self._heatmaps = Cache(max_items=KEPT)
         self._look_at(0)
         self.n_ready, effort = 1, source.effort(0)
         while self.n_ready < n and (effort := effort + source.effort(self.n_ready)) <= AT_ONCE:
@@ -149,11 +151,9 @@ class Findings:
 
     def heatmap(self, index):
         """Return the heatmaps of an image, (C, H, W) float; a model runs again for them."""
-        with self._lock:
-            if index not in self._cache:
-                fresh = {index: self._source.heatmap(index, self._items[index])}
-                self._cache = dict(list((fresh | self._cache).items())[:KEPT])
-            return self._cache[index]
+        with self._lock:  # one prediction at a time
+            item = self._items[index]
+            return self._heatmaps.get(index, lambda: self._source.heatmap(index, item))
 
     def heat_png(self, index, channel):
         """Return one heatmap of an image as the bytes of a grey PNG: 0 is black, 1 is white."""

@@ -6,13 +6,13 @@ cannot be read raises its sentence. One thing must hold: the browser's pixels st
 """
 
 import io
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from pointlib.cache import Cache
 from pointlib.errors import InputError
 from pointlib.images import check_scans, image_shape, open_picture, read_image, to_display
 
@@ -21,6 +21,7 @@ PNG_PIXELS = 4_000_000  # above, PNG takes seconds and tens of megabytes: JPEG
 JPEG_SIDE = 65_500  # px: no JPEG is longer
 _MIMES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 _ORIENTATION = 274  # EXIF tag
+_images = Cache(max_items=2)
 
 
 class Picture(NamedTuple):
@@ -90,7 +91,9 @@ def thumbnail(path, size=96):
 
 def pixels(path):
     """Return what `read_image` reads, not to be written to; the last two images are kept."""
-    return _read(Path(path), Path(path).stat().st_mtime_ns if Path(path).exists() else 0)
+    path = Path(path)
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return _images.get((path, changed), lambda: _read(path))
 
 
 def check_size(path):
@@ -104,8 +107,7 @@ def check_size(path):
     return height, width
 
 
-@lru_cache(maxsize=2)
-def _read(path, _changed):
+def _read(path):
     image = read_image(path)
     image.setflags(write=False)
     return image
