@@ -7,7 +7,6 @@ with whom, and why. Every answer is made on one of three threads, so a long one 
 Not about the numbers (trial.py), nor about how the widget looks (tune.js).
 """
 
-import io
 import math
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from pointlib.cache import Cache
 from pointlib.errors import InputError, suggest
 from pointlib.files import json_safe
-from pointlib.images import open_picture
+from pointlib.images import encode_image, open_picture
 from pointlib.thresholds import FLOOR
 from pointlib.tune import insights
 from pointlib.tune.beside import Beside
@@ -293,7 +292,6 @@ def _limits(trial):
 
 def _small_jpeg(data):
     """Return a small JPEG, bytes, of a picture in bytes."""
-    picture, file = open_picture(io.BytesIO(data)).convert("RGB"), io.BytesIO()
+    picture = open_picture(data).convert("RGB")
     picture.thumbnail((THUMB, THUMB))
-    picture.save(file, "JPEG", quality=80)
-    return file.getvalue()
+    return encode_image(picture, "JPEG", quality=80)

@@ -5,7 +5,6 @@ cannot be read raises its sentence. One thing must hold: the browser's pixels st
 `read_image` has them, so a file that says "turn me" is turned here and not left to the browser.
 """
 
-import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,14 @@ from PIL import Image, ImageOps
 
 from pointlib.cache import Cache
 from pointlib.errors import InputError
-from pointlib.images import check_scans, image_shape, open_picture, read_image, to_display
+from pointlib.images import (
+    check_scans,
+    encode_image,
+    image_shape,
+    open_picture,
+    read_image,
+    to_display,
+)
 
 MAX_PIXELS = 50_000_000  # browsers decode more, but slowly, and run out of graphics memory
 PNG_PIXELS = 4_000_000  # above, PNG takes seconds and tens of megabytes: JPEG
@@ -86,7 +92,7 @@ def thumbnail(path, size=96):
         step = max(1, min(image.shape[:2]) // (2 * size))
         small = Image.fromarray(to_display(image[::step, ::step]))
     small.thumbnail((size, size))
-    return _jpeg(small, 80)
+    return encode_image(small, "JPEG", quality=80)
 
 
 def pixels(path):
@@ -128,7 +134,7 @@ def _as_it_is(path):
     if not (mime := _mime(path)):
         return None
     data = Path(path).read_bytes()
-    with open_picture(io.BytesIO(data)) as image:
+    with open_picture(data) as image:
         whole = {
             "image/png": b"IEND" in data[-12:] and data[24] == 8,  # bits a channel
             "image/jpeg": b"\xff\xd9" in data[-4096:],
@@ -155,7 +161,7 @@ def _drawn(image, channel, black, white):
         span = (picture.white - picture.black) or 1.0
         share = (shown.astype(np.float32) - np.float32(picture.black)) / np.float32(span)
         shown = np.rint(255 * np.clip(np.nan_to_num(share), 0, 1)).astype(np.uint8)
-    data, mime = _encoded(Image.fromarray(shown[:, :, 0] if shown.shape[2] == 1 else shown))
+    data, mime = _encoded(shown)
     return picture._replace(data=data, mime=mime)
 
 
@@ -172,16 +178,9 @@ def _limits(shown, black, white):
     }
 
 
-def _encoded(picture):
-    """Return the bytes and mime type of a PIL picture: PNG, or JPEG where that takes too long."""
-    if picture.width * picture.height > PNG_PIXELS and max(picture.size) <= JPEG_SIDE:
-        return _jpeg(picture, 95), "image/jpeg"
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=1)
-    return file.getvalue(), "image/png"
-
-
-def _jpeg(picture, quality):
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality, subsampling=0)
-    return file.getvalue()
+def _encoded(image):
+    """Return the bytes and mime type of an image: PNG, or JPEG where that takes too long."""
+    height, width = image.shape[:2]
+    if height * width > PNG_PIXELS and max(height, width) <= JPEG_SIDE:
+        return encode_image(image, "JPEG", quality=95), "image/jpeg"
+    return encode_image(image, compression=1), "image/png"
