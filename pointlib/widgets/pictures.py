@@ -76,23 +76,36 @@ def browser_picture(source, *, channel=None, black=None, white=None, plain=False
     return _drawn(np.atleast_3d(image), channel, black, white)
 
 
-def thumbnail(path, size=96):
-    """Return a small JPEG, bytes, at most `size` pixels wide and high, of any readable image."""
-    check_size(path)
-    if _mime(path) == "image/jpeg":
-        try:
-            with open_picture(path) as image:
-                check_scans(path, image)
-                image.draft(None, (2 * size, 2 * size))  # decodes at down to an eighth of the size
-                small = ImageOps.exif_transpose(image).convert("RGB")
-        except (OSError, SyntaxError) as error:
-            raise InputError(f"{path} is broken ({error}). Copy or export it again.") from error
-    else:
-        image = read_image(path)
-        step = max(1, min(image.shape[:2]) // (2 * size))
-        small = Image.fromarray(to_display(image[::step, ::step]))
-    small.thumbnail((size, size))
-    return encode_image(small, "JPEG", quality=80)
+def thumbnail(source, size=96):
+    """Return a small JPEG, bytes, at most `size` pixels wide and high.
+
+    `source` is any readable image file, or an image in memory, (H, W) or (H, W, C).
+    """
+    if isinstance(source, np.ndarray):
+        return small_jpeg(_thinned(source, size), size)
+    check_size(source)
+    if _mime(source) != "image/jpeg":
+        return small_jpeg(_thinned(read_image(source), size), size)
+    try:
+        with open_picture(source) as image:
+            check_scans(source, image)
+            image.draft(None, (2 * size, 2 * size))  # decodes at down to an eighth of the size
+            return small_jpeg(ImageOps.exif_transpose(image), size)
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{source} is broken ({error}). Copy or export it again.") from error
+
+
+def small_jpeg(image, size=96):
+    """Return a small JPEG, bytes, of Pillow's image."""
+    image = image.convert("RGB")
+    image.thumbnail((size, size))
+    return encode_image(image, "JPEG", quality=80)
+
+
+def _thinned(image, size):
+    """Return Pillow's image of every n-th row and column, still larger than `size` pixels."""
+    step = max(1, min(image.shape[:2]) // (2 * size))
+    return Image.fromarray(to_display(image[::step, ::step]))
 
 
 def pixels(path):
