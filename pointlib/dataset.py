@@ -139,7 +139,7 @@ class MemoryDataset:
         if not items:
             raise InputError("there is no image; expected one (image, points, labels) at least.")
         self.items = [check_item(item, f"item {i}") for i, item in enumerate(items)]
-        self.names = list(names) if names else [f"image {i}" for i in range(len(self.items))]
+        self.names = list(names) if names else names_of(self.items)
         self.classes = tuple(classes or dataset_classes(self.items))
         self.items = [
             (image, points, np.where(np.asarray(labels) == "", self.classes[0], labels))
@@ -175,8 +175,13 @@ def names_of(dataset):
     """Return the names of a dataset's images; `image 0`, `image 1`, ... where it has none."""
     names = getattr(dataset, "names", None)
     if names is None:
-        return [f"image {i}" for i in range(len(dataset))]
+        return [image_name(i) for i in range(len(dataset))]
     return [str(name) for name in names]
+
+
+def image_name(index):
+    """Return what an image without a name is called: `image 0` is the first."""
+    return f"image {index}"
 
 
 def check_item(item, name):

@@ -14,6 +14,7 @@ import threading
 import numpy as np
 
 from pointlib.cache import Cache
+from pointlib.dataset import image_name
 from pointlib.errors import InputError
 from pointlib.matching import check_amount
 from pointlib.points import check_points
@@ -249,7 +250,7 @@ class Findings:
 
 def _own_names(items):
     """Return names that tell images apart; "image 0" is what any image in memory is called."""
-    names = {item.name for i, item in enumerate(items) if item.name != f"image {i}"}
+    names = {item.name for i, item in enumerate(items) if item.name != image_name(i)}
     return names | {item.path.name for item in items if item.path}
 
 
@@ -257,7 +258,7 @@ def _without_images(source):
     """Return an Item for each heatmap."""
     if not source.has_heatmaps or source.n_images is None:
         raise InputError("images is None; that is enough beside heatmaps only. Give the images.")
-    return [Item(f"image {i}", None, None, None, None) for i in range(source.n_images)]
+    return [Item(image_name(i), None, None, None, None) for i in range(source.n_images)]
 
 
 def _choose_classes(source, items, images, classes):
