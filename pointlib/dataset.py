@@ -13,6 +13,7 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
+from pointlib.cache import KEPT_BYTES, Cache
 from pointlib.errors import InputError, suggest
 from pointlib.images import (
     check_image,
@@ -30,7 +31,6 @@ from pointlib.points import (
     text_path,
 )
 
-CACHE_BYTES = 2**30  # of images kept in memory once read
 SAMPLE = 64  # images that sigma and the range of the pixel values are learnt from
 MANY, THIN = 20, 3  # classes, and points a class on average: with more and fewer they are none
 
@@ -92,7 +92,7 @@ class ImagePointDataset:
         self._records = list(map(read_points, map(text_path, self.paths), shapes))
         self.classes = self._checked_classes(classes)
         self.n_channels = n_channels or n_colours(read_image(self.paths[0]))
-        self._cache = {}
+        self._images = Cache(max_bytes=KEPT_BYTES)
 
     def __len__(self):
         return len(self.names)
@@ -100,12 +100,7 @@ class ImagePointDataset:
     def __getitem__(self, index):
         """Return image (H, W, C), points (N, 2), labels (N,)."""
         points, labels = self.points(index)
-        if index not in self._cache:
-            image = self._read_image(index)
-            if sum(i.nbytes for i in self._cache.values()) + image.nbytes > CACHE_BYTES:
-                return image, points, labels
-            self._cache[index] = image
-        return self._cache[index], points, labels
+        return self._images.get(index, lambda: self._read_image(index)), points, labels
 
     def __repr__(self):
         n_points = sum(len(points) for points, _ in self._records)
@@ -174,7 +169,7 @@ class MemoryDataset:
         if not items:
             raise InputError("there is no image; expected one (image, points, labels) at least.")
         self.items = [check_item(item, f"item {i}") for i, item in enumerate(items)]
-        self.names = list(names) if names else [f"image {i}" for i in range(len(self.items))]
+        self.names = list(names) if names else names_of(self.items)
         self.classes = tuple(classes or dataset_classes(self.items))
         self.items = [
             (image, points, np.where(np.asarray(labels) == "", self.classes[0], labels))
@@ -210,8 +205,13 @@ def names_of(dataset):
     """Return the names of a dataset's images; `image 0`, `image 1`, ... where it has none."""
     names = getattr(dataset, "names", None)
     if names is None:
-        return [f"image {i}" for i in range(len(dataset))]
+        return [image_name(i) for i in range(len(dataset))]
     return [str(name) for name in names]
+
+
+def image_name(index):
+    """Return what an image without a name is called: `image 0` is the first."""
+    return f"image {index}"
 
 
 def check_item(item, name):

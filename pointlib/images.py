@@ -191,19 +191,49 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     >>> read_image("grey.png").tolist()
     [[7, 7, 7], [7, 7, 7]]
     """
-    suffix, file = Path(path).suffix.lower(), io.BytesIO()
-    image = image[:, :, 0] if image.shape[2:] == (1,) else image
+    suffix = Path(path).suffix.lower()
     try:
-        if suffix in (".tif", ".tiff"):  # told what is what, or five channels would be five pages
-            kind = "rgb" if image.shape[2:] in ((3,), (4,)) else "minisblack"
-            planar = "contig" if image.ndim == 3 else None
-            tifffile.imwrite(file, image, photometric=kind, planarconfig=planar)
-        else:
-            Image.fromarray(image).save(file, Image.registered_extensions()[suffix])
+        data = encode_image(image, Image.registered_extensions()[suffix])
     except Exception as error:  # each writer has its own exceptions
         what = f"cannot write {image.dtype} of shape {image.shape} as {suffix!r} ({error})"
         raise InputError(f"{path}: {what}. PNG takes 8 bits and grey 16, TIFF all.") from error
-    write_atomic(path, file.getvalue())
+    write_atomic(path, data)
+
+
+def encode_image(image, kind="PNG", *, compression=None, quality=None, dpi=None):
+    """Return an image as the bytes of a file that holds it.
+
+    Parameters
+    ----------
+    image : array of shape (H, W) or (H, W, C), or Pillow's Image
+        PNG takes uint8, and uint16 in grey; TIFF, of an array, all.
+    kind : str
+        Pillow's name of the kind of file.
+    compression : int, optional
+        Of a PNG, from 1, quick, to 9, as small as can be; default Pillow's, 6.
+    quality : int, optional
+        Of a JPEG, up to 95; colours are then as fine as brightness. Default Pillow's, 75.
+    dpi : int, optional
+        Pixels an inch, for who prints it.
+    """
+    file = io.BytesIO()
+    if isinstance(image, np.ndarray):
+        image = image[:, :, 0] if image.shape[2:] == (1,) else image
+        if kind == "TIFF":  # told what is what, or five channels would be five pages
+            colours = "rgb" if image.shape[2:] in ((3,), (4,)) else "minisblack"
+            planar = "contig" if image.ndim == 3 else None
+            tifffile.imwrite(file, image, photometric=colours, planarconfig=planar)
+            return file.getvalue()
+        image = Image.fromarray(image)
+    options = {}
+    if compression is not None:
+        options |= {"compress_level": compression, "optimize": compression == 9}
+    if quality is not None:
+        options |= {"quality": quality, "subsampling": 0}
+    if dpi is not None:
+        options["dpi"] = (dpi, dpi)
+    image.save(file, kind, **options)
+    return file.getvalue()
 
 
 @contextmanager
@@ -225,7 +255,8 @@ def open_image(path):
 
 
 def open_picture(file):
-    """Return Pillow's image of a path or file object, only where it is of PILLOW_FORMATS."""
+    """Return Pillow's image of a path or of bytes, only where it is of PILLOW_FORMATS."""
+    file = io.BytesIO(file) if isinstance(file, bytes) else file
     with _bomb_check:  # our limit in place of Pillow's, which is a warning and then an error
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

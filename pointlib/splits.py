@@ -16,7 +16,7 @@ from pointlib.dataset import ImagePointDataset, MemoryDataset, dataset_classes
 from pointlib.errors import InputError
 from pointlib.files import need_file, need_folder
 from pointlib.images import image_folder, list_images
-from pointlib.points import read_text
+from pointlib.points import read_text, text_path
 
 PARTS = ("train", "val", "test")
 LISTS = tuple(f"{part}.txt" for part in PARTS)
@@ -24,8 +24,8 @@ FEW = 5  # fewer labelled images than this are split by crops
 ENOUGH = 10  # training images, of which a fifth can be held back
 
 
-def read_list(path: str | Path) -> list[str]:
-    r"""Return the file names of a list such as train.txt, one a line.
+def read_list(path: str | Path, *, may_be_empty: bool = False) -> list[str]:
+    r"""Return the file names of a list such as train.txt, one a line, each once.
 
     Examples
     --------
@@ -35,10 +35,25 @@ def read_list(path: str | Path) -> list[str]:
     >>> read_list("test.txt")
     ['a.png', 'b.png']
     """
-    names = [line.strip() for line in read_text(need_file(path, "list")).splitlines()]
-    if not any(names):
+    lines = read_text(need_file(path, "list")).splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    if not names and not may_be_empty:
         raise InputError(f"{path} is empty; expected one file name a line, or no such file.")
-    return list(dict.fromkeys(name for name in names if name))
+    return list(dict.fromkeys(names))
+
+
+def find_lists(folder, images=()):
+    """Return {part: path} of the lists that lie in a folder.
+
+    `images` are paths: the text beside an image test.png holds its points and is no list.
+    """
+    texts = {text_path(path) for path in images}
+    paths = {part: folder / f"{part}.txt" for part in PARTS}
+    return {
+        part: path
+        for part, path in paths.items()
+        if os.path.lexists(path) and path not in texts  # a link to nowhere is a list that has gone
+    }
 
 
 def split_names(
@@ -224,15 +239,8 @@ def load_three(folder: str | Path, *, seed: int = 0, **options: Any) -> tuple:
 
 def read_lists(folder):
     """Return {part: names} of train.txt, val.txt, test.txt; no image may stand in two of them."""
-    paths = {part: folder / f"{part}.txt" for part in PARTS}
-    inside = image_folder(folder)
-    images = list_images(inside)
-    stems = {path.stem for path in images} if inside == folder else ()
-    lists = {  # the text of an image test.png is no list
-        part: read_list(path)
-        for part, path in paths.items()
-        if os.path.lexists(path) and part not in stems
-    }
+    images = list_images(image_folder(folder))
+    lists = {part: read_list(path) for part, path in find_lists(folder, images).items()}
     if stray := stray_list(folder, {path.name for path in images}):
         raise InputError(f"{stray} {why_stray(stray)}")
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
@@ -282,8 +290,7 @@ def _lists(folder):
     """Return {part: file names} of the lists in a folder, and of those above one of images."""
     folder, lists = folder.absolute(), {part: set() for part in PARTS}
     for top in (folder, folder.parent) if folder.name == "images" else (folder,):
-        for part in PARTS:
-            file = top / f"{part}.txt"
-            if file.is_file() and file.read_bytes().strip():
-                lists[part].update(read_list(file))
+        for part, path in find_lists(top).items():
+            if path.is_file():
+                lists[part].update(read_list(path, may_be_empty=True))
     return lists

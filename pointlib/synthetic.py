@@ -8,7 +8,6 @@ the centre of what was drawn, not the nearest pixel. points.py says what coordin
 `python -m pointlib.synthetic data` draws the sample sets again, byte for byte.
 """
 
-import io
 import sys
 from collections import Counter
 from functools import partial
@@ -17,11 +16,11 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from pointlib.errors import InputError
 from pointlib.files import write_atomic
+from pointlib.images import encode_image
 from pointlib.points import text_path, write_points
 
 MARGIN = 3  # pixels between a centre and the border of the picture
@@ -492,9 +491,8 @@ def draw_set(name, folder, *, shape=None):
     home, files, count = Path(folder) / name, {part: [] for part in PARTS}, Counter()
     for index, part in enumerate(np.repeat(PARTS, SETS[name][-1])):
         path = home / "images" / f"{name.rstrip('s')}_{index + 1:03d}.png"
-        scene, png = draw_sample(name, index, shape=shape), io.BytesIO()
-        Image.fromarray(scene.image).save(png, "PNG", optimize=True)
-        write_atomic(path, png.getvalue())
+        scene = draw_sample(name, index, shape=shape)
+        write_atomic(path, encode_image(scene.image, compression=9))
         files[part].append(path.name)
         if part != "unlabelled":
             labels = ["" if label == "point" else label for label in scene.labels]

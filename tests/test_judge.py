@@ -122,8 +122,8 @@ def test_choose_has_a_default_without_points(model):
 
 def test_count_pairs_points_within_their_class(model, data):
     """A found point of another class is a false positive, though it lies on a true one."""
-    images = Predictions(model, data)
-    images.kept = {i: (p, labels, 2 * drawn, 0.0) for i, (p, labels, drawn, _) in enumerate(images)}
+    predicted = Predictions(model, data)
+    images = [(points, labels, 2 * drawn, 0.0) for points, labels, drawn, _ in predicted]
     model.info.classes = ("cat", "point")
     settings = {name: {"threshold": 0.3, "min_distance": 2.0} for name in model.info.classes}
     counts, _ = count(images, model.info, find_peaks, settings)

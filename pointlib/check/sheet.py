@@ -3,7 +3,6 @@
 About showing a check.Report. Not about what is wrong (folder.py).
 """
 
-import io
 import json
 from collections import Counter
 from itertools import zip_longest
@@ -23,6 +22,7 @@ from pointlib.plots import (
     INK,
     RED,
     class_look,
+    encode_figure,
     legend_text,
     show_image,
     show_points,
@@ -102,9 +102,7 @@ def draw_sheet(report):
         _thumbnail(one, classes, ax)
     if len(classes) > 1:
         pictures.legend(handles=_legend(classes), loc="outside lower center", ncols=8)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", pil_kwargs={"compress_level": 3})
-    return file.getvalue()
+    return encode_figure(figure, pil_kwargs={"compress_level": 3})
 
 
 def _closing(report):

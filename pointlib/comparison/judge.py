@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from pointlib.cache import KEPT_BYTES, Cache
 from pointlib.matching import match_points, tp_curve
 from pointlib.metrics import precision_recall_f1
 from pointlib.predict.points import class_settings, find_one, predict_logits, read_logits
@@ -17,36 +18,32 @@ from pointlib.thresholds import FLOOR, Candidates, find_peaks
 from pointlib.train.dry_run import tried
 from pointlib.train.validate import distances_to_try
 
-KEPT_BYTES = 2**30  # of logits, so that the next thresholding function finds them predicted
-
 
 class Predictions:
     """A model's logits of a dataset: ``points, labels, drawn, seconds`` an image.
 
     ``drawn`` has (logits (1, h, w), shape of the image) a class, as `read_logits` takes them.
-    Made when they are first asked for, and kept in memory up to a gigabyte.
+    Made when they are first asked for, and kept in memory up to a gigabyte: the next thresholding
+    function finds them predicted.
     """
 
     def __init__(self, model, dataset):
-        self.model, self.dataset, self.kept, self.n_bytes = model, dataset, {}, 0
+        self.model, self.dataset, self._kept = model, dataset, Cache(max_bytes=KEPT_BYTES)
 
     def __len__(self):
         return len(self.dataset)
 
     def __getitem__(self, index):
-        if index in self.kept:
-            return self.kept[index]
         if index >= len(self):
             raise IndexError(index)  # this ends a for loop
+        return self._kept.get(index, lambda: self._predict(index))
+
+    def _predict(self, index):
         image, points, labels = self.dataset[index]
         start = time.perf_counter()
         logits, elapsed = predict_logits(self.model, image), time.perf_counter() - start
         drawn = [(logits[k : k + 1], image.shape[:2]) for k in range(len(logits))]
-        self.n_bytes += logits.nbytes
-        item = (points, np.asarray(labels, str), drawn, elapsed)
-        if self.n_bytes <= KEPT_BYTES:
-            self.kept[index] = item
-        return item
+        return points, np.asarray(labels, str), drawn, elapsed
 
 
 def judge(info, val, test, *, find, heatmap_fn):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pointlib.errors import to_cell
 from pointlib.files import write_kept
 from pointlib.metrics import count_errors, draw_f1, precision_recall_f1
-from pointlib.plots import plot_leaderboard
+from pointlib.plots import encode_figure, plot_leaderboard
 
 FEW = 5  # with fewer images a bootstrap says nothing
 NUMBERS = {  # column: (head in the table, format)
@@ -112,9 +112,8 @@ def write_leaderboard(folder, rows, *, title):
     FigureCanvasAgg(figure)
     plot_leaderboard(rows, figure.add_subplot())
     figure.suptitle(title, fontsize=10)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
-    write_kept(folder / "leaderboard.png", picture.getvalue())
+    picture = encode_figure(figure, dpi=150, metadata={"Software": None})
+    write_kept(folder / "leaderboard.png", picture)
 
 
 def label_rows(rows):

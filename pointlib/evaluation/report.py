@@ -7,7 +7,6 @@ About showing; metrics.py computes the numbers and names the matching rule.
 
 import base64
 import html
-import io
 from functools import partial
 from pathlib import Path
 
@@ -249,9 +248,8 @@ def _picture(draw, shape, limit, alt):
 
 
 def _source(figure, kind, **options):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, **options)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    data = plots.encode_figure(figure, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _table(header, rows):

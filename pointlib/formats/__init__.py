@@ -27,8 +27,7 @@ from pointlib.formats.shared.records import (
     find_oddities,
     rename_classes,
 )
-from pointlib.points import read_text
-from pointlib.splits import PARTS
+from pointlib.splits import PARTS, find_lists, read_list
 
 
 def _found():
@@ -315,9 +314,8 @@ def _find_lists(pictures, records, skip):
     They are the source's own lists, unless those are some image's points; where it has none and
     all labelled images lie in folders called train, val and test, those.
     """
-    stems = {path.stem for path in pictures.paths if path.parent == pictures.home}
-    files = [pictures.home / f"{part}.txt" for part in PARTS if part not in stems]
-    lists = {path.stem: _read_list(path, pictures, skip) for path in files if path.is_file()}
+    paths = find_lists(pictures.home, pictures.paths)
+    lists = {p: _listed(path, pictures, skip) for p, path in paths.items() if path.is_file()}
     if lists:
         return lists, []
     parts = {record.image: _part(record.image, pictures.folder) for record in records}
@@ -329,14 +327,13 @@ def _find_lists(pictures, records, skip):
     return {part: names for part, names in lists.items() if names}, [f"By folders: {told}."]
 
 
-def _read_list(path, pictures, skip):
+def _listed(path, pictures, skip):
     """Return the images' names in a list, or raise InputError where one is not there."""
-    listed = [line.strip() for line in read_text(path).split("\n") if line.strip()]
-    found = {name: pictures.lookup(name) for name in listed}
+    found = {name: pictures.lookup(name) for name in read_list(path, may_be_empty=True)}
     strange = [name for name, image in found.items() if image is None]
     if strange and not skip:
         raise InputError(f"{path} names {strange[0]!r}, which is not in {pictures.folder}.")
-    return [found[name].name for name in listed if found[name]]
+    return [image.name for image in found.values() if image is not None]
 
 
 def _part(path, folder):

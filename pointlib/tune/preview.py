@@ -3,12 +3,10 @@
 About one small PNG. Not about how points are drawn (plots.py).
 """
 
-import io
-
 import numpy as np
 from PIL import Image
 
-from pointlib.images import open_picture
+from pointlib.images import encode_image, open_picture
 from pointlib.matching import Match
 
 SIDES = (400, 280, 180)  # px: the longer side, the largest that fits
@@ -18,14 +16,14 @@ MOST = 90_000  # bytes: it is stored in the notebook, a third longer, as base64
 
 def snapshot(trial):
     """Return a PNG, bytes, of the image that a trial looks at."""
-    drawn, file = Image.fromarray(_drawn(trial)), io.BytesIO()
+    drawn = Image.fromarray(_drawn(trial))
     for side in SIDES:
-        small, file = drawn.copy(), io.BytesIO()
+        small = drawn.copy()
         small.thumbnail((side, side))
-        small.quantize(64).save(file, "PNG", optimize=True, dpi=(72, 72))
-        if file.tell() <= MOST:
+        data = encode_image(small.quantize(64), compression=9, dpi=72)
+        if len(data) <= MOST:
             break
-    return file.getvalue()
+    return data
 
 
 def _drawn(trial):
@@ -33,7 +31,10 @@ def _drawn(trial):
     from pointlib.plots import picture_axes, show_errors, show_image, show_points  # a second
 
     tuning_set, i = trial.tuning_set, trial.index
-    picture = tuning_set.image(i) if tuning_set.has_images else _grey(tuning_set.heat_png(i, 0))
+    if tuning_set.has_images:
+        picture = tuning_set.image(i)
+    else:
+        picture = np.asarray(open_picture(tuning_set.heat_png(i, 0)))
     step = max(1, max(picture.shape[:2]) // (2 * SIDES[0]))
     picture = picture[::step, ::step]
     ax = picture_axes(picture.shape, 2 * SIDES[0])
@@ -67,7 +68,3 @@ def _joined(trial, i):
         sides[1].append(tuning_set.candidates[i][name].points[trial.mask(i, name)])
     match = Match(*(np.concatenate(part) for part in zip(*parts, strict=True)))
     return *(np.concatenate(side) for side in sides), match
-
-
-def _grey(png):
-    return np.asarray(open_picture(io.BytesIO(png)))

@@ -6,14 +6,13 @@ are at hand, pictures of the heatmaps. Torch is imported where a model comes.
 Not about the images (inputs.py), nor about when they are looked at (state.py).
 """
 
-import io
 import threading
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pointlib.errors import InputError
+from pointlib.images import encode_image
 from pointlib.matching import check_column
 from pointlib.points import check_points
 from pointlib.thresholds import FLOOR, Candidates, find_candidates
@@ -44,9 +43,7 @@ def open_source(source):
 def grey_png(heights):
     """Return heights (H, W) as a grey PNG, bytes; NaN is black."""
     grey = np.rint(255 * np.clip(np.nan_to_num(heights, posinf=0, neginf=0), 0, 1))
-    file = io.BytesIO()
-    Image.fromarray(grey.astype(np.uint8)).save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    return encode_image(grey.astype(np.uint8), compression=1)
 
 
 class ModelSource:

@@ -13,6 +13,8 @@ import threading
 
 import numpy as np
 
+from pointlib.cache import Cache
+from pointlib.dataset import image_name
 from pointlib.errors import InputError
 from pointlib.matching import check_amount
 from pointlib.points import check_points
@@ -125,7 +127,8 @@ class TuningSet:
         self.trained_on = not source.trained.isdisjoint(_own_names(items))
         self.has_images, self.has_heatmaps = items[0].load is not None, source.has_heatmaps
         self.listeners, self.n_ready = set(), 0
-        self._is_over, self._cache, self._lock = threading.Event(), {}, threading.Lock()
+        self._is_over, self._lock = threading.Event(), threading.Lock()
+        self._heatmaps = Cache(max_items=KEPT)
         self._look_at(0)
         self.n_ready, effort = 1, source.effort(0)
         while self.n_ready < n and (effort := effort + source.effort(self.n_ready)) <= AT_ONCE:
@@ -149,11 +152,9 @@ class TuningSet:
 
     def heatmap(self, index):
         """Return the heatmaps of an image, (C, H, W) float; a model runs again for them."""
-        with self._lock:
-            if index not in self._cache:
-                fresh = {index: self._source.heatmap(index, self._items[index])}
-                self._cache = dict(list((fresh | self._cache).items())[:KEPT])
-            return self._cache[index]
+        with self._lock:  # one prediction at a time
+            item = self._items[index]
+            return self._heatmaps.get(index, lambda: self._source.heatmap(index, item))
 
     def heat_png(self, index, channel):
         """Return one heatmap of an image as the bytes of a grey PNG: 0 is black, 1 is white."""
@@ -249,7 +250,7 @@ class TuningSet:
 
 def _own_names(items):
     """Return names that tell images apart; "image 0" is what any image in memory is called."""
-    names = {item.name for i, item in enumerate(items) if item.name != f"image {i}"}
+    names = {item.name for i, item in enumerate(items) if item.name != image_name(i)}
     return names | {item.path.name for item in items if item.path}
 
 
@@ -257,7 +258,7 @@ def _without_images(source):
     """Return an Item for each heatmap."""
     if not source.has_heatmaps or source.n_images is None:
         raise InputError("images is None; that is enough beside heatmaps only. Give the images.")
-    return [Item(f"image {i}", None, None, None, None) for i in range(source.n_images)]
+    return [Item(image_name(i), None, None, None, None) for i in range(source.n_images)]
 
 
 def _choose_classes(source, items, images, classes):

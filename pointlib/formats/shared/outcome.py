@@ -1,6 +1,5 @@
 """What a conversion comes to: counts, sentences, an example, and a picture to look at."""
 
-import io
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -91,7 +90,7 @@ def draw_check(path, records):
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # a second: only where it draws
     from matplotlib.figure import Figure
 
-    from pointlib.plots import show_image, show_points
+    from pointlib.plots import encode_figure, show_image, show_points
 
     try:
         image = read_image(record.image)
@@ -106,6 +105,6 @@ def draw_check(path, records):
     show_points(record.points / step, labels, ax)
     ax.set_title(f"{record.image.name}: {len(labels)} points", parse_math=False)
     with warnings.catch_warnings(action="ignore"):  # on letters that the font has not
-        figure.savefig(data := io.BytesIO(), format="png", dpi=DOTS)
-    write_atomic(path, data.getvalue())
+        data = encode_figure(figure, dpi=DOTS)
+    write_atomic(path, data)
     return path
