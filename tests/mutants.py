@@ -172,8 +172,8 @@ MUTANTS = [
     Mutant(
         "points weigh no more than background",
         "losses.py",
-        "def weighted_bce(logits, target, *, weight=1.0)",
-        "def weighted_bce(logits, target, *, weight=0.0)",
+        "def weighted_bce(logits: Tensor, target: Tensor, *, weight: float = 1.0)",
+        "def weighted_bce(logits: Tensor, target: Tensor, *, weight: float = 0.0)",
         (TRAIN, *unit("losses")),
     ),
     Mutant(
