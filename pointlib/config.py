@@ -101,9 +101,8 @@ class TrainConfig(Section):
     model: str | None = None  # your own: "file.py:function"
     heatmap: Function = "gaussian_max"
     loss: Function = "weighted_bce"
-    loss_options: dict[
-        str, Annotated[float, Field(strict=True)]
-    ] = {}  # its keywords, such as {"weight": 10}
+    # the keywords of the loss, such as {"weight": 10}
+    loss_options: dict[str, Annotated[float, Field(strict=True)]] = {}
     scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["auto"] = "auto"  # images seen smaller
     normalise: Literal["train", "percentile"] = "train"
     crop_size: int = Field(128, ge=32, le=8192)
