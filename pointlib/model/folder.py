@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from pointlib.config import explain
 from pointlib.errors import InputError, brief, suggest, user_line
 from pointlib.files import (
     age_of,
@@ -139,11 +140,8 @@ def read_info(folder):
     try:
         info = TypeAdapter(ModelInfo).validate_python(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place, wanted = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Input should")
-        raise InputError(
-            f"{path}: {place} is {first['input']!r}; it should{wanted}. Copy the folder again."
-        ) from None
+        words = explain(error, path, TypeAdapter(ModelInfo).json_schema())
+        raise InputError(f"{words} Copy the folder again.") from None
     if words := _misfit(info):
         raise InputError(f"{path}: {words}. Copy the folder again.")
     return info
