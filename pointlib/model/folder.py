@@ -59,9 +59,8 @@ def save_model(model, folder, *, keep=False):
     try:
         if model.info.custom:
             shutil.copyfile(model.info.custom.rpartition(":")[0], fresh / CUSTOM)
-            weights = {  # tensors may be shared, which the file cannot say
-                key: value.contiguous().clone() for key, value in model.network.state_dict().items()
-            }
+            # tensors may be shared, which the file cannot say
+            weights = {k: v.contiguous().clone() for k, v in model.network.state_dict().items()}
             save_file(weights, fresh / "model.safetensors")
         else:
             model.network.save_pretrained(fresh)
