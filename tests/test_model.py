@@ -317,9 +317,12 @@ def stranger(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"mean": [1e308, 0.5]}, r"mean\.0 is 1e\+308; it should be less than or equal to 1000000"),
-        ({"mean": [-1e300]}, r"mean\.0 is -1e\+300; it should be greater"),
-        ({"std": [1e-308]}, r"std\.0 is 1e-308; it should be greater than or equal to 0.000001"),
+        (
+            {"mean": [1e308, 0.5]},
+            r"mean\.0 is 1e\+308; expected a number of at least -1,000,000.0 and at most 1,000,000",
+        ),
+        ({"mean": [-1e300]}, r"mean\.0 is -1e\+300; expected a number of at least"),
+        ({"std": [1e-308]}, r"std\.0 is 1e-308; expected a number of at least 1e-06"),
         ({"std": [1e300, 1.0]}, r"std\.0 is 1e\+300"),
         ({"low": [1e300]}, r"low\.0 is 1e\+300"),
         ({"sigma": 1e300}, r"sigma is 1e\+300"),

@@ -174,7 +174,7 @@ def _make_ready(parts, config, changes, output):
             setattr(config, key, value)
         setup = prepare(parts["train"], parts["val"], config)
     except ValidationError as error:
-        raise InputError(explain(error, "compare")) from None
+        raise InputError(explain(error, "compare", TrainConfig.model_json_schema())) from None
     what = {"loss": config.loss, "heatmap": config.heatmap}
     what["network"] = config.model or config.encoder
     own = [_code_of(setup.loss_fn, config.loss), _code_of(setup.heatmap_fn, config.heatmap)]

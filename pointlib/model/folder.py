@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from pointlib.config import explain
 from pointlib.errors import InputError, brief, suggest, user_line
 from pointlib.files import (
     age_of,
@@ -58,9 +59,8 @@ def save_model(model, folder, *, keep=False):
     try:
         if model.info.custom:
             shutil.copyfile(model.info.custom.rpartition(":")[0], fresh / CUSTOM)
-            weights = {  # tensors may be shared, which the file cannot say
-                key: value.contiguous().clone() for key, value in model.network.state_dict().items()
-            }
+            # tensors may be shared, which the file cannot say
+            weights = {k: v.contiguous().clone() for k, v in model.network.state_dict().items()}
             save_file(weights, fresh / "model.safetensors")
         else:
             model.network.save_pretrained(fresh)
@@ -139,11 +139,8 @@ def read_info(folder):
     try:
         info = TypeAdapter(ModelInfo).validate_python(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place, wanted = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Input should")
-        raise InputError(
-            f"{path}: {place} is {first['input']!r}; it should{wanted}. Copy the folder again."
-        ) from None
+        words = explain(error, path, TypeAdapter(ModelInfo).json_schema())
+        raise InputError(f"{words} Copy the folder again.") from None
     if words := _misfit(info):
         raise InputError(f"{path}: {words}. Copy the folder again.")
     return info

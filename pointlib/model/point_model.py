@@ -34,19 +34,15 @@ class ModelInfo:
     n_channels: Annotated[int, Field(ge=1, le=1024)] = 3
     sigma: Length = 3.0  # px
     radius: Length = 6.0  # px, match radius
-    scale: Annotated[float, Field(ge=0.01, le=1)] = (
-        1.0  # images are seen at this share of their size; sigma and radius are not
-    )
+    # images are seen at this share of their size; sigma and radius are not
+    scale: Annotated[float, Field(ge=0.01, le=1)] = 1.0
     low: tuple[Pixel, ...] = (0.0,)  # pixel value that becomes 0, one a channel
     high: tuple[Pixel, ...] = (255.0,)  # pixel value that becomes 1
     mean: tuple[Mean, ...] = (0.5,)  # of the scaled images, one a channel
     std: tuple[Spread, ...] = (0.25,)
-    depth: Literal["", "uint8", "uint16", "float"] = (
-        ""  # "uint8", "uint16" or "float", as the training images
-    )
-    normalise: Literal["train", "percentile"] = (
-        "train"  # or "percentile": low and high from each image itself
-    )
+    depth: Literal["", "uint8", "uint16", "float"] = ""  # as the training images; "": any
+    # "percentile": low and high from each image itself
+    normalise: Literal["train", "percentile"] = "train"
     thresholds: dict[str, Share] = dataclasses.field(default_factory=dict)  # class: score
     min_distances: dict[str, From0] = dataclasses.field(default_factory=dict)  # class: px
     metrics: dict = dataclasses.field(default_factory=dict)

@@ -101,13 +101,8 @@ def predict_folder(
     if text or overlay:
         _check_stems([name for _, name in sources])
     need_place(output)
-    find = partial(
-        predict_points,
-        model,
-        threshold=threshold,
-        min_distance=min_distance,
-        threshold_fn=threshold_fn,
-    )
+    settings = {"threshold": threshold, "min_distance": min_distance}
+    find = partial(predict_points, model, threshold_fn=threshold_fn, **settings)
     # drawn images first: what fails there is a setting, and not the fault of any image
     if threshold_fn is not find_peaks:
         find_one(threshold_fn)

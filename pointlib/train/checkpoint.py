@@ -78,13 +78,12 @@ def resume(setup, log):
         return State()
     try:
         saved = torch.load(setup.checkpoint, map_location="cpu", weights_only=True)
-        theirs = saved["fingerprint"]
+        is_ours = saved["fingerprint"] == setup.fingerprint
+        fault = "" if is_ours else "is of other settings or images"
     except Exception as error:  # a cut-off or foreign file: pickle, zip and torch errors
-        kind = type(error).__name__
-        log(f"{keep_copy(setup.checkpoint)} cannot be read ({kind}): starting anew")
-        return State()
-    if theirs != setup.fingerprint:
-        log(f"{keep_copy(setup.checkpoint)} is of other settings or images: starting anew")
+        fault = f"cannot be read ({type(error).__name__})"
+    if fault:
+        log(f"{keep_copy(setup.checkpoint)} {fault}: starting anew")
         return State()
     setup.model.load_state_dict(saved["model"])
     setup.optimiser.optimizer.load_state_dict(saved["optimiser"])

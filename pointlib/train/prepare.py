@@ -250,8 +250,7 @@ def describe_setup(setup, val):
     yield (
         f"{config.model or config.encoder} with {n_weights / 1e6:.1f} M weights on "
         f"{setup.fabric.device.type}; classes {', '.join(info.classes)}; sigma "
-        f"{info.sigma:g} px, match radius {info.radius:g} px; "
-        f"{len(setup.loader)} steps an epoch"
+        f"{info.sigma:g} px, match radius {info.radius:g} px; {len(setup.loader)} steps an epoch"
     )
     if config.gaussian_sigma == "auto" and not config.radius:
         yield "hint: a train.radius, how far off still counts, tells how large the objects are"
@@ -261,9 +260,7 @@ def describe_setup(setup, val):
 
 def points_of(dataset, index):
     """Return points and labels of an image, without reading its pixels where that can be."""
-    _, points, labels = (
-        (None, *dataset.points(index)) if hasattr(dataset, "points") else dataset[index]
-    )
+    points, labels = dataset.points(index) if hasattr(dataset, "points") else dataset[index][1:]
     return np.asarray(points, dtype=float), np.asarray(labels, dtype=str)
 
 

@@ -159,12 +159,8 @@ def collapse_alarm(history, *, n_steps=100):
             "train.gaussian_sigma or a smaller train.learning_rate, and look at the points."
         )
     recent = [row["loss"] for row in history[-6:]]
-    if (
-        len(recent) == 6
-        and last.get("n_true", 1)
-        and last["f1"] < 0.1
-        and min(recent[1:]) > 0.99 * recent[0]
-    ):
+    is_flat = len(recent) == 6 and min(recent[1:]) > 0.99 * recent[0]
+    if is_flat and last["f1"] < 0.1 and last.get("n_true", 1):
         return (
             f"It has stopped learning: the loss stays near {last['loss']:.3f} and F1 below 0.1. "
             "Use another train.learning_rate, and check that the points lie on the objects."
