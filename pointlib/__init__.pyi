@@ -20,8 +20,8 @@ from pointlib.errors import InputError as InputError
 from pointlib.evaluation.score import compare_folders as compare_folders
 from pointlib.evaluation.score import evaluate as evaluate
 from pointlib.evaluation.score import image_results as image_results
-from pointlib.formats import FORMATS as FORMATS
-from pointlib.formats import convert as convert
+from pointlib.formats.conversion import convert as convert
+from pointlib.formats.table import FORMATS as FORMATS
 from pointlib.heatmaps import HEATMAPS as HEATMAPS
 from pointlib.heatmaps import auto_sigma as auto_sigma
 from pointlib.heatmaps import density as density

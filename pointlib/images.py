@@ -200,7 +200,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     write_atomic(path, data)
 
 
-def encode_image(image, kind="PNG", *, compression=None, quality=None, dpi=None):
+def encode_image(image, kind="PNG", *, compression=6, quality=None, dpi=None):
     """Return an image as the bytes of a file that holds it.
 
     Parameters
@@ -209,8 +209,8 @@ def encode_image(image, kind="PNG", *, compression=None, quality=None, dpi=None)
         PNG takes uint8, and uint16 in grey; TIFF, of an array, all.
     kind : str
         Pillow's name of the kind of file.
-    compression : int, optional
-        Of a PNG, from 1, quick, to 9, as small as can be; default Pillow's, 6.
+    compression : int
+        Of a PNG, from 1, quick, to 9, as small as can be.
     quality : int, optional
         Of a JPEG, up to 95; colours are then as fine as brightness. Default Pillow's, 75.
     dpi : int, optional
@@ -225,13 +225,9 @@ def encode_image(image, kind="PNG", *, compression=None, quality=None, dpi=None)
             tifffile.imwrite(file, image, photometric=colours, planarconfig=planar)
             return file.getvalue()
         image = Image.fromarray(image)
-    options = {}
-    if compression is not None:
-        options |= {"compress_level": compression, "optimize": compression == 9}
-    if quality is not None:
-        options |= {"quality": quality, "subsampling": 0}
-    if dpi is not None:
-        options["dpi"] = (dpi, dpi)
+    options = {"optimize": True} if compression == 9 else {"compress_level": compression}
+    options |= {} if quality is None else {"quality": quality, "subsampling": 0}
+    options |= {} if dpi is None else {"dpi": (dpi, dpi)}
     image.save(file, kind, **options)
     return file.getvalue()
 

@@ -49,11 +49,8 @@ def find_lists(folder, images=()):
     """
     texts = {text_path(path) for path in images}
     paths = {part: folder / f"{part}.txt" for part in PARTS}
-    return {
-        part: path
-        for part, path in paths.items()
-        if os.path.lexists(path) and path not in texts  # a link to nowhere is a list that has gone
-    }
+    # a link to nowhere is a list that has gone: who reads it is told so
+    return {p: path for p, path in paths.items() if os.path.lexists(path) and path not in texts}
 
 
 def split_names(

@@ -231,7 +231,7 @@ KILLS = [
     ("predict", "os.fsync", 0),
     ("predict", "os.replace", 1),
     ("convert dots/points.csv new", "shutil.copyfile", 3),
-    ("convert dots/points.csv new", "pointlib.formats.move", 0),
+    ("convert dots/points.csv new", "pointlib.formats.conversion.move", 0),
 ]
 
 

@@ -15,8 +15,6 @@ from pointlib.errors import InputError
 from pointlib.thresholds import join_classes
 from pointlib.widgets.pictures import check_size, pixels
 
-KEPT = 4  # images whose candidates are kept
-
 
 class Helper:
     """What suggests points in images: blobs of a size, or the peaks of a model's heatmaps.
@@ -35,7 +33,7 @@ class Helper:
         if isinstance(model, (str, Path)):
             model = Path(model).resolve()  # it is loaded later, perhaps in another working folder
         self.model, self.dark, self._lock = model, None, threading.Lock()
-        self._found = Cache(max_items=KEPT)
+        self._found = Cache(max_items=4)  # candidates of images
 
     @property
     def default(self):

@@ -9,7 +9,6 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -92,7 +91,6 @@ def draw_sheet(report):
     high = 3.4 * np.clip(np.median([height / width for height, width in shapes]), 0.4, 1.5) + 0.7
     heights = [4, high * -(-max(1, len(chosen)) // ACROSS)]  # inches
     figure = Figure(figsize=(14, sum(heights) + 0.4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(_printable(f"{report.folder}: {_closing(report)}"), parse_math=False)
     charts, pictures = figure.subfigures(2, 1, height_ratios=heights)
     for plot, ax in zip(CHARTS, charts.subplots(1, len(CHARTS)), strict=True):

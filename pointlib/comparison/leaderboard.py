@@ -9,7 +9,6 @@ import io
 from collections import Counter
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pointlib.errors import to_cell
@@ -109,7 +108,6 @@ def write_leaderboard(folder, rows, *, title):
     rows = label_rows(rows)
     size = 6.5 + 0.08 * max(len(row["label"]) for row in rows), 1.6 + 0.36 * len(rows)
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     plot_leaderboard(rows, figure.add_subplot())
     figure.suptitle(title, fontsize=10)
     picture = encode_figure(figure, dpi=150, metadata={"Software": None})

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pointlib import plots
@@ -228,7 +227,6 @@ def _match_classes(result, radius):
 
 def _chart(title, draw):
     figure = Figure(figsize=(3.6, 3.3), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     draw(figure.add_subplot())
     source = _source(figure, "png", dpi=170)
     picture = f'<img alt="{title}" src="{source}">'

@@ -16,7 +16,6 @@ from pointlib.errors import InputError, suggest
 from pointlib.files import json_safe
 from pointlib.images import open_picture
 from pointlib.thresholds import FLOOR
-from pointlib.tune import insights
 from pointlib.tune.beside import Beside
 from pointlib.tune.trial import LIMITS, open_trial
 from pointlib.widgets.channel import Worker
@@ -25,6 +24,7 @@ from pointlib.widgets.server import PictureServer, no_picture, picture_for
 
 PICTURES = ("candidates", "image", "prefetch", "thumb")  # kinds of jobs, the first come first
 NUMBERS = ("use", "insight", "beside")
+N_EXAMPLES = 70  # of one kind of error: more, nobody clicks through
 
 
 class TunerServer(PictureServer):
@@ -45,13 +45,9 @@ class TunerServer(PictureServer):
 
     def __init__(self, tuning_set, send):
         super().__init__(send, PICTURES)
-        self.names = tuning_set.names
-        self.tuning_set, self.trial, self.beside = (
-            tuning_set,
-            open_trial(tuning_set),
-            Beside(tuning_set),
-        )
-        self._insights = insights.INSIGHTS | {"ceiling": self._ceiling}
+        self.names, self.tuning_set = tuning_set.names, tuning_set
+        self.trial, self.beside = open_trial(tuning_set), Beside(tuning_set)
+        self._insights = INSIGHTS | {"ceiling": self._kept_ceiling}
         self._ceilings = Cache(max_items=1)
         self._blank = {}  # messages of images whose heatmaps are not there yet
         self._matcher = Worker(self._complain, ("match",))
@@ -245,10 +241,10 @@ class TunerServer(PictureServer):
         except Exception as error:
             self.post(head | {"data": None, "error": self.sentence(error)})
 
-    def _ceiling(self, trial):
+    def _kept_ceiling(self, trial):
         """Of the thresholds it knows nothing, so it is kept while they are dragged."""
         key = str((trial.radius, trial.min_distances, trial.live))
-        return self._ceilings.get(key, lambda: insights.ceiling(trial))
+        return self._ceilings.get(key, lambda: _ceiling(trial))
 
     def _send_used(self, head, trial):
         try:
@@ -266,3 +262,45 @@ def _limits(trial):
     """Return how far the sliders of minimum distance and radius go, pixels."""
     farthest = max(10, 4 * trial.radius, *(2 * d for d in trial.min_distances.values()))
     return dict.fromkeys(("min_distance", "radius"), math.ceil(farthest))
+
+
+def _anatomy(trial):
+    """Return F1, what each kind of error costs, and examples: those of the worst images first."""
+    table, flaws = trial.anatomy()
+    left, examples = dict.fromkeys(table["kinds"], N_EXAMPLES), []
+    for i in sorted(flaws, key=lambda i: -len(flaws[i])):
+        for flaw in flaws[i]:
+            left[flaw.kind] -= 1
+            if left[flaw.kind] >= 0:
+                about = {"kind": flaw.kind, "x": flaw.x, "y": flaw.y, "label": flaw.label}
+                examples.append({"image": i, **about})
+    kinds = [{"kind": kind, **values} for kind, values in table["kinds"].items()]
+    return {"f1": table["f1"], "kinds": kinds, "flaws": examples}
+
+
+def _ceiling(trial):
+    """Return what a perfect network could reach, and at which sigma."""
+    return trial.ceiling()._asdict() | {"sigma": trial.tuning_set.sigma}
+
+
+def _rules(trial):
+    """Return the F1 of the same points by each rule."""
+    return [{"rule": rule, "f1": f1} for rule, f1 in trial.rules().items()]
+
+
+def _trust(trial):
+    """Return how true scores are, and between which numbers counts lie.
+
+    "visible" is the interval of the image that is looked at, None while nothing is known of it.
+    """
+    bins, interval, visible = trial.reliability(), trial.count_interval(), None
+    columns = {"low": bins.edges[:-1], "high": bins.edges[1:]}
+    columns |= {"score": bins.score, "share": bins.share, "n": bins.n}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if trial.tuning_set.candidates[trial.index] is not None:
+        ends = interval.of(trial.n_found(trial.index))
+        visible = dict(zip(("low", "high"), ends, strict=True))
+    return {"bins": rows, "interval": interval._asdict(), "visible": visible}
+
+
+INSIGHTS = {"anatomy": _anatomy, "ceiling": _ceiling, "rules": _rules, "trust": _trust}

@@ -26,7 +26,6 @@ from pointlib.tune.sources import grey_png, open_source
 
 THRESHOLD, MIN_DISTANCE = 0.3, 2.0  # where neither a model nor the truth knows better
 AT_ONCE = 50_000_000  # heatmap pixels that are looked at before the constructor returns: a second
-KEPT = 2  # heatmaps of a model that are kept, lest an image looked at be predicted again
 
 
 def open_tuning_set(source, images, points=None, *, radius=None, classes=None):
@@ -128,7 +127,7 @@ class TuningSet:
         self.has_images, self.has_heatmaps = items[0].load is not None, source.has_heatmaps
         self.listeners, self.n_ready = set(), 0
         self._is_over, self._lock = threading.Event(), threading.Lock()
-        self._heatmaps = Cache(max_items=KEPT)
+        self._heatmaps = Cache(max_items=2)  # lest an image looked at be predicted again
         self._look_at(0)
         self.n_ready, effort = 1, source.effort(0)
         while self.n_ready < n and (effort := effort + source.effort(self.n_ready)) <= AT_ONCE:

@@ -81,18 +81,14 @@ def thumbnail(source, size=96):
 
     `source` is any readable image file, or an image in memory, (H, W) or (H, W, C).
     """
-    if isinstance(source, np.ndarray):
-        return small_jpeg(_thinned(source, size), size)
-    check_size(source)
-    if _mime(source) != "image/jpeg":
-        return small_jpeg(_thinned(read_image(source), size), size)
-    try:
-        with open_picture(source) as image:
-            check_scans(source, image)
-            image.draft(None, (2 * size, 2 * size))  # decodes at down to an eighth of the size
-            return small_jpeg(ImageOps.exif_transpose(image), size)
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{source} is broken ({error}). Copy or export it again.") from error
+    image = source
+    if not isinstance(source, np.ndarray):
+        check_size(source)
+        if _mime(source) == "image/jpeg":
+            return _jpeg_thumbnail(source, size)
+        image = read_image(source)
+    step = max(1, min(image.shape[:2]) // (2 * size))
+    return small_jpeg(Image.fromarray(to_display(image[::step, ::step])), size)
 
 
 def small_jpeg(image, size=96):
@@ -100,12 +96,6 @@ def small_jpeg(image, size=96):
     image = image.convert("RGB")
     image.thumbnail((size, size))
     return encode_image(image, "JPEG", quality=80)
-
-
-def _thinned(image, size):
-    """Return Pillow's image of every n-th row and column, still larger than `size` pixels."""
-    step = max(1, min(image.shape[:2]) // (2 * size))
-    return Image.fromarray(to_display(image[::step, ::step]))
 
 
 def pixels(path):
@@ -137,6 +127,16 @@ def _mime(path):
     with Path(path).open("rb") as file:
         head = file.read(4)
     return next((mime for start, mime in _MIMES.items() if head.startswith(start)), "")
+
+
+def _jpeg_thumbnail(path, size):
+    try:
+        with open_picture(path) as image:
+            check_scans(path, image)
+            image.draft(None, (2 * size, 2 * size))  # decodes at down to an eighth of the size
+            return small_jpeg(ImageOps.exif_transpose(image), size)
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{path} is broken ({error}). Copy or export it again.") from error
 
 
 def _as_it_is(path):

@@ -8,13 +8,15 @@ from pointlib.widgets.channel import Channel, Worker
 from pointlib.widgets.pictures import browser_picture
 
 LOOK = ("channel", "black", "white")  # what a browser may ask for
+NOTHING = {"width": 0, "height": 0, "channels": 0, "mime": "", "deep": False, "range": None}
 
 
 class PictureServer(Channel):
     """A widget's end of the line that shows images, made on a thread of its own.
 
     A subclass has ``names``, checks an index by ``_checked``, answers for an image by
-    ``_post_image`` and for a thumbnail by ``_thumbnail``.
+    ``_post_image``, says by ``_no_facts`` what else it tells of one that cannot be shown, and
+    makes thumbnails by ``_thumbnail``.
 
     Parameters
     ----------
@@ -48,10 +50,6 @@ class PictureServer(Channel):
             facts = no_picture(message) | self._no_facts(head["name"])
             self.post(head | facts | {"error": self.sentence(error)})
 
-    def _no_facts(self, _name):
-        """Return what else a browser must know of an image that cannot be shown."""
-        return {}
-
     def _send_thumb(self, index):
         head = {"type": "thumb", "index": index, "mime": "image/jpeg"}
         try:
@@ -70,6 +68,4 @@ def picture_for(source, message):
 
 def no_picture(message):
     """Return the same facts where there is no picture."""
-    look = {key: message.get(key) for key in LOOK}
-    size = {"width": 0, "height": 0, "channels": 0}
-    return look | size | {"mime": "", "deep": False, "range": None}
+    return NOTHING | {key: message.get(key) for key in LOOK}

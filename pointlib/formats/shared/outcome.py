@@ -87,8 +87,7 @@ def draw_check(path, records):
     record = next((record for record in records if len(record.points)), None)
     if record is None:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # a second: only where it draws
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # a second: only where it draws
 
     from pointlib.plots import encode_figure, show_image, show_points
 
@@ -100,7 +99,6 @@ def draw_check(path, records):
     height, width = np.array(image.shape[:2]) / max(image.shape[:2])
     figure = Figure((max(SIDE * width, 3), max(SIDE * height, 1) + 1), DOTS, layout="constrained")
     labels = np.where(record.labels == "", "point", record.labels)
-    FigureCanvasAgg(figure)
     ax = show_image(image[::step, ::step], figure.subplots())
     show_points(record.points / step, labels, ax)
     ax.set_title(f"{record.image.name}: {len(labels)} points", parse_math=False)
