@@ -18,6 +18,8 @@ from scipy.spatial import KDTree
 from pointlib.errors import InputError
 
 FLOOR = 0.05  # lowest score that counts as a candidate
+DEFAULT_THRESHOLD = 0.3  # where nothing can be learned about it; see sweep.default_settings
+DEFAULT_DISTANCE = 2.0  # pixels; likewise, where sigma is not known either
 TINY = 1e-12  # keeps the logarithm of an empty pixel finite
 
 
@@ -38,7 +40,7 @@ class Candidates(NamedTuple):
         return self.points[keep], self.scores[keep]
 
 
-def find_peaks(heatmap, *, threshold=0.3, min_distance=2.0):
+def find_peaks(heatmap, *, threshold=DEFAULT_THRESHOLD, min_distance=DEFAULT_DISTANCE):
     """Find the peaks of a heatmap to a fraction of a pixel.
 
     Parameters
@@ -100,7 +102,7 @@ def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None, reach=np.inf, sha
     return Candidates(points, scores, _isolation(points, reach))
 
 
-def basic_threshold(heatmap, *, threshold=0.3, min_distance=0.0):
+def basic_threshold(heatmap, *, threshold=DEFAULT_THRESHOLD, min_distance=0.0):
     """Find the pixels that equal the maximum of their 3x3 neighbourhood.
 
     The plain rule many kits use, kept to be compared with: it doubles a peak that lies between
@@ -114,7 +116,7 @@ def basic_threshold(heatmap, *, threshold=0.3, min_distance=0.0):
     return _thin(points, heatmap[rows, columns].astype(float), min_distance)
 
 
-def connected_components(heatmap, *, threshold=0.3, min_distance=0.0):
+def connected_components(heatmap, *, threshold=DEFAULT_THRESHOLD, min_distance=0.0):
     """Cut the heatmap at `threshold` and return the weighted centre of each piece.
 
     Pieces touch along edges and corners; neighbours whose hills meet above the threshold merge.
@@ -143,6 +145,7 @@ THRESHOLDS = {
     "basic_threshold": basic_threshold,
     "connected_components": connected_components,
 }
+ONE_PASS = (find_peaks, basic_threshold)  # a higher threshold only drops points of lower scores
 
 
 def _check_heatmap(heatmap):

@@ -9,9 +9,8 @@ from pointlib.heatmaps import gaussian_max
 from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.thresholds import Candidates
 from pointlib.train.validate import (
-    choose_for_classes,
+    choose,
     describe_row,
-    distances_to_try,
     score_choice,
     spread,
     validate,
@@ -77,7 +76,7 @@ def test_score_choice_counts_by_hand():
     assert score_choice([], settings, info)["f1"] == 0
 
 
-def test_choose_for_classes_gives_each_class_its_own():
+def test_choose_gives_each_class_its_own():
     """Each class is read where its own ghosts end; one without points at 0.3 and sigma."""
     info = ModelInfo(classes=("a", "b", "c"), radius=2.0, sigma=1.7)
     points = np.array([[5.0, 5.0], [25.0, 5.0]])
@@ -86,16 +85,10 @@ def test_choose_for_classes_gives_each_class_its_own():
         "b": ranked([[25, 5], [40, 40]], [0.3, 0.1]),
         "c": ranked([[5, 5]], [0.9]),
     }
-    chosen = choose_for_classes([(points, np.array(["a", "b"]), found)], info)
+    chosen = choose([(points, np.array(["a", "b"]), found)], info)
     assert chosen["a"]["threshold"] == pytest.approx(0.8)
     assert chosen["b"]["threshold"] == pytest.approx(0.2)
     assert chosen["c"] == {"threshold": 0.3, "min_distance": 1.7}
-
-
-def test_distances_to_try_go_from_hills_to_objects():
-    """From half a sigma to one and a half match radii, rising, each once."""
-    assert distances_to_try(ModelInfo(sigma=2.0, radius=4.0)) == [1, 2, 3, 4, 6]
-    assert distances_to_try(ModelInfo(sigma=2.0, radius=10.0)) == [1, 2, 3, 4, 7.5, 10, 15]
 
 
 def test_spread_takes_images_from_end_to_end():

@@ -131,7 +131,7 @@ class Trial(NamedTuple):
         """Return {class: Sweep} of the live images at this radius and these distances."""
         return {
             name: sweep(of_class, radius=self.radius, min_distance=self.min_distances[name])
-            for name, of_class in self._by_class()
+            for name, of_class in self.findings.by_class(self.live).items()
         }
 
     def best(self, goal):
@@ -189,7 +189,7 @@ class Trial(NamedTuple):
         """Return the Reliability of the live images' candidates, whatever the thresholds."""
         pooled = [
             true_scores(of_class, radius=self.radius, min_distance=self.min_distances[name])
-            for name, of_class in self._by_class()
+            for name, of_class in self.findings.by_class(self.live).items()
         ]
         return reliability(*(np.concatenate(part) for part in zip(*pooled, strict=True)))
 
@@ -266,12 +266,6 @@ class Trial(NamedTuple):
             name = self.findings.names[i]
             raise InputError(f"nobody marked {name}: its true points are unknown.")
         return self.findings.truth[i]
-
-    def _by_class(self):
-        """Yield each class with its true points and candidates, one pair a live image."""
-        truth, candidates, live = self.findings.truth, self.findings.candidates, self.live
-        for name in self.findings.classes:
-            yield name, [(truth[i][name], candidates[i][name]) for i in live]
 
     def _there(self, indices):
         """Return those of the indices whose candidates are there."""
