@@ -160,8 +160,7 @@ def default_settings(sigma=None):
     Two peaks nearer than sigma, the width of the Gaussians in pixels, are hardly two; where sigma
     is not known either, the distance is that of `find_peaks`.
     """
-    distance = DEFAULT_DISTANCE if sigma is None else sigma
-    return {"threshold": DEFAULT_THRESHOLD, "min_distance": distance}
+    return {"threshold": DEFAULT_THRESHOLD, "min_distance": sigma or DEFAULT_DISTANCE}
 
 
 def distances_to_try(*, radius, sigma=None):
@@ -176,7 +175,7 @@ def distances_to_try(*, radius, sigma=None):
     return sorted({round(d, 2) for d in tried})
 
 
-def choose_settings(images, *, radius, sigma=None, distances=None):
+def choose_settings(images, *, radius, distances, sigma=None):
     """Return the threshold and minimum distance with the best pooled F1 of one class.
 
     Exact: every score is tried as a threshold, with every distance. Ties: the smaller distance;
@@ -186,18 +185,16 @@ def choose_settings(images, *, radius, sigma=None, distances=None):
     ----------
     images, radius
         As for `sweep`.
+    distances : sequence of float
+        Minimum distances to try, pixels.
     sigma : float, optional
-        Of the Gaussians, pixels.
-    distances : sequence of float, optional
-        Minimum distances to try, pixels; default those of `distances_to_try`.
+        Of the Gaussians, pixels: for `default_settings`.
 
     Returns
     -------
     Settings
         Where no candidate can be paired: `default_settings`, and F1 0 (NaN where nothing is true).
     """
-    if distances is None:
-        distances = distances_to_try(radius=check_amount(radius, "radius"), sigma=sigma)
     distances = sorted(check_amount(d, "a distance") for d in distances)
     if not distances:
         raise InputError("distances is empty; expected at least one, for example [0.0].")
@@ -215,8 +212,9 @@ def choose_for_classes(by_class, *, radius, sigma=None):
 
     `by_class` is {class: images}; all else is as for `choose_settings`.
     """
+    options = {"radius": radius, "distances": distances_to_try(radius=radius, sigma=sigma)}
     return {
-        name: choose_settings(images, radius=radius, sigma=sigma).options
+        name: choose_settings(images, sigma=sigma, **options).options
         for name, images in by_class.items()
     }
 
@@ -285,14 +283,14 @@ def choose_asked(images, find, *, radius, distances, known, one_pass):
             best = choose_settings(run, radius=radius, distances=[0.0])
             yield Settings(best.threshold if one_pass else asked, distance, best.f1)
 
-    tried, thresholds = [], ()
+    thresholds = TRIED
     if not one_pass:
-        first = list(best_at(known["min_distance"]))
-        top = max(one.f1 for one in first)
-        good = [one for one in first if one.f1 == top]
-        tried = [good[len(good) // 2]]  # as far from the edges of what is good as can be
-        thresholds = (tried[0].threshold,)
-    tried += [one for distance in distances for one in best_at(distance, thresholds)]
+        distances = [known["min_distance"], *distances]
+        tried = list(best_at(distances[0]))
+        top = max(one.f1 for one in tried)
+        good = [one.threshold for one in tried if one.f1 == top]
+        thresholds = [good[len(good) // 2]]  # as far from the edges of what is good as can be
+    tried = [one for distance in distances for one in best_at(distance, thresholds)]
     best = max(tried, key=lambda one: one.f1)
     return best if best.f1 else Settings(**known, f1=0.0)
 

@@ -636,8 +636,8 @@ MUTANTS = [
     Mutant(
         "thresholds of all classes together",
         "train/validate.py",
-        "[(points[labels == name], found[name])",
-        "[(points, found[name])",
+        "append((points[labels == name], found))",
+        "append((points, found))",
         unit("validate"),
     ),
     Mutant(

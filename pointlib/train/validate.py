@@ -39,7 +39,7 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
         {class: {"threshold", "min_distance"}} that give this F1.
     """
     start, info = time.monotonic(), model.info
-    images, losses, highest, means = [], [], [], []
+    by_class, losses, highest, means = {name: [] for name in info.classes}, [], [], []
     for i in range(len(dataset)):
         image, points, labels = dataset[i]
         logits, shape = predict_logits(model, image), image.shape[:2]
@@ -55,9 +55,12 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
         heights = torch.sigmoid(logits)
         highest.append(float(heights.max()))
         means.append(float(heights.mean()))
-        images.append((points, np.asarray(labels), candidates_of(logits, info.classes, shape)))
-    settings = choose(images, info)
-    row = {"val_loss": float(np.mean(losses)), **score_choice(images, settings, info)}
+        labels = np.asarray(labels)
+        for name, found in candidates_of(logits, info.classes, shape).items():
+            by_class[name].append((points[labels == name], found))
+    settings = choose_for_classes(by_class, radius=info.radius, sigma=info.sigma)
+    row = {"val_loss": float(np.mean(losses))}
+    row |= score_choice(by_class, settings, radius=info.radius)
     row |= {"highest": max(highest), "mean_height": float(np.mean(means))}
     return row | {"val_seconds": time.monotonic() - start}, settings
 
@@ -70,24 +73,15 @@ def spread(dataset, n_images):
     return Subset(dataset, np.linspace(0, len(dataset) - 1, n).astype(int).tolist())
 
 
-def choose(images, info):
-    """Return {class: {"threshold", "min_distance"}} that give the best F1, a class at a time.
+def score_choice(by_class, settings, *, radius):
+    """Return pooled precision, recall and F1 and the count error at the chosen settings.
 
-    `images` holds (points, labels, {class: Candidates}).
+    `by_class` is {class: list of (true, Candidates), one an image}, `settings` what is chosen.
     """
-    by_class = {}
-    for name in info.classes:
-        by_class[name] = [(points[labels == name], found[name]) for points, labels, found in images]
-    return choose_for_classes(by_class, radius=info.radius, sigma=info.sigma)
-
-
-def score_choice(images, settings, info):
-    """Return pooled precision, recall and F1 and the count error at the chosen settings."""
-    counts = np.zeros((len(images), 3), dtype=int)  # tp, fp, fn
-    for i, (points, labels, found) in enumerate(images):
-        for name in info.classes:
-            peaks, _ = found[name].select(**settings[name])
-            counts[i] += maximum_pairs(points[labels == name], peaks, info.radius)
+    counts = 0  # tp, fp, fn of each image
+    for name, images in by_class.items():
+        kept = [(true, found.select(**settings[name])[0]) for true, found in images]
+        counts += np.array([maximum_pairs(*sides, radius) for sides in kept], int).reshape(-1, 3)
     precision, recall, f1 = precision_recall_f1(*counts.sum(axis=0).tolist())
     values = {"f1": f1, "precision": precision, "recall": recall}
     values = {key: float(np.nan_to_num(value)) for key, value in values.items()}

@@ -173,11 +173,8 @@ class Trial(NamedTuple):
 
     def rules(self):
         """Return {rule: F1} of the live images, class by class: see `metrics.f1_by_rule`."""
-        sides = [
-            (r.true[r.true_labels == name], r.found[r.found_labels == name])
-            for r in self.results()
-            for name in self.findings.classes
-        ]
+        parts = [r.of_class(name) for r in self.results() for name in self.findings.classes]
+        sides = [(part.true, part.found) for part in parts]
         if (n_cells := max((len(a) * len(b) for a, b in sides), default=0)) > RULE_CELLS:
             raise InputError(
                 f"other people's rules need {n_cells:,} distances for one image; expected at most "
