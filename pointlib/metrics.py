@@ -21,6 +21,7 @@ from pointlib.matching import (
     RULES,
     check_amount,
     check_column,
+    check_labels,
     check_sides,
     match_points,
     tp_curve,
@@ -28,7 +29,6 @@ from pointlib.matching import (
 from pointlib.points import check_points
 
 MAX_LEVEL = 10  # a million cells: GAME asks no finer
-DRAWS = 1000  # of images anew, for an interval of F1
 
 
 class ImageResult(NamedTuple):
@@ -60,9 +60,15 @@ class ImageResult(NamedTuple):
     found_labels: np.ndarray  # (M,) str
     scores: np.ndarray  # (M,)
 
+    def of_class(self, name):
+        """Return what is true and found of one class."""
+        true, found = self.true_labels == name, self.found_labels == name
+        sides = self.true[true], self.true_labels[true], self.found[found], self.found_labels[found]
+        return ImageResult(self.name, self.shape, *sides, self.scores[found])
+
 
 class _Part(NamedTuple):
-    """One class of one image, matched."""
+    """One image, or one class of it, matched."""
 
     n_true: int
     scores: np.ndarray  # (M,) best first
@@ -86,25 +92,6 @@ def precision_recall_f1(tp: float, fp: float, fn: float) -> tuple[float, float, 
     return _ratio(tp, tp + fp), _ratio(tp, tp + fn), _ratio(2 * tp, 2 * tp + fp + fn)
 
 
-def draw_f1(n_true, n_found, tp, *, seed=0):
-    """Return the pooled F1 of images drawn anew, with replacement, a thousand times: (..., DRAWS).
-
-    NaN where a draw holds no point. After Efron, "Bootstrap methods: another look at the
-    jackknife", 1979.
-
-    Parameters
-    ----------
-    n_true, n_found, tp : array of shape (..., n_images)
-        True points, found points and hits of each image; rows share their draws.
-    seed : int
-    """
-    n = np.shape(tp)[-1]
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), DRAWS)
-    n_true, n_found, tp = (np.asarray(part, float) @ times.T for part in (n_true, n_found, tp))
-    points = n_true + n_found
-    return 2 * tp / np.where(points > 0, points, np.nan)
-
-
 def precision_recall_curve(results, *, radius):
     """Return thresholds (falling), precision and recall, each (T,), pooled over `results`.
 
@@ -114,7 +101,7 @@ def precision_recall_curve(results, *, radius):
     """
     results = [_check_result(result) for result in results]
     classes = sorted({str(c) for r in results for c in (*r.true_labels, *r.found_labels)})
-    return _curve([_part(r, radius, c) for r in results for c in classes])
+    return _curve([_part(r.of_class(c), radius) for r in results for c in classes])
 
 
 def average_precision(precision: ArrayLike, recall: ArrayLike) -> float:
@@ -253,7 +240,7 @@ def score_images(
     """
     radius = check_amount(radius, "radius")
     results = [_check_result(result, classes) for result in results]
-    parts = {name: [_part(r, radius, name) for r in results] for name in classes}
+    parts = {name: [_part(r.of_class(name), radius) for r in results] for name in classes}
     every = [part for of_class in parts.values() for part in of_class]
     blind = every if len(parts) == 1 else [_part(r, radius) for r in results]
     rows = [_image_row(r, list(own)) for r, *own in zip(results, *parts.values(), strict=True)]
@@ -348,12 +335,9 @@ def running_sums(scores, steps):
     return scores[last], np.cumsum(steps[order], axis=0)[last]
 
 
-def _part(result, radius, label=None):
-    """Match the points of one class (all points where `label` is None) of one image."""
+def _part(result, radius):
+    """Match the points of one image, or of one class of it; labels are passed over."""
     true, found, scores = result.true, result.found, result.scores
-    if label is not None:
-        true, kept = true[result.true_labels == label], result.found_labels == label
-        found, scores = found[kept], scores[kept]
     distances = match_points(true, found, radius=radius).distances
     return _Part(len(true), *rank_gains(true, found, scores, radius), distances)
 
@@ -406,21 +390,11 @@ def _check_result(result, classes=None):
     try:
         true, found = check_sides(result.true, result.found)
         scores = check_column(result.scores, len(found), "scores")
-        true_labels = _check_labels(result.true_labels, len(true), classes)
-        found_labels = _check_labels(result.found_labels, len(found), classes)
+        true_labels = check_labels(result.true_labels, len(true), classes)
+        found_labels = check_labels(result.found_labels, len(found), classes)
     except InputError as error:
         raise InputError(f"{result.name}: {error}") from error
     return ImageResult(result.name, result.shape, true, true_labels, found, found_labels, scores)
-
-
-def _check_labels(labels, n_points, classes):
-    labels = np.asarray(labels, dtype=str)
-    if labels.shape != (n_points,):
-        raise InputError(f"{labels.size} labels for {n_points} points; expected one each.")
-    unknown = sorted(set(labels.tolist()) - set(labels.tolist() if classes is None else classes))
-    if unknown:
-        raise InputError(f"label {unknown[0]!r} is not one of the classes {list(classes)}.")
-    return labels
 
 
 def _ratio(part, whole):

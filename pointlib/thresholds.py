@@ -19,6 +19,8 @@ from scipy.spatial import KDTree
 from pointlib.errors import InputError
 
 FLOOR = 0.05  # lowest score that counts as a candidate
+DEFAULT_THRESHOLD = 0.3  # where nothing can be learned about it; see sweep.default_settings
+DEFAULT_DISTANCE = 2.0  # pixels; likewise, where sigma is not known either
 TINY = 1e-12  # keeps the logarithm of an empty pixel finite
 
 
@@ -40,7 +42,10 @@ class Candidates(NamedTuple):
 
 
 def find_peaks(
-    heatmap: ArrayLike, *, threshold: float = 0.3, min_distance: float = 2.0
+    heatmap: ArrayLike,
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    min_distance: float = DEFAULT_DISTANCE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the peaks of a heatmap to a fraction of a pixel.
 
@@ -128,7 +133,7 @@ def find_candidates(
 
 
 def basic_threshold(
-    heatmap: ArrayLike, *, threshold: float = 0.3, min_distance: float = 0.0
+    heatmap: ArrayLike, *, threshold: float = DEFAULT_THRESHOLD, min_distance: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the pixels that equal the maximum of their 3x3 neighbourhood.
 
@@ -151,7 +156,7 @@ def basic_threshold(
 
 
 def connected_components(
-    heatmap: ArrayLike, *, threshold: float = 0.3, min_distance: float = 0.0
+    heatmap: ArrayLike, *, threshold: float = DEFAULT_THRESHOLD, min_distance: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut the heatmap at `threshold` and return the weighted centre of each piece.
 
@@ -188,6 +193,7 @@ THRESHOLDS = {
     "basic_threshold": basic_threshold,
     "connected_components": connected_components,
 }
+ONE_PASS = (find_peaks, basic_threshold)  # a higher threshold only drops points of lower scores
 
 
 def _check_heatmap(heatmap):

@@ -431,8 +431,8 @@ MUTANTS = [
     Mutant(
         "the model's own thresholds are passed over",
         "predict/points.py",
-        "threshold = info.thresholds.get(name, THRESHOLD)",
-        "threshold = THRESHOLD",
+        'threshold = info.thresholds.get(name, default["threshold"])',
+        'threshold = default["threshold"]',
         (TOUR, *unit("predict")),
     ),
     Mutant(
@@ -634,8 +634,8 @@ MUTANTS = [
     Mutant(
         "thresholds of all classes together",
         "train/validate.py",
-        "of_class = [(points[labels == name], found[name])",
-        "of_class = [(points, found[name])",
+        "append((points[labels == name], found))",
+        "append((points, found))",
         unit("validate"),
     ),
     Mutant(

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from pointlib.errors import to_cell
 from pointlib.files import write_kept
-from pointlib.metrics import count_errors, draw_f1, precision_recall_f1
+from pointlib.metrics import count_errors, precision_recall_f1
 from pointlib.plots import encode_figure, plot_leaderboard
+from pointlib.study.trust import draw_f1
 
 FEW = 5  # with fewer images a bootstrap says nothing
 NUMBERS = {  # column: (head in the table, format)

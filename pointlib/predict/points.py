@@ -16,9 +16,9 @@ from pointlib.images import check_image, to_channels
 from pointlib.matching import check_column
 from pointlib.model.point_model import pixel_depth, scale_image
 from pointlib.points import check_points
+from pointlib.sweep import default_settings
 from pointlib.thresholds import FLOOR, find_candidates, find_peaks, join_classes
 
-THRESHOLD = 0.3  # where a model has none of its own
 TILE, MARGIN = 1024, 128  # px; larger images are run in tiles that overlap by the margin
 
 
@@ -138,10 +138,11 @@ def class_settings(info, name, threshold=None, min_distance=None):
     for what, value in (("threshold", threshold), ("min_distance", min_distance)):
         if not (value is None or (isinstance(value, Real) and 0 <= value < np.inf)):
             raise InputError(f"{what} is {value!r}; expected a number, 0 or more.")
+    default = default_settings(info.sigma)
     if threshold is None:
-        threshold = info.thresholds.get(name, THRESHOLD)
+        threshold = info.thresholds.get(name, default["threshold"])
     if min_distance is None:
-        min_distance = info.min_distances.get(name, info.sigma)
+        min_distance = info.min_distances.get(name, default["min_distance"])
     return {"threshold": threshold, "min_distance": min_distance}
 
 
@@ -149,7 +150,7 @@ def find_one(threshold_fn):
     """Let a thresholding function find a point; InputError where it cannot, or finds y, x."""
     y, x = np.mgrid[:32, :40]
     hill = np.exp(-((x - 25) ** 2 + (y - 9) ** 2) / 8).astype(np.float32)
-    points, _ = _find(hill, threshold_fn, {"threshold": 0.3, "min_distance": 2.0})
+    points, _ = _find(hill, threshold_fn, default_settings())
     right, swapped = (np.abs(points - p).sum(axis=1).min(initial=1e9) for p in ((25, 9), (9, 25)))
     if swapped < right:
         name = getattr(threshold_fn, "__name__", threshold_fn)

@@ -62,11 +62,11 @@ class ModelSource:
         """Return 0 for the first image and more than anybody waits for the others."""
         return 0 if i == 0 else np.inf
 
-    def settings(self, name):
-        """Return the model's threshold and minimum distance of a class."""
+    def settings(self):
+        """Return the model's {class: {"threshold", "min_distance"}}."""
         from pointlib.predict.points import class_settings
 
-        return tuple(class_settings(self.model.info, name).values())
+        return {name: class_settings(self.model.info, name) for name in self.classes}
 
     def look(self, _, item):
         """Return (H, W), the Candidates and the PNG of each channel."""
@@ -98,7 +98,7 @@ class _Given:
     model = folder = classes = sigma = radius = None
     trained = frozenset()
 
-    def settings(self, _):
+    def settings(self):
         """Return None: nobody chose any."""
         return
 

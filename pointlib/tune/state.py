@@ -19,12 +19,11 @@ from pointlib.errors import InputError
 from pointlib.matching import check_amount
 from pointlib.points import check_points
 from pointlib.splits import part_of
-from pointlib.sweep import choose_settings
+from pointlib.sweep import choose_for_classes
 from pointlib.thresholds import join_classes
 from pointlib.tune.inputs import Item, by_class, choose_radius, list_items, with_points
 from pointlib.tune.sources import grey_png, open_source
 
-THRESHOLD, MIN_DISTANCE = 0.3, 2.0  # where neither a model nor the truth knows better
 AT_ONCE = 50_000_000  # heatmap pixels that are looked at before the constructor returns: a second
 
 
@@ -182,6 +181,13 @@ class TuningSet:
             raise InputError(f"{self.names[index]}: {self.errors[index] or waiting}")
         return self.candidates[index]
 
+    def by_class(self, indices):
+        """Return {class: list of (true points, Candidates)} of labelled images, looked at."""
+        return {
+            name: [(self.truth[i][name], self.candidates[i][name]) for i in indices]
+            for name in self.classes
+        }
+
     def candidates_kept(self, index, settings):
         """Return points (N, 2), labels (N,) and scores (N,) of an image at `settings`."""
         return join_classes(
@@ -230,21 +236,14 @@ class TuningSet:
 
     def _first_settings(self):
         """Return the model's settings, or the best for the images looked at so far."""
-        settings = {"thresholds": {}, "min_distances": {}, "radius": self.radius}
-        for name in self.classes:
-            threshold, distance = self._source.settings(name) or self._best_settings(name)
-            settings["thresholds"][name] = threshold
-            settings["min_distances"][name] = distance
-        return settings
-
-    def _best_settings(self, name):
         ready = range(self.n_ready)
         usable = [i for i in ready if self.truth[i] is not None and self.candidates[i] is not None]
-        images = [(self.truth[i][name], self.candidates[i][name]) for i in usable]
-        if not any(len(true) for true, _ in images):
-            return THRESHOLD, MIN_DISTANCE
-        distances = [round(self.radius * share, 2) for share in (0.25, 0.5, 1)]
-        return choose_settings(images, radius=self.radius, distances=distances)[:2]
+        chosen = self._source.settings() or choose_for_classes(
+            self.by_class(usable), radius=self.radius
+        )
+        thresholds = {name: own["threshold"] for name, own in chosen.items()}
+        distances = {name: own["min_distance"] for name, own in chosen.items()}
+        return {"thresholds": thresholds, "min_distances": distances, "radius": self.radius}
 
 
 def _own_names(items):
