@@ -33,7 +33,7 @@ from pointlib.errors import InputError
 from pointlib.evaluation.score import evaluate
 from pointlib.files import json_safe, need_folder, write_atomic
 from pointlib.formats import convert
-from pointlib.gaussians import auto_sigma
+from pointlib.heatmaps import auto_sigma
 from pointlib.metrics import score_images
 from pointlib.splits import read_list
 from pointlib.train.loop import train_folder

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pointlib.gaussians import draw_hills
+from pointlib.heatmaps import draw_gaussians
 from pointlib.points import format_points, text_path
 
 SHAPE, FIELD, N_POINTS = (192, 256), (1536, 2048), 1900  # 30 points an image
@@ -27,7 +27,7 @@ def make_folder(folder, n_images):
     """Write cut-outs of one noisy field, PNG and JPEG in turn; return the number of points."""
     rng = np.random.default_rng(0)
     places = rng.uniform(0, [FIELD[1] - 1, FIELD[0] - 1], (N_POINTS, 2))
-    grey = 40 + 160 * draw_hills(places, FIELD, sigma=3) + rng.normal(0, 6, FIELD)
+    grey = 40 + 160 * draw_gaussians(places, FIELD, sigma=3) + rng.normal(0, 6, FIELD)
     field = np.stack([grey, 30 + grey / 2, 240 - grey], axis=2).clip(0, 255).astype(np.uint8)
     folder.mkdir()
     n_points = 0

@@ -29,10 +29,12 @@ from pointlib.heatmaps import gaussian_max
 from pointlib.images import to_channels, write_image
 from pointlib.matching import match_points, tp_curve
 from pointlib.model.point_model import scale_image
-from pointlib.predict.points import predict_folder
+from pointlib.predict.folder import predict_folder
 from pointlib.synthetic import draw_cells
 from pointlib.thresholds import find_peaks
-from pointlib.train.loop import Run
+from pointlib.train.checkpoint import State
+from pointlib.train.loop import train_epoch
+from pointlib.train.prepare import prepare
 
 SIZES = [(512, 200), (1024, 2_000), (2048, 10_000), (4096, 100_000)]
 SIGMA, RADIUS = 2.0, 4.0  # px
@@ -172,7 +174,7 @@ def heatmap_rows(sizes, seconds, spotiflow):
                 draw["Spotiflow (C++)"] = spotiflow("draw", path)
                 find["Spotiflow (C++, unrefined)"] = spotiflow("peaks", path)
             print(f"\n{side} x {side}, {n_points} points, sigma {SIGMA:g} px")
-            aims = {"Spotiflow": 12, "patch": 3}
+            aims = {"Spotiflow": 3, "patch": 3}
             print_rows("points to heatmap", medians(draw, seconds=seconds), aims)
             aims = dict.fromkeys(find, 1)
             print_rows("heatmap to refined points", medians(find, seconds=seconds), aims)
@@ -237,7 +239,7 @@ def bare_epoch(network, optimiser, batches, sigma):
         optimiser.step()
 
 
-def epoch_batches(run):
+def epoch_batches(setup):
     """Return the batches of an epoch with the places of the points in each crop."""
     places = []
 
@@ -245,13 +247,13 @@ def epoch_batches(run):
         places.append(points)
         return gaussian_max(points, shape, sigma=sigma)
 
-    run.crops.heatmap_fn = note
-    size = run.config.batch_size
+    setup.crops.heatmap_fn = note
+    size = setup.config.batch_size
     batches = [
         (image.contiguous(memory_format=torch.channels_last), len(image), valid)
-        for image, _, valid in run.loader
+        for image, _, valid in setup.loader
     ]
-    run.crops.heatmap_fn = gaussian_max
+    setup.crops.heatmap_fn = gaussian_max
     return [
         (image, places[i * size : i * size + n], valid)
         for i, (image, n, valid) in enumerate(batches)
@@ -262,24 +264,22 @@ def network_rows(n_epochs, seconds):
     """Print a step of `fit`, and a folder predicted, beside the bare network."""
     scenes = [draw_cells((256, 256), n=40, seed=i) for i in range(8)]
     data = MemoryDataset([(s.image, s.points, s.labels) for s in scenes])
-    run = Run(
-        data, data, TrainConfig(accelerator="cpu", precision="32", num_epochs=n_epochs + 1), None
-    )
-    batches = epoch_batches(run)
-    network = copy.deepcopy(run.model.module.network).train()
+    config = TrainConfig(accelerator="cpu", precision="32", num_epochs=n_epochs + 1)
+    setup, state = prepare(data, data, config), State()
+    batches = epoch_batches(setup)
+    network = copy.deepcopy(setup.model.network).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     times = {"pointlib": [], "bare smp loop": []}
-    for epoch in range(n_epochs + 1):
-        times["pointlib"].append(clocked(lambda e=epoch: run.train_epoch(e))())
+    sigma = setup.model.info.sigma
+    for _ in range(n_epochs + 1):
+        times["pointlib"].append(clocked(lambda: state.history.append(train_epoch(setup, state)))())
         times["bare smp loop"].append(
-            clocked(lambda: bare_epoch(network, optimiser, batches, run.info.sigma))()
+            clocked(lambda: bare_epoch(network, optimiser, batches, sigma))()
         )
-    print(
-        f"\nnetworks: {run.config.encoder}, {len(batches)} batches of {tuple(batches[0][0].shape)}"
-    )
+    print(f"\nnetworks: {config.encoder}, {len(batches)} batches of {tuple(batches[0][0].shape)}")
     steps = {name: float(np.median(some[1:])) / len(batches) for name, some in times.items()}
     print_rows("a training step, crops made too", steps, {"bare": 1 / 1.1})
-    predict_rows(run.model.module.eval(), scenes, seconds)
+    predict_rows(setup.model.eval(), scenes, seconds)
 
 
 def predict_rows(model, scenes, seconds):

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 from pointlib.config import TrainConfig
-from pointlib.model.point_model import save_model
+from pointlib.model.folder import save_model
 from pointlib.splits import load_splits
-from pointlib.train.loop import Run, train_folder
+from pointlib.train.loop import loss_of, train_folder
+from pointlib.train.prepare import prepare
 
 DATA = Path(__file__).parent
 UNTRAINED = DATA / "untrained.json"  # {name: its loss before the first step}
@@ -39,10 +40,10 @@ def untrained_loss(name):
     they do not on the loss after an epoch: small differences grow.
     """
     train, val, _ = load_splits(DATA / name)
-    run = Run(train, val, config_of(name), None)
-    run.crops.epoch = 0
+    setup = prepare(train, val, config_of(name))
+    setup.crops.epoch = 0
     with torch.no_grad():
-        return sum(float(run.loss_of(*batch)) for batch in run.loader) / len(run.loader)
+        return sum(float(loss_of(setup, *batch)) for batch in setup.loader) / len(setup.loader)
 
 
 def main(names):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pointlib import plots
 from pointlib.dataset import ImagePointDataset
 from pointlib.matching import match_points
-from pointlib.model.point_model import load_model
+from pointlib.model.folder import load_model
 from pointlib.predict.points import predict_heatmap, predict_points
 from pointlib.splits import read_list
 

@@ -9,10 +9,13 @@ with themselves by up to a pixel; changes of light come from torchvision.
 """
 
 import math
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
 
@@ -29,14 +32,28 @@ def shift(dx, dy):
     return np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1]], dtype=float)
 
 
-def resize(shape, new_shape):
-    """Return the matrix that resizes an image: p' = (p + 0.5) s - 0.5 along each axis."""
+def resize(shape: tuple[int, int], new_shape: tuple[int, int]) -> np.ndarray:
+    """Return the matrix that resizes an image: p' = (p + 0.5) s - 0.5 along each axis.
+
+    Examples
+    --------
+    >>> from pointlib import resize, warp_points
+    >>> warp_points([[0, 0], [19, 9]], resize((10, 20), (5, 10))).tolist()
+    [[-0.25, -0.25], [9.25, 4.25]]
+    """
     sy, sx = new_shape[0] / shape[0], new_shape[1] / shape[1]
     return np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
 
 
-def flip(shape, *, horizontal=True):
-    """Return the matrix that mirrors an image: x' = W - 1 - x, or y' = H - 1 - y."""
+def flip(shape: tuple[int, int], *, horizontal: bool = True) -> np.ndarray:
+    """Return the matrix that mirrors an image: x' = W - 1 - x, or y' = H - 1 - y.
+
+    Examples
+    --------
+    >>> from pointlib import flip, warp_points
+    >>> warp_points([[0, 4]], flip((10, 20))).tolist()
+    [[19.0, 4.0]]
+    """
     matrix = np.eye(3)
     axis = 0 if horizontal else 1
     matrix[axis, axis], matrix[axis, 2] = -1, shape[1 - axis] - 1
@@ -52,7 +69,9 @@ def quarter_turns(shape, n_turns):
     return matrix
 
 
-def affine(centre, *, rotation=0.0, scale=1.0, shear=0.0):
+def affine(
+    centre: tuple[float, float], *, rotation: float = 0.0, scale: float = 1.0, shear: float = 0.0
+) -> np.ndarray:
     """Return the matrix that turns, scales and shears about a centre that stays in place.
 
     Parameters
@@ -62,6 +81,12 @@ def affine(centre, *, rotation=0.0, scale=1.0, shear=0.0):
     rotation, shear : float
         Degrees; y points down, so a positive turn is clockwise on the screen.
     scale : float
+
+    Examples
+    --------
+    >>> from pointlib import affine, warp_points
+    >>> warp_points([[10, 5], [12, 5]], affine((10, 5), rotation=90)).round(6).tolist()
+    [[10.0, 5.0], [10.0, 7.0]]
     """
     angle, slant = math.radians(rotation), math.tan(math.radians(shear))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -70,13 +95,22 @@ def affine(centre, *, rotation=0.0, scale=1.0, shear=0.0):
     return shift(*centre) @ matrix @ shift(-centre[0], -centre[1])
 
 
-def warp_points(points, matrix):
-    """Move points (N, 2) by a matrix; where they land is not checked."""
+def warp_points(points: ArrayLike, matrix: np.ndarray) -> np.ndarray:
+    """Move points (N, 2) by a matrix; where they land is not checked.
+
+    Examples
+    --------
+    >>> from pointlib import affine, warp_points
+    >>> warp_points([[1, 2]], affine((0, 0), scale=3)).tolist()
+    [[3.0, 6.0]]
+    """
     points = np.asarray(points, dtype=float).reshape(-1, 2)
     return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
-def warp_image(image, matrix, shape, *, fill=0.0):
+def warp_image(
+    image: Tensor, matrix: np.ndarray, shape: tuple[int, int], *, fill: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Move an image by a matrix, bilinearly.
 
     Parameters
@@ -94,6 +128,15 @@ def warp_image(image, matrix, shape, *, fill=0.0):
     image : tensor of shape (C, *shape), float
     valid : tensor of shape (*shape), bool
         False where the source gave nothing: keep the loss away from there.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import flip, warp_image
+    >>> image = torch.tensor([[[1.0, 2.0, 3.0]]])
+    >>> flipped, valid = warp_image(image, flip((1, 3)), (1, 3))
+    >>> flipped.tolist(), bool(valid.all())
+    ([[[3.0, 2.0, 1.0]]], True)
     """
     if image.ndim != 3:
         raise InputError(f"image has shape {tuple(image.shape)}; expected (C, H, W).")
@@ -112,11 +155,18 @@ def warp_image(image, matrix, shape, *, fill=0.0):
     return torch.where(valid, result, torch.as_tensor(fill, dtype=image.dtype)), valid
 
 
-def shrink(image, scale):
+def shrink(image: Tensor, scale: float) -> Tensor:
     """Return an image (C, H, W) at `scale` times its size, averaged so that nothing flickers.
 
     The scale is rounded to whole pixels along each axis; `resize` of the two shapes is the matrix
     of the points.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import shrink
+    >>> shrink(torch.rand(3, 40, 60), 0.5).shape
+    torch.Size([3, 20, 30])
     """
     if scale == 1:
         return image
@@ -124,7 +174,12 @@ def shrink(image, scale):
     return functional.interpolate(image[None], shape, mode="bilinear", antialias=True)[0]
 
 
-def random_affine(rng, centre, *, strength=STRENGTH):
+def random_affine(
+    rng: np.random.Generator,
+    centre: tuple[float, float],
+    *,
+    strength: Mapping[str, float] = STRENGTH,
+) -> np.ndarray:
     """Return a random turn, scale, shear and mirror image about `centre`.
 
     Parameters
@@ -134,6 +189,14 @@ def random_affine(rng, centre, *, strength=STRENGTH):
         x, y in pixels; stays in place.
     strength : dict
         rotation and shear in degrees either way, scale as the largest factor either way.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import random_affine, warp_points
+    >>> matrix = random_affine(np.random.default_rng(0), (30, 20))
+    >>> warp_points([[30, 20]], matrix).round(6).tolist()
+    [[30.0, 20.0]]
     """
     log_scale = math.log(strength["scale"])
     matrix = affine(

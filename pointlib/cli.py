@@ -65,9 +65,9 @@ def predict(
 ):
     """Find the points of an image or a folder; writes points.csv and counts.csv."""
     from pointlib.config import find_function
-    from pointlib.model.point_model import load_model
+    from pointlib.model.folder import load_model
     from pointlib.plots import draw_overlay
-    from pointlib.predict.points import predict_folder
+    from pointlib.predict.folder import predict_folder
     from pointlib.thresholds import THRESHOLDS
 
     settings = _load_config(config, overrides, ["infer"], trust_code=trust_code).infer
@@ -377,7 +377,7 @@ def _evaluate_model(model, folder, names, *, trust_code, radius, output):
     """Evaluate a model folder on a dataset folder or one of its lists."""
     from pointlib.dataset import ImagePointDataset
     from pointlib.evaluation.score import evaluate as evaluate_model
-    from pointlib.model.point_model import load_model
+    from pointlib.model.folder import load_model
     from pointlib.splits import read_list
 
     model = _to_device(load_model(model, trust_code=trust_code))

@@ -7,7 +7,6 @@ one grew from are enough; every other has a default. Paths are relative to the f
 import importlib
 import json
 import os
-import re
 import reprlib
 import sys
 from pathlib import Path
@@ -22,14 +21,21 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from pointlib.errors import InputError, brief, suggest
 from pointlib.files import NAME_FAULTS, is_name, load_python, need_file
 
+# a JSON schema in words
+KINDS = {"integer": "a whole number", "number": "a number", "string": "a text"}
+KINDS |= {"boolean": "true or false", "object": "keys and values", "null": "null"}
+LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above"}
+LIMITS |= {"maximum": "at most", "exclusiveMaximum": "below"}
+
 
 def _class_names(names):
     """Return names of classes that can stand in a text file, or raise ValueError."""
-    if not all(map(is_name, names)):
+    if not names or not all(map(is_name, names)):
         raise ValueError(f"names in UTF-8 without {NAME_FAULTS}")
     if len(set(names)) < len(names):
         raise ValueError("each name once")
@@ -59,7 +65,7 @@ def _function(value):
         raise ValueError("one that a name finds: define it with def in a module") from None
 
 
-Classes = Annotated[list[str], Field(min_length=1), AfterValidator(_class_names)]
+Classes = Annotated[list[str], AfterValidator(_class_names)]
 Function = Annotated[str, BeforeValidator(_function)]  # by name; in Python itself, too
 
 
@@ -76,7 +82,7 @@ class Section(BaseModel):
             raise ValueError("a value; leave the key out for its default")
         kind = cls.model_fields[info.field_name].annotation
         if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
-            raise ValueError("no true or false here")
+            raise PydanticCustomError("no_bool", "no true or false here")
         return value
 
 
@@ -101,9 +107,8 @@ class TrainConfig(Section):
     model: str | None = None  # your own: "file.py:function"
     heatmap: Function = "gaussian_max"
     loss: Function = "weighted_bce"
-    loss_options: dict[
-        str, Annotated[float, Field(strict=True)]
-    ] = {}  # its keywords, such as {"weight": 10}
+    # the keywords of the loss, such as {"weight": 10}
+    loss_options: dict[str, Annotated[float, Field(strict=True)]] = {}
     scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["auto"] = "auto"  # images seen smaller
     normalise: Literal["train", "percentile"] = "train"
     crop_size: int = Field(128, ge=32, le=8192)
@@ -186,7 +191,8 @@ def load_config(path, *, overrides=()):
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise InputError(explain(error, path or "--set")) from None
+        schema = {"properties": {name: part.model_json_schema() for name, part in Config()}}
+        raise InputError(explain(error, path or "--set", schema)) from None
     for section, keys in PATHS.items():
         _make_absolute(getattr(config, section), keys, folder)
     for key in ("heatmap", "loss", "model", "encoder_weights"):
@@ -286,20 +292,48 @@ def read_value(text):
         return text
 
 
-def explain(error, source):
-    """Return one sentence for the first thing that is wrong."""
-    first, *others = error.errors()
-    place = ".".join(str(part) for part in first["loc"][:2])
+def explain(error, source, schema):
+    """Return one sentence for the first thing that is wrong.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+    source : str or Path
+        Where the value comes from.
+    schema : dict
+        The JSON schema of what was checked: it says what would be right.
+    """
+    first, path = error.errors()[0], []
+    for part in first["loc"]:
+        if not (inner := _inside(schema, part)):
+            break  # a key that is not known, or pydantic's name of an alternative
+        path, schema = [*path, str(part)], inner
     if first["type"] == "extra_forbidden":
-        model = Config
-        for part in first["loc"][:-1]:
-            model = model.model_fields[part].annotation
-        return f"{source}: unknown key {place!r}. {suggest(first['loc'][-1], model.model_fields)}"
-    wanted = [first["msg"], *(e["msg"] for e in others if e["loc"][:2] == first["loc"][:2])]
-    noise = r"^(Input should be|Value error,|Unable.* as) |, (got|unable|exceeded).*| or instance.*"
-    wanted = [re.sub(noise, "", words) for words in wanted]
-    value = reprlib.repr(first["input"])
-    return f"{source}: {place} is {value}; expected {' or '.join(dict.fromkeys(wanted))}."
+        key = ".".join([*path, first["loc"][-1]])
+        return f"{source}: unknown key {key!r}. {suggest(first['loc'][-1], schema['properties'])}"
+    wanted = str(first["ctx"]["error"]) if first["type"] == "value_error" else _in_words(schema)
+    if first["type"] == "finite_number":
+        wanted = wanted.replace("a number", "a finite number")
+    return f"{source}: {'.'.join(path)} is {reprlib.repr(first['input'])}; expected {wanted}."
+
+
+def _inside(schema, part):
+    """Return the schema of a key or an item of what a schema describes, None where it has none."""
+    schema = schema.get("anyOf", [schema])[0]  # the other one is null
+    rest = "items" if isinstance(part, int) else "additionalProperties"
+    return schema.get("properties", {}).get(part) or schema.get(rest)
+
+
+def _in_words(schema):
+    """Return what a schema lets through, as "null or a number above 0"."""
+    if "anyOf" in schema:
+        return " or ".join(sorted(map(_in_words, schema["anyOf"]), key=len))
+    if names := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return " or ".join(map(repr, names))
+    if schema["type"] == "array":
+        return f"a list of {KINDS[schema['items']['type']].removeprefix('a ')}s"
+    limits = [f"{word} {schema[key]:,}" for key, word in LIMITS.items() if key in schema]
+    return f"{KINDS[schema['type']]} {' and '.join(limits)}".rstrip()
 
 
 def _make_absolute(section, keys, folder):

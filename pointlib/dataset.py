@@ -8,10 +8,12 @@ An image without a text file is not yet labelled and is left out; one with an em
 labelled, nothing there, and is kept.
 """
 
-from pathlib import PureWindowsPath
+from collections.abc import Sequence
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
+from pointlib.cache import KEPT_BYTES, Cache
 from pointlib.errors import InputError, suggest
 from pointlib.images import (
     check_image,
@@ -29,7 +31,6 @@ from pointlib.points import (
     text_path,
 )
 
-CACHE_BYTES = 2**30  # of images kept in memory once read
 SAMPLE = 64  # images that sigma and the range of the pixel values are learnt from
 MANY, THIN = 20, 3  # classes, and points a class on average: with more and fewer they are none
 
@@ -55,9 +56,29 @@ class ImagePointDataset:
     n_channels : int
     n_unlabelled : int
         Images of the folder that were left out for want of a text file.
+
+    Examples
+    --------
+    >>> from pointlib import ImagePointDataset, draw_cells, text_path, write_image, write_points
+    >>> scene = draw_cells((40, 60), n=5)
+    >>> write_image("cells/a.png", scene.image)
+    >>> write_points(text_path("cells/a.png"), scene.points, (40, 60))
+    >>> dataset = ImagePointDataset("cells")
+    >>> dataset
+    ImagePointDataset(1 images, 5 points, 1 classes)
+    >>> image, points, labels = dataset[0]
+    >>> image.shape, points.shape, labels[0].item()
+    ((40, 60, 1), (5, 2), 'point')
     """
 
-    def __init__(self, folder, *, names=None, classes=None, n_channels=None):
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        names: Sequence[str] | None = None,
+        classes: Sequence[str] | None = None,
+        n_channels: int | None = None,
+    ) -> None:
         self.folder = image_folder(folder)
         paths = {path.name: path for path in list_images(self.folder)}
         labelled = [name for name, path in paths.items() if label_state(path) != "unlabelled"]
@@ -71,7 +92,7 @@ class ImagePointDataset:
         self._records = list(map(read_points, map(text_path, self.paths), shapes))
         self.classes = self._checked_classes(classes)
         self.n_channels = n_channels or n_colours(read_image(self.paths[0]))
-        self._cache = {}
+        self._images = Cache(max_bytes=KEPT_BYTES)
 
     def __len__(self):
         return len(self.names)
@@ -79,12 +100,7 @@ class ImagePointDataset:
     def __getitem__(self, index):
         """Return image (H, W, C), points (N, 2), labels (N,)."""
         points, labels = self.points(index)
-        if index not in self._cache:
-            image = self._read_image(index)
-            if sum(i.nbytes for i in self._cache.values()) + image.nbytes > CACHE_BYTES:
-                return image, points, labels
-            self._cache[index] = image
-        return self._cache[index], points, labels
+        return self._images.get(index, lambda: self._read_image(index)), points, labels
 
     def __repr__(self):
         n_points = sum(len(points) for points, _ in self._records)
@@ -137,14 +153,23 @@ class ImagePointDataset:
 
 
 class MemoryDataset:
-    """Images and points you already have: ``MemoryDataset([(image, points, labels), ...])``."""
+    """Images and points you already have: ``MemoryDataset([(image, points, labels), ...])``.
+
+    Examples
+    --------
+    >>> from pointlib import MemoryDataset, draw_cells
+    >>> scenes = [draw_cells((40, 60), n=5, seed=i) for i in range(3)]
+    >>> dataset = MemoryDataset([(s.image, s.points, s.labels) for s in scenes])
+    >>> len(dataset), dataset.classes
+    (3, ('point',))
+    """
 
     def __init__(self, items, *, names=None, classes=None):
         items = list(items)
         if not items:
             raise InputError("there is no image; expected one (image, points, labels) at least.")
         self.items = [check_item(item, f"item {i}") for i, item in enumerate(items)]
-        self.names = list(names) if names else [f"image {i}" for i in range(len(self.items))]
+        self.names = list(names) if names else names_of(self.items)
         self.classes = tuple(classes or dataset_classes(self.items))
         self.items = [
             (image, points, np.where(np.asarray(labels) == "", self.classes[0], labels))
@@ -180,8 +205,13 @@ def names_of(dataset):
     """Return the names of a dataset's images; `image 0`, `image 1`, ... where it has none."""
     names = getattr(dataset, "names", None)
     if names is None:
-        return [f"image {i}" for i in range(len(dataset))]
+        return [image_name(i) for i in range(len(dataset))]
     return [str(name) for name in names]
+
+
+def image_name(index):
+    """Return what an image without a name is called: `image 0` is the first."""
+    return f"image {index}"
 
 
 def check_item(item, name):

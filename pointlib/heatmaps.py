@@ -1,26 +1,75 @@
-"""Points to heatmaps: what the network learns to draw.
+"""Points to heatmaps: what the network learns to draw, and how wide its Gaussians should be.
 
-About targets, on any torch device. Not about choosing sigma (gaussians.py), nor about finding
-points in a heatmap (thresholds.py).
+About targets. Not about finding points in a heatmap (thresholds.py).
 
 A heatmap function has the shape ``heatmap_fn(points, shape, *, sigma) -> (H, W)``; write your own
 and pass it wherever one is asked for. Points need not lie inside: a centre just outside the frame
 still casts its shade into it. A Gaussian is drawn out to 4 sigma, where it is down to 0.0003.
+
+numpy draws and torch wraps the result, so that whatever needs no network loads no torch.
 """
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+from numpy.typing import ArrayLike
 
 from pointlib.errors import InputError
-from pointlib.gaussians import REACH
-from pointlib.points import check_points
+from pointlib.points import check_points, nearest_distances
 
-CHUNK = 4_000_000  # window pixels handled at once: bounds memory at 100,000 points
+if TYPE_CHECKING:  # torch takes seconds to import
+    from torch import Tensor
+
+REACH = 4.0  # sigmas; beyond it a Gaussian counts as zero
+CHUNK = 100_000  # window pixels drawn at once: they stay in the processor's cache
+SHARE, MOST = 0.3, 0.4  # of the distance to the nearest neighbour: sigma, and at most
+NARROWEST, WIDEST = 1.5, 6.0  # px: the limits of a sigma for which no match radius speaks
 
 
-def gaussian_max(points, shape, *, sigma):
+def auto_sigma(points_of_images: Sequence[ArrayLike], *, radius: float | None = None) -> float:
+    """Choose sigma from the match radius and from how near points stand to each other.
+
+    Half the radius; without one 0.3 of the median distance to the nearest neighbour, but no more
+    than 6 px, since points that stand far apart may still be small. In any case at most 0.4 of
+    that distance, so that neighbours stay apart, and at least 1.5 px. How these shares were found
+    is told in benchmarks/ACCURACY.md.
+
+    Parameters
+    ----------
+    points_of_images : sequence of arrays of shape (N, 2)
+        One class of one image each.
+    radius : float, optional
+        Match radius, pixels.
+
+    Returns
+    -------
+    float
+        Pixels, rounded to 0.1. Where no image holds two points and there is no radius, the middle
+        between 1.5 and 6.
+
+    Examples
+    --------
+    >>> from pointlib import auto_sigma
+    >>> auto_sigma([[[0, 0], [20, 0], [40, 0]]])
+    6.0
+    >>> auto_sigma([[[0, 0], [20, 0], [40, 0]]], radius=10)
+    5.0
+    """
+    each = [nearest_distances(points) for points in points_of_images]
+    distances = np.concatenate([np.zeros(0), *each])
+    distances = distances[np.isfinite(distances)]
+    if not len(distances):
+        return round(max(NARROWEST, radius / 2 if radius else (NARROWEST + WIDEST) / 2), 1)
+    spacing = float(np.median(distances))
+    wanted = radius / 2 if radius else min(SHARE * spacing, WIDEST)
+    return round(max(NARROWEST, min(wanted, MOST * spacing)), 1)
+
+
+def gaussian_max(
+    points: "ArrayLike | Tensor", shape: tuple[int, int], *, sigma: float | ArrayLike
+) -> "Tensor":
     """Draw each point as a Gaussian of height 1; where two overlap, the higher one counts.
 
     ``h(q) = max_p exp(-|q - p|^2 / (2 sigma^2))``, as in CenterNet (Zhou et al. 2019), but at the
@@ -29,7 +78,7 @@ def gaussian_max(points, shape, *, sigma):
     Parameters
     ----------
     points : array_like or tensor of shape (N, 2), float
-        x, y in pixels. A tensor stays on its device.
+        x, y in pixels.
     shape : (int, int)
         Height and width of the heatmap.
     sigma : float or array_like of shape (N,)
@@ -38,41 +87,52 @@ def gaussian_max(points, shape, *, sigma):
     Returns
     -------
     tensor of shape (H, W), float32
-        In [0, 1].
+        In [0, 1]; on the device of `points` where that is a tensor.
+
+    Examples
+    --------
+    >>> from pointlib import gaussian_max
+    >>> heatmap = gaussian_max([[2, 1]], (3, 5), sigma=1)
+    >>> heatmap[1].numpy().round(2)
+    array([0.14, 0.61, 1.  , 0.61, 0.14], dtype=float32)
     """
-    points, sigma = _tensors(points, sigma)
-    if points.device.type != "cpu":
-        return _draw(points, shape, sigma, "amax")
-    from pointlib.kernels import draw_max
-
-    canvas = torch.zeros(*(int(n) for n in shape))
-    points, sigma = points.numpy(), sigma.numpy()
-    order = points[:, 1].argsort()
-    draw_max(canvas.numpy(), points[order], sigma[order], REACH)
-    return canvas
+    return _as_tensor(_draw(points, shape, sigma, np.maximum), like=points)
 
 
-def gaussian_sum(points, shape, *, sigma):
+def gaussian_sum(
+    points: "ArrayLike | Tensor", shape: tuple[int, int], *, sigma: float | ArrayLike
+) -> "Tensor":
     """Draw each point as a Gaussian of height 1, add them up and clip at 1.
 
     Kept to show why it fails: points nearer than about 3 sigma melt into one plateau that cannot
     be turned back into points. Parameters and result as for `gaussian_max`.
+
+    Examples
+    --------
+    >>> from pointlib import gaussian_sum
+    >>> heatmap = gaussian_sum([[2, 1], [3, 1]], (3, 6), sigma=1)
+    >>> heatmap[1].numpy().round(2)
+    array([0.15, 0.74, 1.  , 1.  , 0.74, 0.15], dtype=float32)
     """
-    return _draw(points, shape, sigma, "sum").clamp_(max=1.0)
+    return _as_tensor(_draw(points, shape, sigma, np.add), like=points).clamp_(max=1.0)
 
 
-def density(points, shape, *, sigma):
+def density(
+    points: "ArrayLike | Tensor", shape: tuple[int, int], *, sigma: float | ArrayLike
+) -> "Tensor":
     """Draw each point inside the frame as a Gaussian of unit mass, so that the sum is the count.
 
     Each one is scaled by its mass inside the frame, so that a point at the border still counts
     as one (a zero-padded blur loses half of it). Points outside are not counted.
     Parameters and result as for `gaussian_max`, but values are not bound by 1.
+
+    Examples
+    --------
+    >>> from pointlib import density
+    >>> float(density([[2, 1], [30, 20]], (40, 60), sigma=3).sum().round(decimals=3))
+    2.0
     """
-    points, sigma = _tensors(points, sigma)
-    height, width = shape
-    limit = torch.tensor([width, height], device=points.device) - 0.5
-    inside = ((points >= -0.5) & (points <= limit)).all(dim=1)
-    return _draw(points[inside], shape, sigma[inside], "sum", unit_mass=True)
+    return _as_tensor(_draw(points, shape, sigma, np.add, unit_mass=True), like=points)
 
 
 HEATMAPS = {"gaussian_max": gaussian_max, "gaussian_sum": gaussian_sum, "density": density}
@@ -96,6 +156,8 @@ def draw_classes(points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_m
     -------
     tensor of shape (C, H, W), float32
     """
+    import torch
+
     labels = np.asarray(labels, dtype=str)
     if unknown := sorted(set(labels.tolist()) - set(classes)):
         raise InputError(f"label {unknown[0]!r} is not among the classes {list(classes)}.")
@@ -104,55 +166,71 @@ def draw_classes(points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_m
     return torch.stack([torch.as_tensor(m, dtype=torch.float32) for m in maps])
 
 
-def _tensors(points, sigma):
-    """Return points (N, 2) and sigma (N,) as float64 tensors of one device, checked."""
-    if not isinstance(points, torch.Tensor):
-        points = torch.from_numpy(check_points(points))
-    # MPS has no float64; float32 places a point in a 4000 px image to 0.0003 px
-    dtype = torch.float32 if points.device.type == "mps" else torch.float64
-    points = points.to(dtype)
-    sigma = torch.as_tensor(sigma, dtype=dtype, device=points.device).expand(len(points))
-    if not bool(((sigma > 0) & sigma.isfinite()).all()):
-        wrong = float(sigma[~((sigma > 0) & sigma.isfinite())][0])
-        raise InputError(f"sigma is {wrong:g}; expected a number above 0, in pixels.")
+def draw_gaussians(points, shape, *, sigma):
+    """Draw what `gaussian_max` draws as an array (H, W), float32, without loading torch."""
+    return _draw(points, shape, sigma, np.maximum)
+
+
+def _draw(points, shape, sigma, combine, *, unit_mass=False):
+    """Bring the points' windows onto a canvas (H, W) by a ufunc: np.maximum or np.add.
+
+    A window holds all pixels within 4 sigma; at the frame it is pushed back inside.
+    """
+    points, sigma = _checked(points, sigma)
+    height, width = (int(n) for n in shape)
+    canvas = np.zeros(height * width, np.float32)
+    radius = math.ceil(REACH * sigma.max(initial=0))
+    near = _is_near(points, (height, width), 0 if unit_mass else radius + 0.5)
+    points, sigma = points[near], sigma[near]
+    by_row = points[:, 1].argsort()  # what is drawn next lies near in memory
+    window = min(2 * radius + 1, height) * min(2 * radius + 1, width)
+    step = max(1, CHUNK // max(1, window))
+    for start in range(0, len(by_row), step):
+        some = by_row[start : start + step]
+        rows, tall = _profiles(points[some, 1], sigma[some], radius, height)
+        columns, wide = _profiles(points[some, 0], sigma[some], radius, width)
+        if unit_mass:
+            tall, wide = (part / part.sum(axis=1, keepdims=True) for part in (tall, wide))
+        pixels = rows[:, :, None] * width + columns[:, None, :]
+        values = tall[:, :, None] * wide[:, None, :]
+        combine.at(canvas, pixels.ravel(), values.ravel())
+    return canvas.reshape(height, width)
+
+
+def _is_near(points, shape, margin):
+    """Return which points lie within the frame or `margin` px around it, (N,) bool."""
+    limit = np.array(shape[::-1]) - 0.5 + margin
+    return ((points >= -0.5 - margin) & (points <= limit)).all(axis=1)
+
+
+def _profiles(places, sigma, radius, size):
+    """Return the windows' pixels along one axis, (N, side) int, and the Gaussians there."""
+    side = min(2 * radius + 1, size)
+    first = np.clip(np.rint(places).astype(np.intp) - radius, 0, size - side)
+    pixels = first[:, None] + np.arange(side)
+    distance = (pixels - places[:, None]) / sigma[:, None]
+    profile = np.exp(-0.5 * distance**2).astype(np.float32)
+    profile[np.abs(distance) > REACH] = 0
+    return pixels, profile
+
+
+def _checked(points, sigma):
+    """Return points (N, 2) and sigma (N,), float64; a tensor's points are taken as they are."""
+    if hasattr(points, "detach"):
+        points = points.detach().cpu().numpy().astype(float)
+    else:
+        points = check_points(points)
+    if hasattr(sigma, "detach"):
+        sigma = sigma.detach().cpu()
+    sigma = np.broadcast_to(np.asarray(sigma, dtype=float), len(points))
+    wrong = sigma[~((sigma > 0) & (sigma < np.inf))]
+    if len(wrong):
+        raise InputError(f"sigma is {wrong[0]:g}; expected a number above 0, in pixels.")
     return points, sigma
 
 
-def _draw(points, shape, sigma, reduce, *, unit_mass=False):
-    """Bring the points' windows onto the canvas; at the frame a window is pushed back inside."""
-    points, sigma = _tensors(points, sigma)
-    height, width = (int(n) for n in shape)
-    radius = math.ceil(REACH * float(sigma.max())) if len(points) else 0
-    frame = torch.tensor([width, height], device=points.device)
-    near = ((points > -radius - 1) & (points < frame + radius)).all(dim=1)
-    points, sigma = points[near], sigma[near]
-    canvas = torch.zeros(height, width, device=points.device)
-    each = torch.arange(len(points), device=points.device)
-    for some in each.split(max(1, CHUNK // (2 * radius + 1) ** 2)):
-        rows, y_part = _profile(points[some, 1], sigma[some], radius, height)
-        columns, x_part = _profile(points[some, 0], sigma[some], radius, width)
-        if unit_mass:
-            y_part, x_part = (part / part.sum(dim=1, keepdim=True) for part in (y_part, x_part))
-        _scatter(canvas, (rows, columns), (y_part, x_part), reduce)
-    return canvas
+def _as_tensor(array, *, like):
+    """Return an array as a tensor, on the device of `like` where that is a tensor."""
+    import torch
 
-
-def _profile(places, sigma, radius, size):
-    """Return the windows' first pixels (N,) and the Gaussians along one axis (N, side)."""
-    side = min(2 * radius + 1, size)
-    first = (places.round().long() - radius).clamp(0, size - side)
-    pixels = first[:, None] + torch.arange(side, device=places.device)
-    distance, sigma = pixels - places[:, None], sigma[:, None]
-    profile = torch.exp(-0.5 * (distance / sigma) ** 2)
-    return first, torch.where(distance.abs() <= REACH * sigma, profile, 0.0).float()
-
-
-def _scatter(canvas, first, parts, reduce):
-    """Add the windows to the canvas, or raise it to them, pixel by pixel; on any device."""
-    rows, columns = (
-        at[:, None] + torch.arange(part.shape[1], device=at.device)
-        for at, part in zip(first, parts, strict=True)
-    )
-    index = rows[:, :, None] * canvas.shape[1] + columns[:, None, :]
-    values = parts[0][:, :, None] * parts[1][:, None, :]
-    canvas.view(-1).scatter_reduce_(0, index.reshape(-1), values.reshape(-1), reduce)
+    return torch.from_numpy(array).to(getattr(like, "device", "cpu"))

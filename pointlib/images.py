@@ -52,8 +52,17 @@ def image_folder(folder):
     return folder / "images" if (folder / "images").is_dir() else folder
 
 
-def list_images(folder):
-    """Return the image files directly in `folder`, sorted by name; hidden ones are left out."""
+def list_images(folder: str | Path) -> list[Path]:
+    """Return the image files directly in `folder`, sorted by name; hidden ones are left out.
+
+    Examples
+    --------
+    >>> from pointlib import draw_cells, list_images, write_image
+    >>> for name in ("b.png", "a.png"):
+    ...     write_image(name, draw_cells(n=3).image)
+    >>> [path.name for path in list_images(".")]
+    ['a.png', 'b.png']
+    """
     folder = need_folder(folder, "folder of images")
     paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     # links to nowhere are in: who opens one is told so, and no image goes missing unheard
@@ -88,11 +97,20 @@ def _hint(folder):
     return f" Its files are {', '.join(others[:5])}: export them as TIFF or PNG." if others else ""
 
 
-def read_image(path):
+def read_image(path: str | Path) -> np.ndarray:
     """Read one image, upright: (H, W) or (H, W, C).
 
     uint8 and uint16 stay as stored, 1-bit becomes 0 and 255, every other number float32. A file
     that is missing, empty, broken, no image, several images or above MAX_BYTES: InputError.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import read_image, write_image
+    >>> write_image("deep.tif", np.arange(6, dtype=np.uint16).reshape(2, 3))
+    >>> image = read_image("deep.tif")
+    >>> image.shape, image.dtype
+    ((2, 3), dtype('uint16'))
     """
     with open_image(path) as (_, read):
         return np.ascontiguousarray(read())
@@ -162,21 +180,56 @@ def to_display(image):
     return to_channels(image, 3)
 
 
-def write_image(path, image):
-    """Write `image` (H, W) or (H, W, C) to `path`, whole or not at all; the suffix says how."""
-    suffix, file = Path(path).suffix.lower(), io.BytesIO()
-    image = image[:, :, 0] if image.shape[2:] == (1,) else image
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write `image` (H, W) or (H, W, C) to `path`, whole or not at all; the suffix says how.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import read_image, write_image
+    >>> write_image("grey.png", np.full((2, 3), 7, np.uint8))
+    >>> read_image("grey.png").tolist()
+    [[7, 7, 7], [7, 7, 7]]
+    """
+    suffix = Path(path).suffix.lower()
     try:
-        if suffix in (".tif", ".tiff"):  # told what is what, or five channels would be five pages
-            kind = "rgb" if image.shape[2:] in ((3,), (4,)) else "minisblack"
-            planar = "contig" if image.ndim == 3 else None
-            tifffile.imwrite(file, image, photometric=kind, planarconfig=planar)
-        else:
-            Image.fromarray(image).save(file, Image.registered_extensions()[suffix])
+        data = encode_image(image, Image.registered_extensions()[suffix])
     except Exception as error:  # each writer has its own exceptions
         what = f"cannot write {image.dtype} of shape {image.shape} as {suffix!r} ({error})"
         raise InputError(f"{path}: {what}. PNG takes 8 bits and grey 16, TIFF all.") from error
-    write_atomic(path, file.getvalue())
+    write_atomic(path, data)
+
+
+def encode_image(image, kind="PNG", *, compression=6, quality=None, dpi=None):
+    """Return an image as the bytes of a file that holds it.
+
+    Parameters
+    ----------
+    image : array of shape (H, W) or (H, W, C), or Pillow's Image
+        PNG takes uint8, and uint16 in grey; TIFF, of an array, all.
+    kind : str
+        Pillow's name of the kind of file.
+    compression : int
+        Of a PNG, from 1, quick, to 9, as small as can be.
+    quality : int, optional
+        Of a JPEG, up to 95; colours are then as fine as brightness. Default Pillow's, 75.
+    dpi : int, optional
+        Pixels an inch, for who prints it.
+    """
+    file = io.BytesIO()
+    if isinstance(image, np.ndarray):
+        image = image[:, :, 0] if image.shape[2:] == (1,) else image
+        if kind == "TIFF":  # told what is what, or five channels would be five pages
+            colours = "rgb" if image.shape[2:] in ((3,), (4,)) else "minisblack"
+            planar = "contig" if image.ndim == 3 else None
+            tifffile.imwrite(file, image, photometric=colours, planarconfig=planar)
+            return file.getvalue()
+        image = Image.fromarray(image)
+    options = {"optimize": True} if compression == 9 else {"compress_level": compression}
+    options |= {} if quality is None else {"quality": quality, "subsampling": 0}
+    options |= {} if dpi is None else {"dpi": (dpi, dpi)}
+    image.save(file, kind, **options)
+    return file.getvalue()
 
 
 @contextmanager
@@ -198,7 +251,8 @@ def open_image(path):
 
 
 def open_picture(file):
-    """Return Pillow's image of a path or file object, only where it is of PILLOW_FORMATS."""
+    """Return Pillow's image of a path or of bytes, only where it is of PILLOW_FORMATS."""
+    file = io.BytesIO(file) if isinstance(file, bytes) else file
     with _bomb_check:  # our limit in place of Pillow's, which is a warning and then an error
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

@@ -8,13 +8,14 @@ wherever one is asked for. Each loss here but `focal` is 0 for the perfect heatm
 """
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 FLOOR = 0.01  # a pixel of this height or more belongs to a point
 PEAK = 0.6  # the pixel nearest to a point is at least this high for sigma >= 0.7
 
 
-def weighted_bce(logits, target, *, weight=1.0):
+def weighted_bce(logits: Tensor, target: Tensor, *, weight: float = 1.0) -> Tensor:
     """Binary cross entropy with soft targets, pixels of points counted `1 + weight` times.
 
     ``mean(w * (-t log p - (1 - t) log(1 - p) - H(t)))`` with w = 1 + weight [t >= 0.01] and H(t)
@@ -31,29 +32,53 @@ def weighted_bce(logits, target, *, weight=1.0):
     Returns
     -------
     tensor, scalar
+
+    Examples
+    --------
+    >>> from pointlib import gaussian_max, weighted_bce
+    >>> target = gaussian_max([[8, 8]], (16, 16), sigma=2)[None, None]
+    >>> perfect, flat = target.logit(eps=1e-6), target.new_full((1, 1, 16, 16), -2.0)
+    >>> bool(weighted_bce(perfect, target) < weighted_bce(flat, target))
+    True
     """
     entropy = -torch.xlogy(target, target) - torch.xlogy(1 - target, 1 - target)
     each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return (_weights(target, weight) * (each - entropy)).mean()
 
 
-def mse(logits, target):
+def mse(logits: Tensor, target: Tensor) -> Tensor:
     """Mean squared error, ``mean((p - t)^2)``. Collapses to zero where points are small and rare.
 
     Parameters and result as for `weighted_bce`.
+
+    Examples
+    --------
+    >>> from pointlib import gaussian_max, mse
+    >>> target = gaussian_max([[8, 8]], (16, 16), sigma=2)[None, None]
+    >>> perfect, flat = target.logit(eps=1e-6), target.new_full((1, 1, 16, 16), -2.0)
+    >>> bool(mse(perfect, target) < mse(flat, target))
+    True
     """
     return (torch.sigmoid(logits) - target).square().mean()
 
 
-def weighted_mse(logits, target, *, weight=10.0):
+def weighted_mse(logits: Tensor, target: Tensor, *, weight: float = 10.0) -> Tensor:
     """Mean squared error with the pixels of points counted `1 + weight` times.
 
     Parameters and result as for `weighted_bce`.
+
+    Examples
+    --------
+    >>> from pointlib import gaussian_max, weighted_mse
+    >>> target = gaussian_max([[8, 8]], (16, 16), sigma=2)[None, None]
+    >>> perfect, flat = target.logit(eps=1e-6), target.new_full((1, 1, 16, 16), -2.0)
+    >>> bool(weighted_mse(perfect, target) < weighted_mse(flat, target))
+    True
     """
     return (_weights(target, weight) * (torch.sigmoid(logits) - target).square()).mean()
 
 
-def focal(logits, target, *, alpha=2.0, beta=4.0):
+def focal(logits: Tensor, target: Tensor, *, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
     """Penalty-reduced focal loss of CornerNet (Law and Deng 2018) and CenterNet.
 
     ``-(1 - p)^alpha log p`` at the peaks and ``-(1 - t)^beta p^alpha log(1 - p)`` elsewhere,
@@ -62,6 +87,14 @@ def focal(logits, target, *, alpha=2.0, beta=4.0):
     the target itself, but for certain peaks on an empty background.
 
     Parameters and result as for `weighted_bce`.
+
+    Examples
+    --------
+    >>> from pointlib import gaussian_max, focal
+    >>> target = gaussian_max([[8, 8]], (16, 16), sigma=2)[None, None]
+    >>> perfect, flat = target.logit(eps=1e-6), target.new_full((1, 1, 16, 16), -2.0)
+    >>> bool(focal(perfect, target) < focal(flat, target))
+    True
     """
     positive = focal_peaks(target)
     log_p = functional.logsigmoid(logits)

@@ -1,18 +1,19 @@
 """Matching: which found point is paired with which true one, by our rule and by other people's.
 
-`match_points` is the way in.
+`match_points` is the way in, and `match_classes` where points have labels.
 
 Ours in two steps: `near_pairs` lists every pair within the radius, `best_pairs` takes as many of
 them as possible, one-to-one, with the least total distance; `growing_pairs` only counts, while
 found points arrive one by one. The rules of others are here to show what the same points score
 elsewhere; they hold the whole distance matrix, so they are for thousands of points, not more.
 
-Not about scores, classes or images, nor about the numbers that follow from a match: metrics.py.
+Not about scores or images, nor about the numbers that follow from a match: metrics.py.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
@@ -35,7 +36,7 @@ class Match(NamedTuple):
     false_positives: np.ndarray  # (L,) int: found points without a partner
 
 
-def match_points(true, found, *, radius):
+def match_points(true: ArrayLike, found: ArrayLike, *, radius: float) -> Match:
     """Match found points to true ones: most pairs first, then least total distance.
 
     Ties: both sides are taken by rising y, then x, whatever order they came in, so the same
@@ -57,11 +58,43 @@ def match_points(true, found, *, radius):
     Only points within the radius can pair, so each connected block of that graph is solved on
     its own. 100,000 true and found points take about a second where blocks are small. Where the
     radius joins nearly everything into one block, time grows with its square.
+
+    Examples
+    --------
+    >>> from pointlib import match_points
+    >>> match = match_points([[10, 10], [30, 10]], [[11, 10], [50, 10]], radius=4)
+    >>> match.pairs.tolist(), match.distances.tolist()
+    ([[0, 0]], [1.0])
     """
     true, found = check_sides(true, found)
+    no_labels = np.zeros(len(true), str), np.zeros(len(found), str)
+    return match_classes(true, no_labels[0], found, no_labels[1], radius=radius)
+
+
+def match_classes(true, true_labels, found, found_labels, *, radius):
+    """Match found points to true ones of the same class, never across: see `match_points`.
+
+    Parameters
+    ----------
+    true, found : (N, 2) and (M, 2) array
+        x, y in pixels.
+    true_labels, found_labels : (N,) and (M,) array of str
+    radius : float
+        The farthest that a pair may be apart, pixels.
+
+    Returns
+    -------
+    Match
+        Of all classes together: what `match_points` gives for each, with indices into the whole.
+    """
+    true, found = check_sides(true, found)
+    true_labels = check_labels(true_labels, len(true))
+    found_labels = check_labels(found_labels, len(found))
     true_order, found_order = np.lexsort(true.T), np.lexsort(found.T)
     radius = check_amount(radius, "radius")
     i, j, distance = near_pairs(true[true_order], found[found_order], radius)
+    alike = true_labels[true_order[i]] == found_labels[found_order[j]]
+    i, j, distance = i[alike], j[alike], distance[alike]
     chosen = best_pairs(i, j, distance, (len(true), len(found)))
     pairs = np.stack([true_order[i[chosen]], found_order[j[chosen]]], axis=1)
     by_true = np.argsort(pairs[:, 0])
@@ -281,6 +314,17 @@ def check_column(values, n_points, name):
     if np.isnan(values).any():
         raise InputError(f"{name}[{np.isnan(values).argmax()}] is NaN; expected numbers.")
     return values
+
+
+def check_labels(labels, n_points, classes=None):
+    """Return one class name a point, (n_points,) str, or raise InputError; `classes` are known."""
+    labels = np.asarray(labels, dtype=str)
+    if labels.shape != (n_points,):
+        raise InputError(f"{labels.size} labels for {n_points} points; expected one each.")
+    unknown = [] if classes is None else sorted(set(labels.tolist()) - set(classes))
+    if unknown:
+        raise InputError(f"label {unknown[0]!r} is not one of the classes {list(classes)}.")
+    return labels
 
 
 def check_sides(true, found):

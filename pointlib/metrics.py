@@ -8,10 +8,12 @@ one), the mean error of no pairs. "Pooled" adds up counts over images before it 
 Not about how other people match (matching.py), nor about finding points (thresholds.py).
 """
 
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
 from pointlib.errors import InputError
@@ -19,6 +21,7 @@ from pointlib.matching import (
     RULES,
     check_amount,
     check_column,
+    check_labels,
     check_sides,
     match_points,
     tp_curve,
@@ -26,11 +29,28 @@ from pointlib.matching import (
 from pointlib.points import check_points
 
 MAX_LEVEL = 10  # a million cells: GAME asks no finer
-DRAWS = 1000  # of images anew, for an interval of F1
 
 
 class ImageResult(NamedTuple):
-    """What is true and what was found in one image. Scores may all be 1."""
+    """What is true and what was found in one image. Scores may all be 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, score_images
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 10.0]]), np.array([[11.0, 10.0]])
+    >>> result = ImageResult(
+    ...     name="a.png",
+    ...     shape=(40, 60),
+    ...     true=true,
+    ...     true_labels=np.array(["cell", "cell"]),
+    ...     found=found,
+    ...     found_labels=np.array(["cell"]),
+    ...     scores=np.array([0.9]),
+    ... )
+    >>> score_images([result], radius=4, classes=("cell",))["pooled"]["f1"]
+    0.6666666666666666
+    """
 
     name: str
     shape: tuple  # (H, W)
@@ -40,9 +60,15 @@ class ImageResult(NamedTuple):
     found_labels: np.ndarray  # (M,) str
     scores: np.ndarray  # (M,)
 
+    def of_class(self, name):
+        """Return what is true and found of one class."""
+        true, found = self.true_labels == name, self.found_labels == name
+        sides = self.true[true], self.true_labels[true], self.found[found], self.found_labels[found]
+        return ImageResult(self.name, self.shape, *sides, self.scores[found])
+
 
 class _Part(NamedTuple):
-    """One class of one image, matched."""
+    """One image, or one class of it, matched."""
 
     n_true: int
     scores: np.ndarray  # (M,) best first
@@ -50,33 +76,20 @@ class _Part(NamedTuple):
     distances: np.ndarray  # of the pairs
 
 
-def precision_recall_f1(tp, fp, fn):
+def precision_recall_f1(tp: float, fp: float, fn: float) -> tuple[float, float, float]:
     """Return precision, recall and F1 of three counts; NaN where one has nothing to divide by.
 
     Nothing true and nothing found is a perfect image, but its three numbers are undefined.
+
+    Examples
+    --------
+    >>> from pointlib import precision_recall_f1
+    >>> precision_recall_f1(tp=6, fp=2, fn=4)
+    (0.75, 0.6, 0.6666666666666666)
     """
     if min(tp, fp, fn) < 0:
         raise InputError(f"tp, fp, fn are {tp}, {fp}, {fn}; expected counts of 0 or more.")
     return _ratio(tp, tp + fp), _ratio(tp, tp + fn), _ratio(2 * tp, 2 * tp + fp + fn)
-
-
-def draw_f1(n_true, n_found, tp, *, seed=0):
-    """Return the pooled F1 of images drawn anew, with replacement, a thousand times: (..., DRAWS).
-
-    NaN where a draw holds no point. After Efron, "Bootstrap methods: another look at the
-    jackknife", 1979.
-
-    Parameters
-    ----------
-    n_true, n_found, tp : array of shape (..., n_images)
-        True points, found points and hits of each image; rows share their draws.
-    seed : int
-    """
-    n = np.shape(tp)[-1]
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), DRAWS)
-    n_true, n_found, tp = (np.asarray(part, float) @ times.T for part in (n_true, n_found, tp))
-    points = n_true + n_found
-    return 2 * tp / np.where(points > 0, points, np.nan)
 
 
 def precision_recall_curve(results, *, radius):
@@ -88,14 +101,20 @@ def precision_recall_curve(results, *, radius):
     """
     results = [_check_result(result) for result in results]
     classes = sorted({str(c) for r in results for c in (*r.true_labels, *r.found_labels)})
-    return _curve([_part(r, radius, c) for r in results for c in classes])
+    return _curve([_part(r.of_class(c), radius) for r in results for c in classes])
 
 
-def average_precision(precision, recall):
+def average_precision(precision: ArrayLike, recall: ArrayLike) -> float:
     """Return the area under the curve, "all points": each recall has the best precision beyond.
 
     As PASCAL VOC has computed it since 2010. An empty curve (nothing found) has area 0; where
     recall is undefined, so is the area: NaN.
+
+    Examples
+    --------
+    >>> from pointlib import average_precision
+    >>> average_precision([1.0, 0.5, 0.67], [0.5, 0.5, 1.0])
+    0.835
     """
     precision, recall = np.asarray(precision, float), np.asarray(recall, float)
     if precision.shape != recall.shape or precision.ndim != 1:
@@ -157,11 +176,20 @@ def chamfer_distance(a, b):
     return _mean(KDTree(b).query(a)[0]) + _mean(KDTree(a).query(b)[0])
 
 
-def f1_by_rule(pairs_of_points, *, radius):
+def f1_by_rule(
+    pairs_of_points: Sequence[tuple[ArrayLike, ArrayLike]], *, radius: float
+) -> dict[str, float]:
     """Return {rule: F1} of the same points by our rule and by three that others use.
 
     "maximum pairs" is ours. `pairs_of_points` is a list of (true, found), one an image; counts
     are pooled. Shows how much "F1 at r px" depends on the rule.
+
+    Examples
+    --------
+    >>> from pointlib import f1_by_rule
+    >>> rules = f1_by_rule([([[10, 10], [14, 10]], [[12, 10]])], radius=4)
+    >>> round(rules["maximum pairs"], 2), rules["not one-to-one"]
+    (0.67, 1.0)
     """
     radius = check_amount(radius, "radius")
     images = [check_sides(true, found) for true, found in pairs_of_points]
@@ -172,7 +200,9 @@ def f1_by_rule(pairs_of_points, *, radius):
     return f1
 
 
-def score_images(results, *, radius, classes):
+def score_images(
+    results: Sequence[ImageResult], *, radius: float, classes: Sequence[str]
+) -> dict[str, Any]:
     """Return every figure of a set of images, as stored in metrics.json (NaN = undefined).
 
     Parameters
@@ -189,10 +219,28 @@ def score_images(results, *, radius, classes):
         "pooled" sums the classes' counts, each matched by itself; "class_blind" ignores labels;
         "per_image_mean_f1" is over the "n_f1_images" images whose F1 is defined. Counts, GAME and
         "chamfer_px" ignore labels; the last is over images with points on both sides.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, score_images
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 10.0]]), np.array([[11.0, 10.0]])
+    >>> result = ImageResult(
+    ...     name="a.png",
+    ...     shape=(40, 60),
+    ...     true=true,
+    ...     true_labels=np.array(["cell", "cell"]),
+    ...     found=found,
+    ...     found_labels=np.array(["cell"]),
+    ...     scores=np.array([0.9]),
+    ... )
+    >>> metrics = score_images([result], radius=4, classes=("cell",))
+    >>> metrics["pooled"]["precision"], metrics["pooled"]["recall"]
+    (1.0, 0.5)
     """
     radius = check_amount(radius, "radius")
     results = [_check_result(result, classes) for result in results]
-    parts = {name: [_part(r, radius, name) for r in results] for name in classes}
+    parts = {name: [_part(r.of_class(name), radius) for r in results] for name in classes}
     every = [part for of_class in parts.values() for part in of_class]
     blind = every if len(parts) == 1 else [_part(r, radius) for r in results]
     rows = [_image_row(r, list(own)) for r, *own in zip(results, *parts.values(), strict=True)]
@@ -215,8 +263,28 @@ def score_images(results, *, radius, classes):
     }
 
 
-def metrics_table(metrics):
-    """Return the numbers of `score_images` as a small table in text, one line a class."""
+def metrics_table(metrics: Mapping[str, Any]) -> str:
+    """Return the numbers of `score_images` as a small table in text, one line a class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, metrics_table, score_images
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 10.0]]), np.array([[11.0, 10.0]])
+    >>> result = ImageResult(
+    ...     name="a.png",
+    ...     shape=(40, 60),
+    ...     true=true,
+    ...     true_labels=np.array(["cell", "cell"]),
+    ...     found=found,
+    ...     found_labels=np.array(["cell"]),
+    ...     scores=np.array([0.9]),
+    ... )
+    >>> print(metrics_table(score_images([result], radius=4, classes=("cell",))))
+    class      true  found   hits  precision  recall     F1  error px
+    cell          2      1      1      1.000   0.500  0.667      1.00
+    1 images; matched one to one within 4 px; mean absolute count error 1.00 an image
+    """
     width = max(8, *(len(name) for name in metrics["classes"]))
     lines = [f"{'class':{width}}   true  found   hits  precision  recall     F1  error px"]
     rows = dict(metrics["classes"])
@@ -267,12 +335,9 @@ def running_sums(scores, steps):
     return scores[last], np.cumsum(steps[order], axis=0)[last]
 
 
-def _part(result, radius, label=None):
-    """Match the points of one class (all points where `label` is None) of one image."""
+def _part(result, radius):
+    """Match the points of one image, or of one class of it; labels are passed over."""
     true, found, scores = result.true, result.found, result.scores
-    if label is not None:
-        true, kept = true[result.true_labels == label], result.found_labels == label
-        found, scores = found[kept], scores[kept]
     distances = match_points(true, found, radius=radius).distances
     return _Part(len(true), *rank_gains(true, found, scores, radius), distances)
 
@@ -325,21 +390,11 @@ def _check_result(result, classes=None):
     try:
         true, found = check_sides(result.true, result.found)
         scores = check_column(result.scores, len(found), "scores")
-        true_labels = _check_labels(result.true_labels, len(true), classes)
-        found_labels = _check_labels(result.found_labels, len(found), classes)
+        true_labels = check_labels(result.true_labels, len(true), classes)
+        found_labels = check_labels(result.found_labels, len(found), classes)
     except InputError as error:
         raise InputError(f"{result.name}: {error}") from error
     return ImageResult(result.name, result.shape, true, true_labels, found, found_labels, scores)
-
-
-def _check_labels(labels, n_points, classes):
-    labels = np.asarray(labels, dtype=str)
-    if labels.shape != (n_points,):
-        raise InputError(f"{labels.size} labels for {n_points} points; expected one each.")
-    unknown = sorted(set(labels.tolist()) - set(labels.tolist() if classes is None else classes))
-    if unknown:
-        raise InputError(f"label {unknown[0]!r} is not one of the classes {list(classes)}.")
-    return labels
 
 
 def _ratio(part, whole):

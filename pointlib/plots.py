@@ -194,8 +194,15 @@ def to_png(ax):
     """
     from matplotlib import pyplot as plt  # only here, as in _axes
 
-    ax.figure.savefig(file := io.BytesIO(), format="png")
+    data = encode_figure(ax.figure)
     plt.close(ax.figure)
+    return data
+
+
+def encode_figure(figure, kind="png", **options):
+    """Return a figure as the bytes of a file; `options` as matplotlib's `savefig` takes them."""
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, **options)
     return file.getvalue()
 
 

@@ -18,9 +18,11 @@ Not about other tools' files (formats), nor about matching true and found points
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.ndimage import center_of_mass
 from scipy.spatial import KDTree
 
@@ -34,11 +36,22 @@ _FRACTION, _LABEL = r"(0\.[0-9]+|1\.0+)", rf"(\w(?:[\w .-]{{,{LONGEST - 2}}}\w)?
 _PLAIN_LINE = re.compile(rf"^{_FRACTION},{_FRACTION}(?:,{_LABEL})?$", re.MULTILINE)
 
 
-def check_points(points, *, shape=None, name="points"):
+def check_points(
+    points: ArrayLike, *, shape: tuple[int, int] | None = None, name: str = "points"
+) -> np.ndarray:
     """Return `points` as an (N, 2) float64 array, or raise InputError that says what is wrong.
 
     An empty list is no points. Where `shape` (H, W) is given, a point outside is an error; one
     that arithmetic carried less than `EDGE_SLACK` over the edge is put back.
+
+    Examples
+    --------
+    >>> from pointlib import check_points
+    >>> check_points([[3, 4]])
+    array([[3., 4.]])
+    >>> check_points([[3, 40]], shape=(10, 20))
+    Traceback (most recent call last):
+    pointlib.errors.InputError: points[0] is [3.0, 40.0], outside the image of width 20 ...
     """
     array = _as_table(points, 2, name)
     if not np.isfinite(array).all():
@@ -57,10 +70,17 @@ def to_pixels(relative, shape):
     return check_points(relative, name="relative") * _width_height(shape) - 0.5
 
 
-def boxes_to_points(boxes):
+def boxes_to_points(boxes: ArrayLike) -> np.ndarray:
     """Return the centres of `boxes` (N, 4): x_min, y_min, x_max, y_max, as *edges*.
 
     A box round the top-left pixel alone is (0, 0, 1, 1); its centre is the point (0, 0).
+
+    Examples
+    --------
+    >>> from pointlib import boxes_to_points
+    >>> boxes_to_points([[0, 0, 1, 1], [10, 20, 16, 24]])
+    array([[ 0. ,  0. ],
+           [12.5, 21.5]])
     """
     boxes = _as_table(boxes, 4, "boxes")
     wrong = np.flatnonzero(~(boxes[:, :2] <= boxes[:, 2:]).all(axis=1))
@@ -72,10 +92,17 @@ def boxes_to_points(boxes):
     return check_points((boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5, name="boxes")
 
 
-def masks_to_points(mask):
+def masks_to_points(mask: ArrayLike) -> np.ndarray:
     """Return the mean of each object's pixel centres, (N, 2), by rising value.
 
     `mask` (H, W) holds whole numbers: one value per object, 0 for the background.
+
+    Examples
+    --------
+    >>> from pointlib import masks_to_points
+    >>> masks_to_points([[1, 1, 1, 0], [0, 0, 0, 2]])
+    array([[1., 0.],
+           [3., 1.]])
     """
     mask = np.asarray(mask)
     if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
@@ -87,8 +114,15 @@ def masks_to_points(mask):
     return np.array(centres, dtype=float).reshape(-1, 2)[:, ::-1].copy()
 
 
-def text_path(image_path):
-    """Return where the points of an image are kept: `cat.JPG` -> `cat.txt`."""
+def text_path(image_path: str | Path) -> Path:
+    """Return where the points of an image are kept: `cat.JPG` -> `cat.txt`.
+
+    Examples
+    --------
+    >>> from pointlib import text_path
+    >>> text_path("field/cat_998.png").as_posix()
+    'field/cat_998.txt'
+    """
     return Path(image_path).with_suffix(".txt")
 
 
@@ -100,7 +134,7 @@ def label_state(image_path):
     return "labelled" if read_text(path).strip() else "empty"
 
 
-def read_points(path, shape):
+def read_points(path: str | Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Read the text file `path`, as `text_path` names it, of an image of `shape` (H, W).
 
     Returns
@@ -109,6 +143,14 @@ def read_points(path, shape):
         (x, y) in pixels, in the order of the file.
     labels : ndarray of shape (N,), str
         "" where the file names no class. An error names the file and the line.
+
+    Examples
+    --------
+    >>> from pointlib import read_points, write_points
+    >>> write_points("cat.txt", [[9.5, 4.5]], (10, 20), labels=["cat"])
+    >>> points, labels = read_points("cat.txt", (10, 20))
+    >>> points.tolist(), labels.tolist()
+    ([[9.5, 4.5]], ['cat'])
     """
     text = read_text(path)
     rows = _plain_rows(text)
@@ -117,11 +159,26 @@ def read_points(path, shape):
     return to_pixels(relative, shape), np.array([row[2] for row in rows], dtype=str)
 
 
-def write_points(path, points, shape, *, labels=None, decimals=8):
+def write_points(
+    path: str | Path,
+    points: ArrayLike,
+    shape: tuple[int, int],
+    *,
+    labels: Sequence[str] | None = None,
+    decimals: int = 8,
+) -> None:
     """Write a text file of points, whole or not at all; no points make an empty file.
 
     `points` (N, 2) in pixels, `shape` (H, W), `labels` N strings: all named or all "".
     With eight decimals what is read back lies within 1e-8 of the image's size of what was written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pointlib import write_points
+    >>> write_points("cat.txt", [[9.5, 4.5]], (10, 20), labels=["cat"])
+    >>> print(Path("cat.txt").read_text())
+    0.50000000,0.50000000,cat
     """
     points = check_points(points, shape=shape)
     labels = _check_labels([""] * len(points) if labels is None else labels, len(points))

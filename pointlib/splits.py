@@ -6,6 +6,9 @@ holds: dataset.py.
 
 import contextlib
 import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +16,7 @@ from pointlib.dataset import ImagePointDataset, MemoryDataset, dataset_classes
 from pointlib.errors import InputError
 from pointlib.files import need_file, need_folder
 from pointlib.images import image_folder, list_images
-from pointlib.points import read_text
+from pointlib.points import read_text, text_path
 
 PARTS = ("train", "val", "test")
 LISTS = tuple(f"{part}.txt" for part in PARTS)
@@ -21,15 +24,42 @@ FEW = 5  # fewer labelled images than this are split by crops
 ENOUGH = 10  # training images, of which a fifth can be held back
 
 
-def read_list(path):
-    """Return the file names of a list such as train.txt, one a line."""
-    names = [line.strip() for line in read_text(need_file(path, "list")).splitlines()]
-    if not any(names):
+def read_list(path: str | Path, *, may_be_empty: bool = False) -> list[str]:
+    r"""Return the file names of a list such as train.txt, one a line, each once.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pointlib import read_list
+    >>> _ = Path("test.txt").write_text("a.png\nb.png\n")
+    >>> read_list("test.txt")
+    ['a.png', 'b.png']
+    """
+    lines = read_text(need_file(path, "list")).splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    if not names and not may_be_empty:
         raise InputError(f"{path} is empty; expected one file name a line, or no such file.")
-    return list(dict.fromkeys(name for name in names if name))
+    return list(dict.fromkeys(names))
 
 
-def split_names(names, *, fraction=0.2, groups=None, seed=0):
+def find_lists(folder, images=()):
+    """Return {part: path} of the lists that lie in a folder.
+
+    `images` are paths: the text beside an image test.png holds its points and is no list.
+    """
+    texts = {text_path(path) for path in images}
+    paths = {part: folder / f"{part}.txt" for part in PARTS}
+    # a link to nowhere is a list that has gone: who reads it is told so
+    return {p: path for p, path in paths.items() if os.path.lexists(path) and path not in texts}
+
+
+def split_names(
+    names: Sequence[str],
+    *,
+    fraction: float = 0.2,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+) -> tuple[list[str], list[str]]:
     """Split names at random into training and validation.
 
     Parameters
@@ -45,6 +75,13 @@ def split_names(names, *, fraction=0.2, groups=None, seed=0):
     -------
     train, val : list of str
         In the order given.
+
+    Examples
+    --------
+    >>> from pointlib import split_names
+    >>> train, val = split_names([f"{i}.png" for i in range(10)], fraction=0.3)
+    >>> len(train), len(val)
+    (7, 3)
     """
     if not 0 < fraction < 1:
         raise InputError(f"fraction is {fraction}; expected a number between 0 and 1.")
@@ -95,7 +132,14 @@ def place_cut(shape, *, fraction=0.2):
     return axis, round(shape[axis] * (1 - fraction))
 
 
-def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None):
+def load_splits(
+    folder: str | Path,
+    *,
+    val_split: float = 0.2,
+    seed: int = 0,
+    classes: Sequence[str] | None = None,
+    n_channels: int | None = None,
+) -> tuple:
     """Load the training and validation part of a dataset folder.
 
     Its `train.txt` and `val.txt` decide where they stand (one alone leaves the rest to the other
@@ -107,6 +151,17 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
     train, val : datasets
     how : str
         One sentence that says how they were split.
+
+    Examples
+    --------
+    >>> from pointlib import draw_cells, load_splits, text_path, write_image, write_points
+    >>> for i in range(12):
+    ...     scene, path = draw_cells((40, 60), n=5, seed=i), f"cells/{i:02}.png"
+    ...     write_image(path, scene.image)
+    ...     write_points(text_path(path), scene.points, scene.image.shape[:2])
+    >>> train, val, how = load_splits("cells")
+    >>> how
+    '10 images train and 2 validate, split at random (seed 0)'
     """
     folder = need_folder(folder, "dataset folder")
     lists = read_lists(folder)
@@ -138,7 +193,7 @@ def load_splits(folder, *, val_split=0.2, seed=0, classes=None, n_channels=None)
     return *sets, how + left_out
 
 
-def load_three(folder, *, seed=0, **options):
+def load_three(folder: str | Path, *, seed: int = 0, **options: Any) -> tuple:
     """Load a dataset folder in three parts: to learn from, to choose by, and to judge by.
 
     What `test.txt` names judges. Without it a fifth of the training images is held back, at random,
@@ -154,6 +209,17 @@ def load_three(folder, *, seed=0, **options):
     train, val, test : datasets
     how : str
         One sentence that says how they were split.
+
+    Examples
+    --------
+    >>> from pointlib import draw_cells, load_three, text_path, write_image, write_points
+    >>> for i in range(12):
+    ...     scene, path = draw_cells((40, 60), n=5, seed=i), f"cells/{i:02}.png"
+    ...     write_image(path, scene.image)
+    ...     write_points(text_path(path), scene.points, scene.image.shape[:2])
+    >>> train, val, test, how = load_three("cells")
+    >>> len(train), len(val), len(test)
+    (8, 2, 2)
     """
     train, val, how = load_splits(folder, seed=seed, **options)
     same = {"classes": train.classes, "n_channels": train.n_channels}
@@ -170,15 +236,8 @@ def load_three(folder, *, seed=0, **options):
 
 def read_lists(folder):
     """Return {part: names} of train.txt, val.txt, test.txt; no image may stand in two of them."""
-    paths = {part: folder / f"{part}.txt" for part in PARTS}
-    inside = image_folder(folder)
-    images = list_images(inside)
-    stems = {path.stem for path in images} if inside == folder else ()
-    lists = {  # the text of an image test.png is no list
-        part: read_list(path)
-        for part, path in paths.items()
-        if os.path.lexists(path) and part not in stems
-    }
+    images = list_images(image_folder(folder))
+    lists = {part: read_list(path) for part, path in find_lists(folder, images).items()}
     if stray := stray_list(folder, {path.name for path in images}):
         raise InputError(f"{stray} {why_stray(stray)}")
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
@@ -228,8 +287,7 @@ def _lists(folder):
     """Return {part: file names} of the lists in a folder, and of those above one of images."""
     folder, lists = folder.absolute(), {part: set() for part in PARTS}
     for top in (folder, folder.parent) if folder.name == "images" else (folder,):
-        for part in PARTS:
-            file = top / f"{part}.txt"
-            if file.is_file() and file.read_bytes().strip():
-                lists[part].update(read_list(file))
+        for part, path in find_lists(top).items():
+            if path.is_file():
+                lists[part].update(read_list(path, may_be_empty=True))
     return lists

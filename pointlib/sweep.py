@@ -4,10 +4,15 @@ About one class: found points, hits and count errors at each score that a candid
 slider, a curve and the best setting are all look-ups. At a threshold these are the numbers that
 `Candidates.select` and `match_points` give, computed once instead of over and over.
 
-Not about who is paired with whom at one threshold (metrics.py), nor about what went wrong there
+`choose_settings` is the choice for one class, `choose_for_classes` that for all, and `choose_asked`
+that for a threshold function which may be asked but not looked up. Where nothing can be learned,
+all of them fall back on settings known before: `default_settings`, or a model's own.
+
+Not about who is paired with whom at one threshold (matching.py), nor about what went wrong there
 (study/errors.py).
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +20,9 @@ import numpy as np
 from pointlib.errors import InputError, suggest
 from pointlib.matching import check_amount, check_column
 from pointlib.metrics import rank_images, running_sums
-from pointlib.thresholds import FLOOR
+from pointlib.thresholds import DEFAULT_DISTANCE, DEFAULT_THRESHOLD, FLOOR, Candidates
 
-DEFAULT_THRESHOLD = 0.5  # where nothing can be learned about it
+TRIED = tuple(k / 20 for k in range(1, 20))  # thresholds for rules that must be asked anew at each
 
 
 class Sweep(NamedTuple):
@@ -52,6 +57,11 @@ class Settings(NamedTuple):
     threshold: float
     min_distance: float
     f1: float
+
+    @property
+    def options(self):
+        """Threshold and minimum distance by name, as threshold functions take them."""
+        return {"threshold": self.threshold, "min_distance": self.min_distance}
 
 
 def sweep(images, *, radius, min_distance=0.0):
@@ -144,7 +154,28 @@ def plateau(scores, *, slack=0.05):
     return float(low[widest]), float(distinct[widest])
 
 
-def choose_settings(images, *, radius, distances):
+def default_settings(sigma=None):
+    """Return the threshold and minimum distance where nothing can be learned about them, a dict.
+
+    Two peaks nearer than sigma, the width of the Gaussians in pixels, are hardly two; where sigma
+    is not known either, the distance is that of `find_peaks`.
+    """
+    return {"threshold": DEFAULT_THRESHOLD, "min_distance": sigma or DEFAULT_DISTANCE}
+
+
+def distances_to_try(*, radius, sigma=None):
+    """Return the minimum distances among which to choose, pixels, rising, each once.
+
+    `radius` is the match radius and `sigma` the width of the Gaussians, where it is known.
+    """
+    if sigma is None:  # heatmaps of somebody else: how wide their hills are is not known
+        return [round(radius * share, 2) for share in (0.25, 0.5, 1)]
+    # from what two hills need to stay apart up to what two objects do
+    tried = [sigma * f for f in (0.5, 1, 1.5, 2)] + [radius * f for f in (0.75, 1, 1.5)]
+    return sorted({round(d, 2) for d in tried})
+
+
+def choose_settings(images, *, radius, distances, sigma=None):
     """Return the threshold and minimum distance with the best pooled F1 of one class.
 
     Exact: every score is tried as a threshold, with every distance. Ties: the smaller distance;
@@ -156,12 +187,13 @@ def choose_settings(images, *, radius, distances):
         As for `sweep`.
     distances : sequence of float
         Minimum distances to try, pixels.
+    sigma : float, optional
+        Of the Gaussians, pixels: for `default_settings`.
 
     Returns
     -------
     Settings
-        Where no candidate can be paired: threshold 0.5, the smallest distance, and F1 0 (NaN
-        where nothing is true).
+        Where no candidate can be paired: `default_settings`, and F1 0 (NaN where nothing is true).
     """
     distances = sorted(check_amount(d, "a distance") for d in distances)
     if not distances:
@@ -169,10 +201,98 @@ def choose_settings(images, *, radius, distances):
     best = None
     for distance in distances:
         counts = sweep(images, radius=radius, min_distance=distance)
-        best = best or Settings(DEFAULT_THRESHOLD, distance, 0.0 if counts.n_true else np.nan)
+        best = best or Settings(**default_settings(sigma), f1=0.0 if counts.n_true else np.nan)
         if (f1 := counts.f1.max(initial=0)) > best.f1:
             best = Settings(best_threshold(counts), distance, float(f1))
     return best
+
+
+def choose_for_classes(by_class, *, radius, sigma=None):
+    """Return {class: {"threshold", "min_distance"}} with the best F1, a class at a time.
+
+    `by_class` is {class: images}; all else is as for `choose_settings`.
+    """
+    options = {"radius": radius, "distances": distances_to_try(radius=radius, sigma=sigma)}
+    return {
+        name: choose_settings(images, sigma=sigma, **options).options
+        for name, images in by_class.items()
+    }
+
+
+def ask(images, find, *, one_pass, thresholds=TRIED):
+    """Return what any threshold function finds, in a form from which settings can be chosen.
+
+    Parameters
+    ----------
+    images : iterable of (true, heatmap)
+        True points (N, 2), and whatever `find` takes. Each is looked at once.
+    find : callable
+        ``find(heatmap, *, threshold) -> points, scores``.
+    one_pass : bool
+        Whether a higher threshold only drops points of lower scores, as `thresholds.ONE_PASS` do:
+        what is found at 0.05 then tells what any threshold finds. Others must be asked anew.
+    thresholds : sequence of float
+        Those to ask at where one pass is not enough.
+
+    Returns
+    -------
+    dict
+        {threshold asked at: images as `sweep` takes them}.
+    """
+    runs = {threshold: [] for threshold in ((FLOOR,) if one_pass else thresholds)}
+    for true, heatmap in images:
+        for threshold, run in runs.items():
+            points, scores = find(heatmap, threshold=threshold)
+            if not one_pass:  # a cut by score would be another rule than this one
+                scores = np.full(len(points), threshold)
+            run.append((true, Candidates(points, scores, np.full(len(points), np.inf))))
+    return runs
+
+
+def choose_asked(images, find, *, radius, distances, known, one_pass):
+    """Return the settings of the best F1 of one class, for any threshold function.
+
+    In one pass every threshold is tried with each distance. Other rules go by turns: the best of
+    0.05, 0.10, ... 0.95 at the distance known before, then the best distance at this threshold.
+
+    Parameters
+    ----------
+    images : list of (true, heatmap)
+    find : callable
+        ``find(heatmap, *, threshold, min_distance) -> points, scores``.
+    radius : float
+        Matching radius, pixels.
+    distances : sequence of float
+        Minimum distances to try, pixels.
+    known : dict
+        ``threshold`` and ``min_distance`` as chosen before, with another function.
+    one_pass : bool
+        As for `ask`.
+
+    Returns
+    -------
+    Settings
+        What was known before where no found point can be paired.
+    """
+    if not any(len(true) for true, _ in images):
+        return Settings(**known, f1=np.nan)
+
+    def best_at(distance, thresholds=TRIED):
+        found = partial(find, min_distance=distance)
+        for asked, run in ask(images, found, one_pass=one_pass, thresholds=thresholds).items():
+            best = choose_settings(run, radius=radius, distances=[0.0])
+            yield Settings(best.threshold if one_pass else asked, distance, best.f1)
+
+    thresholds = TRIED
+    if not one_pass:
+        distances = [known["min_distance"], *distances]
+        tried = list(best_at(distances[0]))
+        top = max(one.f1 for one in tried)
+        good = [one.threshold for one in tried if one.f1 == top]
+        thresholds = [good[len(good) // 2]]  # as far from the edges of what is good as can be
+    tried = [one for distance in distances for one in best_at(distance, thresholds)]
+    best = max(tried, key=lambda one: one.f1)
+    return best if best.f1 else Settings(**known, f1=0.0)
 
 
 def _few_false(sweep, most_false):

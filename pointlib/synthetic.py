@@ -8,7 +8,6 @@ the centre of what was drawn, not the nearest pixel. points.py says what coordin
 `python -m pointlib.synthetic data` draws the sample sets again, byte for byte.
 """
 
-import io
 import sys
 from collections import Counter
 from functools import partial
@@ -17,11 +16,11 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from pointlib.errors import InputError
 from pointlib.files import write_atomic
+from pointlib.images import encode_image
 from pointlib.points import text_path, write_points
 
 MARGIN = 3  # pixels between a centre and the border of the picture
@@ -55,7 +54,9 @@ class Scene(NamedTuple):
     labels: np.ndarray
 
 
-def draw_cells(shape=(192, 256), *, n=40, difficulty=0.5, seed=0):
+def draw_cells(
+    shape: tuple[int, int] = (192, 256), *, n: int = 40, difficulty: float = 0.5, seed: int = 0
+) -> Scene:
     """Draw fluorescent nuclei, bright on dark; each point is the centroid of its nucleus' light.
 
     Parameters
@@ -73,6 +74,13 @@ def draw_cells(shape=(192, 256), *, n=40, difficulty=0.5, seed=0):
     -------
     Scene
         image (H, W) uint8, points (n, 2).
+
+    Examples
+    --------
+    >>> from pointlib import draw_cells
+    >>> scene = draw_cells(n=12, seed=3)
+    >>> scene.image.shape, scene.points.shape
+    ((192, 256), (12, 2))
     """
     rng, points, light = _start(shape, difficulty, seed), [], np.zeros(shape)
     for centre in _scatter(rng, shape, n, distance=18 - 11 * difficulty, clumps=0.5):
@@ -85,7 +93,14 @@ def draw_cells(shape=(192, 256), *, n=40, difficulty=0.5, seed=0):
     return _scene(_microscope(rng, light, difficulty), points, ["point"] * n)
 
 
-def draw_field(shape=(240, 320), *, spacing=48, n_weeds=14, difficulty=0.5, seed=0):
+def draw_field(
+    shape: tuple[int, int] = (240, 320),
+    *,
+    spacing: float = 48,
+    n_weeds: int = 14,
+    difficulty: float = 0.5,
+    seed: int = 0,
+) -> Scene:
     """Draw rows of seedlings among weeds, from the air, in RGB: labels `seedling` and `weed`.
 
     Leaves grow in opposite pairs: their centre of mass is the stem, and that is the point.
@@ -100,6 +115,13 @@ def draw_field(shape=(240, 320), *, spacing=48, n_weeds=14, difficulty=0.5, seed
         Number of weeds, exactly.
     difficulty : float
         0: clean soil, weeds of their own colours. 1: one green, straw, deep shade, blur, noise.
+
+    Examples
+    --------
+    >>> from pointlib import draw_field
+    >>> scene = draw_field(n_weeds=4)
+    >>> int((scene.labels == "weed").sum())
+    4
     """
     rng = _start(shape, difficulty, seed)
     tilt, sun = rng.uniform(-0.16, 0.16), rng.uniform(0, 2 * np.pi)
@@ -122,7 +144,9 @@ def draw_field(shape=(240, 320), *, spacing=48, n_weeds=14, difficulty=0.5, seed
     return _scene(_camera(rng, image, difficulty), places, labels)
 
 
-def draw_cats(shape=(240, 320), *, n=2, difficulty=0.5, seed=0):
+def draw_cats(
+    shape: tuple[int, int] = (240, 320), *, n: int = 2, difficulty: float = 0.5, seed: int = 0
+) -> Scene:
     """Draw faces of cats, in RGB; the points are the centres of the pupils, two to a face.
 
     Parameters
@@ -133,6 +157,13 @@ def draw_cats(shape=(240, 320), *, n=2, difficulty=0.5, seed=0):
         Number of faces, exactly; the more, the smaller.
     difficulty : float
         0: large, upright, bright and sharp. 1: small, tilted, dim, blurred, dark irises, noise.
+
+    Examples
+    --------
+    >>> from pointlib import draw_cats
+    >>> scene = draw_cats(n=2)
+    >>> scene.image.shape, len(scene.points)
+    ((240, 320, 3), 4)
     """
     rng, points = _start(shape, difficulty, seed), []
     image = _room(rng, shape)
@@ -437,8 +468,15 @@ Drawn by pointlib's own code, free to use like the rest of it. To draw it again,
 """
 
 
-def draw_sample(name, index, *, shape=None):
-    """Return Scene `index` (0, 1, ...) of the sample set `name`, in its own or another shape."""
+def draw_sample(name: str, index: int, *, shape: tuple[int, int] | None = None) -> Scene:
+    """Return Scene `index` (0, 1, ...) of the sample set `name`, in its own or another shape.
+
+    Examples
+    --------
+    >>> from pointlib import draw_sample
+    >>> draw_sample("cells", 0).image.shape
+    (192, 256)
+    """
     draw, own_shape, option, low, high, difficulty, _ = SETS[name]
     rng = np.random.default_rng([index, *name.encode()])
     options = {"difficulty": rng.uniform(*difficulty), "seed": int(rng.integers(2**31))}
@@ -453,9 +491,8 @@ def draw_set(name, folder, *, shape=None):
     home, files, count = Path(folder) / name, {part: [] for part in PARTS}, Counter()
     for index, part in enumerate(np.repeat(PARTS, SETS[name][-1])):
         path = home / "images" / f"{name.rstrip('s')}_{index + 1:03d}.png"
-        scene, png = draw_sample(name, index, shape=shape), io.BytesIO()
-        Image.fromarray(scene.image).save(png, "PNG", optimize=True)
-        write_atomic(path, png.getvalue())
+        scene = draw_sample(name, index, shape=shape)
+        write_atomic(path, encode_image(scene.image, compression=9))
         files[part].append(path.name)
         if part != "unlabelled":
             labels = ["" if label == "point" else label for label in scene.labels]

@@ -10,6 +10,7 @@ broken by one rule everywhere: higher score, then smaller y, then smaller x.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components as graph_components
@@ -18,6 +19,8 @@ from scipy.spatial import KDTree
 from pointlib.errors import InputError
 
 FLOOR = 0.05  # lowest score that counts as a candidate
+DEFAULT_THRESHOLD = 0.3  # where nothing can be learned about it; see sweep.default_settings
+DEFAULT_DISTANCE = 2.0  # pixels; likewise, where sigma is not known either
 TINY = 1e-12  # keeps the logarithm of an empty pixel finite
 
 
@@ -38,7 +41,12 @@ class Candidates(NamedTuple):
         return self.points[keep], self.scores[keep]
 
 
-def find_peaks(heatmap, *, threshold=0.3, min_distance=2.0):
+def find_peaks(
+    heatmap: ArrayLike,
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    min_distance: float = DEFAULT_DISTANCE,
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the peaks of a heatmap to a fraction of a pixel.
 
     Parameters
@@ -56,6 +64,14 @@ def find_peaks(heatmap, *, threshold=0.3, min_distance=2.0):
         x, y in pixels, highest score first; (0, 2) when nothing is found.
     scores : ndarray of shape (N,), float64
         The heatmap's value at the peak's pixel.
+
+    Examples
+    --------
+    >>> from pointlib import find_peaks, gaussian_max
+    >>> heatmap = gaussian_max([[8.3, 5.6], [20, 9]], (16, 32), sigma=2).numpy()
+    >>> points, scores = find_peaks(heatmap, threshold=0.5)
+    >>> points.round(2).tolist()
+    [[20.0, 9.0], [8.3, 5.6]]
     """
     _check_settings(threshold, min_distance)
     return find_candidates(heatmap, floor=threshold, reach=min_distance).select(
@@ -63,7 +79,14 @@ def find_peaks(heatmap, *, threshold=0.3, min_distance=2.0):
     )
 
 
-def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None, reach=np.inf, shape=None):
+def find_candidates(
+    heatmap: ArrayLike,
+    *,
+    floor: float = FLOOR,
+    log_heatmap: ArrayLike | None = None,
+    reach: float = np.inf,
+    shape: tuple[int, int] | None = None,
+) -> Candidates:
     """Find every local maximum of at least `floor`, with its score and isolation.
 
     A maximum is higher than all around it; equal neighbours are one plateau, which gives one
@@ -87,6 +110,15 @@ def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None, reach=np.inf, sha
     Returns
     -------
     Candidates
+
+    Examples
+    --------
+    >>> from pointlib import find_candidates, gaussian_max
+    >>> candidates = find_candidates(gaussian_max([[8, 5], [20, 9]], (16, 32), sigma=2).numpy())
+    >>> candidates.isolation.round(1).tolist()
+    [inf, 12.6]
+    >>> candidates.select(threshold=0.5, min_distance=20)[0].tolist()
+    [[8.0, 5.0]]
     """
     heatmap = _check_heatmap(heatmap)
     rows, columns = _maxima(heatmap, floor)
@@ -100,12 +132,21 @@ def find_candidates(heatmap, *, floor=FLOOR, log_heatmap=None, reach=np.inf, sha
     return Candidates(points, scores, _isolation(points, reach))
 
 
-def basic_threshold(heatmap, *, threshold=0.3, min_distance=0.0):
+def basic_threshold(
+    heatmap: ArrayLike, *, threshold: float = DEFAULT_THRESHOLD, min_distance: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the pixels that equal the maximum of their 3x3 neighbourhood.
 
     The plain rule many kits use, kept to be compared with: it doubles a peak that lies between
     pixels and returns every pixel of a plateau. Whole pixels only. Parameters and result as for
     `find_peaks`.
+
+    Examples
+    --------
+    >>> from pointlib import basic_threshold, gaussian_max
+    >>> heatmap = gaussian_max([[8.5, 5]], (16, 32), sigma=2).numpy()
+    >>> basic_threshold(heatmap)[0].tolist()
+    [[8.0, 5.0], [9.0, 5.0]]
     """
     _check_settings(threshold, min_distance)
     heatmap = _check_heatmap(heatmap)
@@ -114,11 +155,20 @@ def basic_threshold(heatmap, *, threshold=0.3, min_distance=0.0):
     return _thin(points, heatmap[rows, columns].astype(float), min_distance)
 
 
-def connected_components(heatmap, *, threshold=0.3, min_distance=0.0):
+def connected_components(
+    heatmap: ArrayLike, *, threshold: float = DEFAULT_THRESHOLD, min_distance: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Cut the heatmap at `threshold` and return the weighted centre of each piece.
 
     Pieces touch along edges and corners; neighbours whose hills meet above the threshold merge.
     The score is the piece's highest value. Parameters and result as for `find_peaks`.
+
+    Examples
+    --------
+    >>> from pointlib import connected_components, gaussian_max
+    >>> heatmap = gaussian_max([[8, 5], [20, 9]], (16, 32), sigma=2).numpy()
+    >>> connected_components(heatmap)[0].round(2).tolist()
+    [[8.0, 5.0], [20.0, 9.0]]
     """
     _check_settings(threshold, min_distance)
     heatmap = _check_heatmap(heatmap)
@@ -143,6 +193,7 @@ THRESHOLDS = {
     "basic_threshold": basic_threshold,
     "connected_components": connected_components,
 }
+ONE_PASS = (find_peaks, basic_threshold)  # a higher threshold only drops points of lower scores
 
 
 def _check_heatmap(heatmap):

@@ -32,9 +32,10 @@ from pointlib.evaluation.score import evaluate
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.images import read_image, to_channels, to_display, write_image
 from pointlib.matching import match_points
-from pointlib.model.point_model import load_model
+from pointlib.model.folder import load_model
 from pointlib.points import boxes_to_points, check_points, masks_to_points, to_pixels, write_points
-from pointlib.predict.points import predict_folder, predict_points
+from pointlib.predict.folder import predict_folder
+from pointlib.predict.points import predict_points
 from pointlib.splits import split_names
 from pointlib.thresholds import find_peaks
 from pointlib.train.loop import fit, train_folder
@@ -230,7 +231,7 @@ KILLS = [
     ("predict", "os.fsync", 0),
     ("predict", "os.replace", 1),
     ("convert dots/points.csv new", "shutil.copyfile", 3),
-    ("convert dots/points.csv new", "pointlib.formats.move", 0),
+    ("convert dots/points.csv new", "pointlib.formats.conversion.move", 0),
 ]
 
 

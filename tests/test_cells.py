@@ -13,7 +13,7 @@ from pointlib.formats import convert
 from pointlib.images import write_image
 from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.points import write_points
-from pointlib.predict.points import predict_folder
+from pointlib.predict.folder import predict_folder
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 NAMES = ("=cmd|calc.png", "+1.png", "-a.png", "@x.png", "'=q.png", "a\u202egnp.png", "\\u202e.png")

@@ -1,10 +1,13 @@
 """config.json."""
 
 import json
+import re
+import reprlib
 
+import numpy as np
 import pytest
 
-from pointlib.config import TrainConfig, find_function, load_config
+from pointlib.config import Config, TrainConfig, explain, find_function, load_config
 from pointlib.errors import InputError
 from pointlib.heatmaps import HEATMAPS, draw_classes
 from pointlib.losses import LOSSES, mse
@@ -60,7 +63,7 @@ def test_overrides_win(write):
 @pytest.mark.parametrize(("data", "words"), [
     ({"train": {"num_epoch": 3}}, "unknown key 'train.num_epoch'. Did you mean 'num_epochs'"),
     ({"trian": {}}, "unknown key 'trian'. Did you mean 'train'"),
-    ({"train": {"num_epochs": 0}}, "train.num_epochs is 0; expected greater than or equal to 1"),
+    ({"train": {"num_epochs": 0}}, "train.num_epochs is 0; expected null or a whole number of at least 1 and"),
     ({"train": {"val_split": 1.5}}, "train.val_split is 1.5"),
     ({"train": {"gaussian_sigma": "wide"}}, "train.gaussian_sigma.* is 'wide'"),
     ({"train": {"gaussian_sigma": -1}}, "train.gaussian_sigma.* is -1"),
@@ -72,6 +75,83 @@ def test_load_config_says_what_is_wrong(write, data, words):
     """Unknown keys name the nearest one; wrong values are named with what is allowed."""
     with pytest.raises(InputError, match=words):
         load_config(write(data))
+
+
+WRONG = [
+    None,
+    "",
+    "many",
+    -1,
+    1.5,
+    10**30,
+    np.inf,
+    np.nan,
+    True,
+    [],
+    [1],
+    ["a", "a"],
+    {},
+    {"a": "x"},
+]
+JARGON = r"Input should|[Vv]alue error|instance|valid |greater|less|got|after|[a-z]_[a-z]+=|type="
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [(name, key) for name, part in Config() for key in type(part).model_fields],
+)
+def test_every_wrong_value_is_a_sentence_of_our_own(write, section, key):
+    """It names the file, the key and the value, and what is expected, in words of this kit."""
+    n_refused = 0
+    for value in WRONG:
+        path = write({section: {key: value}})
+        try:
+            load_config(path)
+        except InputError as error:
+            words = str(error)
+        else:
+            continue
+        n_refused += 1
+        inner = {repr(value), *(repr(v) for v in (value if isinstance(value, list) else ()))}
+        inner |= {repr(v) for v in (value.values() if isinstance(value, dict) else ())}
+        start, _, wanted = words.partition("; expected ")
+        place, _, said = start.partition(" is ")
+        assert re.fullmatch(rf"{path}: {section}\.{key}(\.0|\.a)?", place), words
+        assert said in inner or said == reprlib.repr(value), words
+        assert re.fullmatch(r"[^.].*\w\W?\.", wanted), words
+        assert not re.search(JARGON, wanted), words
+        assert not re.search(r"\b(\w+) \1\b", wanted), words
+    assert n_refused >= 7
+
+
+@pytest.mark.parametrize(("key", "value", "words"), [
+    ("num_epochs", 0, "null or a whole number of at least 1 and at most 1,000,000"),
+    ("minutes", np.inf, "null or a finite number above 0"),
+    ("gaussian_sigma", "wide", "'auto' or a number above 0 and at most 256"),
+    ("augment", 3, "'strong' or true or false"),
+    ("precision", 16, "'auto' or '32' or 'bf16'"),
+    ("output", None, "a text"),
+    ("classes", "cell", "null or a list of texts"),
+    ("loss_options", 5, "keys and values"),
+])  # fmt: skip
+def test_a_sentence_tells_all_that_would_be_right(write, key, value, words):
+    """Not only the limit that was passed: kind, lowest, highest and words that may stand there."""
+    with pytest.raises(InputError, match=rf"train\.{key} is {value!r}; expected {words}\.$"):
+        load_config(write({"train": {key: value}}))
+
+
+def test_an_unknown_kind_of_error_is_a_sentence_too():
+    """What a later pydantic may refuse is explained by what the key allows."""
+
+    class Later:
+        def errors(self):
+            return [
+                {"type": "odd", "loc": ("radius",), "input": 3.0, "msg": "Input should be even"}
+            ]
+
+    schema = TrainConfig.model_json_schema()
+    said = "here: radius is 3.0; expected null or a number of at least 0.1."
+    assert explain(Later(), "here", schema) == said
 
 
 def test_load_config_refuses_bad_overrides(write, tmp_path):

@@ -19,8 +19,18 @@ ROOMS = ["errors", "core", "model", "predict", "train", "evaluation", "study", "
 ]
 ERRORS = {"errors", "files"}
 IN_CORE = ("errors", "core", "model", "predict", "train", "cli")  # the library behind the lessons
-NO_TORCH = ["points", "images", "tiff", "thresholds", "metrics", "matching", "plots", "cli"] + [
-    *("sweep", "gaussians", "dataset", "synthetic", "formats", "annotate", "tune"),
+NO_TORCH = [
+    "cache",
+    "points",
+    "images",
+    "tiff",
+    "thresholds",
+    "metrics",
+    "matching",
+    "plots",
+    "cli",
+] + [
+    *("sweep", "heatmaps", "dataset", "synthetic", "formats", "annotate", "tune"),
     *("check.folder", "check.sheet", "study.ceiling", "study.errors", "study.trust", "widgets"),
 ]
 MAX_FLAT = 24

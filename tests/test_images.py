@@ -18,9 +18,11 @@ from PIL import EpsImagePlugin, Image, ImageOps
 from pointlib import images
 from pointlib.errors import InputError
 from pointlib.images import (
+    encode_image,
     image_shape,
     list_images,
     open_image,
+    open_picture,
     read_image,
     to_channels,
     to_display,
@@ -599,6 +601,28 @@ def test_write_image_takes_a_single_channel(tmp_path, name):
     image = make_image((20, 30, 1))
     write_image(tmp_path / name, image)
     assert np.array_equal(read_image(tmp_path / name), image[:, :, 0])
+
+
+@pytest.mark.parametrize("quality", [None, 95])
+def test_encode_image_says_how_a_jpeg_keeps_colours(quality):
+    """A quality that is asked for keeps colours of single pixels, which a JPEG usually mixes."""
+    image = np.zeros((16, 32, 3), np.uint8)
+    image[:, ::2, 0] = image[:, 1::2, 2] = 200
+    read = np.asarray(open_picture(encode_image(image, "JPEG", quality=quality))).astype(int)
+    assert (np.abs(read - image).mean() < 10) == (quality == 95)
+
+
+def test_encode_image_takes_arrays_and_pillows_images_alike():
+    """The same bytes of both; more compression makes them fewer and changes no pixel."""
+    image = make_image((20, 30, 3))
+    sizes = {}
+    for compression in (1, 6, 9):
+        data = encode_image(image, compression=compression)
+        assert data == encode_image(Image.fromarray(image), compression=compression)
+        assert np.array_equal(open_picture(data), image)
+        sizes[compression] = len(data)
+    assert sizes[9] == min(sizes.values())
+    assert open_picture(encode_image(image, dpi=72)).info["dpi"] == pytest.approx((72, 72), 1e-3)
 
 
 # real

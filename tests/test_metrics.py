@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pointlib import matching as rules
 from pointlib import metrics
 from pointlib.errors import InputError
-from pointlib.matching import match_points, tp_curve
+from pointlib.matching import match_classes, match_points, tp_curve
 from pointlib.metrics import (
     ImageResult,
     average_precision,
@@ -97,6 +97,45 @@ def test_match_points_uses_every_point_once(true, found, radius):
     assert sorted([*match.pairs[:, 1], *match.false_positives]) == list(range(len(found)))
     assert (np.diff(match.pairs[:, 0]) > 0).all()
     assert len(match.pairs) == len(match.distances)
+
+
+@given(SIDES, SIDES, RADII, st.data())
+def test_match_classes_is_match_points_of_each_class(true, found, radius, data):
+    """Never a pair across classes; within each, pairs, missed and false positives are those of it alone."""
+    labels = [
+        data.draw(st.lists(st.sampled_from("ab"), min_size=n, max_size=n))
+        for n in map(len, (true, found))
+    ]
+    match = match_classes(true, labels[0], found, labels[1], radius=radius)
+    sides, n_pairs = (np.reshape(true, (-1, 2)), np.reshape(found, (-1, 2))), 0
+    for name in "ab":
+        own = [np.flatnonzero(np.array(side, dtype=str) == name) for side in labels]
+        alone = match_points(sides[0][own[0]], sides[1][own[1]], radius=radius)
+        pairs = np.stack([own[0][alone.pairs[:, 0]], own[1][alone.pairs[:, 1]]], axis=1)
+        here = np.isin(match.pairs[:, 0], own[0])
+        assert match.pairs[here].tolist() == pairs.tolist()
+        assert match.distances[here].tolist() == alone.distances.tolist()
+        assert np.intersect1d(match.missed, own[0]).tolist() == own[0][alone.missed].tolist()
+        assert (
+            np.intersect1d(match.false_positives, own[1]).tolist()
+            == own[1][alone.false_positives].tolist()
+        )
+        n_pairs += len(pairs)
+    assert len(match.pairs) == n_pairs
+    assert (np.diff(match.pairs[:, 0]) > 0).all()
+
+
+def test_match_classes_never_pairs_across_classes():
+    """A found point of another class at the true place is a false positive, the true point is missed."""
+    points = np.array([[5.0, 5], [9, 9]])
+    match = match_classes(points, ["cat", "dog"], points[::-1], ["cat", "cat"], radius=2)
+    assert (match.pairs.tolist(), match.missed.tolist(), match.false_positives.tolist()) == (
+        [[0, 1]],
+        [1],
+        [0],
+    )
+    with pytest.raises(InputError, match="1 labels for 2 points; expected one each"):
+        match_classes(points, ["cat"], points, ["cat", "dog"], radius=2)
 
 
 @given(SIDES, SIDES, RADII)

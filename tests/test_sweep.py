@@ -9,8 +9,29 @@ from sweep_cases import from_scratch, line, ranked, scene
 
 from pointlib.errors import InputError
 from pointlib.matching import match_points
-from pointlib.sweep import Sweep, best_threshold, choose_settings, plateau, sweep
-from pointlib.thresholds import FLOOR, Candidates
+from pointlib.sweep import (
+    TRIED,
+    Settings,
+    Sweep,
+    ask,
+    best_threshold,
+    choose_asked,
+    choose_for_classes,
+    choose_settings,
+    default_settings,
+    distances_to_try,
+    plateau,
+    sweep,
+)
+from pointlib.thresholds import (
+    FLOOR,
+    ONE_PASS,
+    THRESHOLDS,
+    Candidates,
+    basic_threshold,
+    connected_components,
+    find_peaks,
+)
 
 NONE = np.zeros((0, 2))
 NOTHING = ranked(NONE, [])
@@ -288,15 +309,102 @@ def test_choose_settings_adjacent_floats_stay_apart():
     [(NONE, 2, np.nan), (NONE, 0, np.nan), (line(50), 0, 0), (line(50), 2, 0)],
 )
 def test_choose_settings_has_a_default(true, n_found, f1):
-    """Nothing true, no candidate or none in reach: threshold 0.5, the smallest distance."""
+    """Nothing true, no candidate or none in reach: that of `default_settings`."""
     found = Candidates(
         np.random.default_rng(0).uniform(0, 9, (n_found, 2)),
         np.full(n_found, 0.3),
         np.full(n_found, np.inf),
     )
     best = choose_settings([(true, found)], radius=1, distances=[3.0, 1.0])
-    assert best == pytest.approx((0.5, 1.0, f1), nan_ok=True)
-    assert choose_settings([], radius=1, distances=[1.0])[:2] == (0.5, 1.0)
+    assert best == pytest.approx((0.3, 2.0, f1), nan_ok=True)
+    assert choose_settings([(true, found)], radius=1, sigma=1.7).options == default_settings(1.7)
+    assert choose_settings([], radius=1, distances=[1.0])[:2] == (0.3, 2.0)
+
+
+def test_default_settings_are_those_of_find_peaks():
+    """One threshold for all; two peaks nearer than sigma are one, where sigma is known."""
+    assert default_settings() == find_peaks.__kwdefaults__
+    assert default_settings(4.5) == {**default_settings(), "min_distance": 4.5}
+    assert {find.__kwdefaults__["threshold"] for find in THRESHOLDS.values()} == {0.3}
+
+
+def test_distances_to_try_go_from_hills_to_objects():
+    """From half a sigma to one and a half match radii, rising, each once; by the radius alone."""
+    assert distances_to_try(sigma=2.0, radius=4.0) == [1, 2, 3, 4, 6]
+    assert distances_to_try(sigma=2.0, radius=10.0) == [1, 2, 3, 4, 7.5, 10, 15]
+    assert distances_to_try(radius=4.0) == [1, 2, 4]
+
+
+def test_choose_for_classes_is_the_choice_of_each():
+    """One class changes nothing for another; distances are those to try."""
+    by_class = {"a": random_images(0), "b": random_images(1), "c": [(NONE, NOTHING)]}
+    chosen = choose_for_classes(by_class, radius=3, sigma=1.7)
+    distances = distances_to_try(radius=3, sigma=1.7)
+    for name in "ab":
+        alone = choose_settings(by_class[name], radius=3, distances=distances)
+        assert alone.f1 > 0
+        assert chosen[name] == alone.options
+    assert chosen["c"] == default_settings(1.7)
+
+
+# --- any threshold function ---------------------------------------------------------------------
+
+
+def noisy_heatmaps(seed, *, n_images=2):
+    """Return (true, heatmap) of images of six hills each, in noise."""
+    rng, images = np.random.default_rng(seed), []
+    y, x = np.mgrid[:40, :50]
+    for _ in range(n_images):
+        true = rng.uniform(4, 36, (6, 2))
+        hills = [np.exp(-((x - a) ** 2 + (y - b) ** 2) / 8) for a, b in true]
+        heights = rng.uniform(0.3, 1, (6, 1, 1))
+        images.append((true, np.max(heights * hills, axis=0) + 0.1 * rng.random((40, 50))))
+    return images
+
+
+@pytest.mark.parametrize("find", THRESHOLDS.values())
+def test_ask_gives_what_is_found_at_each_threshold(find):
+    """One pass tells what any threshold finds; other functions are asked at each, once."""
+    images, one_pass = noisy_heatmaps(0), find in ONE_PASS
+    runs = ask(iter(images), find, one_pass=one_pass)
+    assert list(runs) == ([FLOOR] if one_pass else list(TRIED))
+    for threshold in TRIED:
+        run = runs[FLOOR if one_pass else threshold]
+        for (_, heatmap), (_, found) in zip(images, run, strict=True):
+            expected, _ = find(heatmap, threshold=threshold)
+            assert np.array_equal(found.select(threshold=threshold)[0], expected)
+
+
+def asked_f1(images, find, **settings):
+    """Return the F1 of a threshold function at a threshold and a distance, asked from scratch."""
+    pairs = [(true, find(heatmap, **settings)[0]) for true, heatmap in images]
+    tp = sum(len(match_points(*pair, radius=3).pairs) for pair in pairs)
+    return 2 * tp / sum(len(side) for pair in pairs for side in pair)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("find", [basic_threshold, connected_components])
+def test_choose_asked_is_the_best_of_what_it_tries(seed, find):
+    """One pass: of all there is. By turns: of thresholds at the known distance, then distances."""
+    images, distances = noisy_heatmaps(seed), [1.0, 4.0]
+    options = {"known": {"threshold": 0.9, "min_distance": 2.0}, "one_pass": find in ONE_PASS}
+    best = choose_asked(images, find, radius=3, distances=distances, **options)
+    assert asked_f1(images, find, **best.options) == best.f1 > 0
+    pairs = [(best.threshold, d) for d in distances] + [(t, 2.0) for t in TRIED]
+    if find in ONE_PASS:
+        pairs = [(t, d) for t in np.arange(0.05, 1, 0.01) for d in distances]
+    assert best.f1 >= max(asked_f1(images, find, threshold=t, min_distance=d) for t, d in pairs)
+    assert find in ONE_PASS or best.threshold in TRIED
+
+
+@pytest.mark.parametrize("one_pass", [True, False])
+@pytest.mark.parametrize(("true", "f1"), [(NONE, np.nan), (line(-300), 0.0)])
+def test_choose_asked_keeps_what_is_known(one_pass, true, f1):
+    """Where nothing is true, or nothing found can be paired, nothing is learned."""
+    images = [(true, heatmap) for _, heatmap in noisy_heatmaps(0)]
+    options = {"known": {"threshold": 0.7, "min_distance": 1.2}, "one_pass": one_pass}
+    best = choose_asked(images, basic_threshold, radius=3, distances=[1.0, 2.0], **options)
+    assert best == pytest.approx(Settings(0.7, 1.2, f1), nan_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pointlib.model.point_model import load_model
+from pointlib.model.folder import load_model
 from pointlib.splits import load_splits
-from pointlib.train.loop import Run
+from pointlib.train.checkpoint import State
+from pointlib.train.loop import train_epoch
+from pointlib.train.prepare import prepare
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 SPEC = importlib.util.spec_from_file_location("weights", DATA / "weights.py")
@@ -27,7 +29,7 @@ def test_weights_are_as_new_as_the_code(name):
     config = weights.config_of(name)
     first = load_model(DATA / name / "model").info.training["history"][0]
     train, val, _ = load_splits(DATA / name)
-    row = Run(train, val, config, None).train_epoch(0)
+    row = train_epoch(prepare(train, val, config), State())
     assert row["loss"] == pytest.approx(first["loss"], rel=0.15)
 
 

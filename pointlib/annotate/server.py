@@ -13,15 +13,16 @@ import numpy as np
 
 from pointlib.annotate.blobs import check_sigma
 from pointlib.errors import InputError
-from pointlib.widgets.channel import Channel, Worker
-from pointlib.widgets.pictures import browser_picture, thumbnail
+from pointlib.widgets.channel import Worker
+from pointlib.widgets.pictures import thumbnail
+from pointlib.widgets.server import PictureServer, picture_for
 
 SIGMA = 3.0  # px: the size of blobs before anybody set it
 EDIT = ("session", "edit", "image", "op", "points", "mark")  # what an edit consists of
 URGENCY = ("image", "suggestions", "prefetch", "warm", "thumb")  # kinds of jobs, most urgent first
 
 
-class AnnotatorServer(Channel):
+class AnnotatorServer(PictureServer):
     """Answers one widget's messages.
 
     Parameters
@@ -40,11 +41,15 @@ class AnnotatorServer(Channel):
     comfort = " The edits acknowledged so far are safe."
 
     def __init__(self, ledger, helper, send):
-        super().__init__(send)
+        super().__init__(send, URGENCY)
         self.ledger, self.helper, self.index, self.sigma = ledger, helper, 0, SIGMA
-        self._painter = Worker(self._complain, URGENCY)
         self._thinker = Worker(self._complain, URGENCY)
         ledger.listeners.add(self.post)
+
+    @property
+    def names(self):
+        """The images' names."""
+        return self.ledger.names
 
     @property
     def sigma(self):
@@ -100,22 +105,15 @@ class AnnotatorServer(Channel):
         self.apply(edit, "ack")
 
     def _take_image(self, message):
-        index = self._checked(message["index"])
-        if message.get("prefetch"):
-            key = ("prefetch", message["session"], index)
-        else:
-            self.index, key = index, ("image", message["session"])
-            self._warm(self.ledger.path(self.ledger.names[index]))
-        self._painter.put(key, lambda: self._send_image(message))
+        super()._take_image(message)
+        if not message.get("prefetch"):
+            self.index = message["index"]
+            self._warm(self.ledger.path(self.names[self.index]))
 
     def _warm(self, path):
         """Let the model see an image before anybody asks: magnet and suggestions wait less."""
         if self.helper.model is not None:
             self._thinker.put(("warm",), lambda: self.helper.candidates(path))
-
-    def _take_thumbs(self, message):
-        for index in map(self._checked, message["indices"]):
-            self._painter.put(("thumb", index), lambda index=index: self._send_thumb(index))
 
     def _take_suggestions(self, message):
         self.helper.dark = message.get("dark")
@@ -148,26 +146,21 @@ class AnnotatorServer(Channel):
         with contextlib.suppress(ValueError):  # head may be what no message can carry
             self.post({"type": "refused", **head, "reason": self.sentence(error)})
 
-    def _send_image(self, message):
-        name = self.ledger.names[message["index"]]
-        look = {key: message.get(key) for key in ("channel", "black", "white")}
-        head = {"type": "image", "session": message["session"], "index": message["index"]}
-        head |= {"name": name, "prefetch": bool(message.get("prefetch"))}
-        try:
-            path, data = self.ledger.path(name), ()
-            about = {"stamp": _stamp(path)}
-            if not about["stamp"] or message.get("have") != about["stamp"]:
-                picture = browser_picture(path, plain=bool(message.get("plain")), **look)
-                about |= look | picture._asdict()
-                data = (about.pop("data"),)
-            with self._order:  # an edit is in this snapshot, or is told after it
-                annotation = self.ledger.load(name)
-                about |= dict(zip(("height", "width"), annotation.shape, strict=True))
-                self.post(head | about | self._facts(name, annotation) | {"error": ""}, *data)
-        except Exception as error:
-            nothing = {"width": 0, "height": 0, "mime": "", "channels": 0, "deep": False}
-            facts = self._facts(name, None) | look | {"range": None, "error": self.sentence(error)}
-            self.post(head | nothing | facts)
+    def _post_image(self, head, message):
+        """Send an image and its annotation; without the picture, where the browser has it."""
+        name = head["name"]
+        path = self.ledger.path(name)
+        about, data = {"stamp": _stamp(path)}, []
+        if not about["stamp"] or message.get("have") != about["stamp"]:
+            shown, *data = picture_for(path, message)
+            about |= shown
+        with self._order:  # an edit is in this snapshot, or is told after it
+            annotation = self.ledger.load(name)
+            about |= dict(zip(("height", "width"), annotation.shape, strict=True))
+            self.post(head | about | self._facts(name, annotation), *data)
+
+    def _no_facts(self, name):
+        return self._facts(name, None)
 
     def _facts(self, name, annotation):
         """Return what a browser must know of an image's annotation."""
@@ -185,12 +178,8 @@ class AnnotatorServer(Channel):
             "total": sum(counts.values()),
         }
 
-    def _send_thumb(self, index):
-        head = {"type": "thumb", "index": index, "mime": "image/jpeg"}
-        try:
-            self.post(head | {"error": ""}, thumbnail(self.ledger.path(self.ledger.names[index])))
-        except Exception as error:
-            self.post(head | {"error": self.sentence(error)})
+    def _thumbnail(self, index):
+        return thumbnail(self.ledger.path(self.names[index]))
 
     def _send_suggestions(self, message):
         source, sigma = message["from"], message.get("sigma") or self.sigma

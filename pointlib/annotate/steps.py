@@ -14,7 +14,7 @@ from collections import Counter
 from operator import itemgetter
 from typing import NamedTuple
 
-from pointlib.errors import InputError, brief
+from pointlib.errors import InputError, brief, plural
 from pointlib.points import check_points
 
 OUTSIDE = "outside"  # the session of changes made to a text file by others
@@ -339,7 +339,7 @@ def describe_step(step):
         return f"mark {step.changes[0].after or 'unlabelled'}"
     kind, what = ("rejected", "suggestion") if step.op == "reject" else ("points", "point")
     n = sum(change.kind == kind for change in step.changes)
-    return f"{step.op} {n} {what}{'' if n == 1 else 's'}"
+    return f"{step.op} {plural(n, what)}"
 
 
 def edit_lines(edit, annotation, *, classes):

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from pointlib.annotate.blobs import find_blobs, snap
+from pointlib.cache import Cache
 from pointlib.errors import InputError
 from pointlib.thresholds import join_classes
 from pointlib.widgets.pictures import check_size, pixels
-
-KEPT = 4  # images whose candidates are kept
 
 
 class Helper:
@@ -33,7 +32,8 @@ class Helper:
     def __init__(self, model=None):
         if isinstance(model, (str, Path)):
             model = Path(model).resolve()  # it is loaded later, perhaps in another working folder
-        self.model, self.dark, self._found, self._lock = model, None, {}, threading.Lock()
+        self.model, self.dark, self._lock = model, None, threading.Lock()
+        self._found = Cache(max_items=4)  # candidates of images
 
     @property
     def default(self):
@@ -72,9 +72,9 @@ class Helper:
         The model's nearest candidate of the class, within its radius, where the image's candidates
         are known by now; else the blob. Quick: no model runs here.
         """
-        if path not in self._found:
+        found = self._found.peek(path)
+        if found is None:
             return snap(pixels(path), point, sigma=sigma, dark=self.dark)
-        found = self._found[path]
         points = found[label if label in found else next(iter(found))].points
         distances = np.hypot(*(points - point).T)
         near = len(points) and distances.min() <= self.model.info.radius
@@ -82,18 +82,18 @@ class Helper:
 
     def candidates(self, path):
         """Return {class: Candidates} of the model, computed once an image. Takes seconds."""
-        with self._lock:
-            if path not in self._found:
-                from pointlib.predict.points import predict_candidates
+        with self._lock:  # one prediction at a time
+            return self._found.get(path, lambda: self._predict(path))
 
-                if isinstance(self.model, Path):
-                    from pointlib.model.point_model import load_model
+    def _predict(self, path):
+        from pointlib.predict.points import predict_candidates
 
-                    self.model = load_model(self.model)
-                check_size(path)
-                fresh = {path: predict_candidates(self.model, pixels(path))}
-                self._found = dict(list((fresh | self._found).items())[:KEPT])
-            return self._found[path]
+        if isinstance(self.model, Path):
+            from pointlib.model.folder import load_model
+
+            self.model = load_model(self.model)
+        check_size(path)
+        return predict_candidates(self.model, pixels(path))
 
 
 def still_open(suggestions, annotation, radius):

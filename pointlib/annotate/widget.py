@@ -6,7 +6,6 @@ annotate.js; server.py answers its messages, ledger.py keeps the points.
 
 import base64
 import contextlib
-import io
 import secrets
 import time
 from itertools import count, groupby
@@ -23,7 +22,7 @@ from pointlib.annotate.steps import OUTSIDE, SUGGESTED, Point
 from pointlib.annotate.suggest import Helper, still_open
 from pointlib.errors import InputError, plural, suggest
 from pointlib.files import need_file
-from pointlib.images import open_picture
+from pointlib.images import encode_image, open_picture
 from pointlib.points import check_points
 from pointlib.widgets.channel import read_module, read_style
 from pointlib.widgets.pictures import check_size, thumbnail
@@ -238,15 +237,12 @@ class Annotator(anywidget.AnyWidget):
         from pointlib.plots import draw_overlay  # matplotlib takes a second
 
         height, width = check_size(self._path)
-        picture = np.asarray(open_picture(io.BytesIO(thumbnail(self._path, PREVIEW))))
+        picture = np.asarray(open_picture(thumbnail(self._path, PREVIEW)))
         points = (self.points + 0.5) * np.divide(picture.shape[1::-1], (width, height)) - 0.5
         drawn = Image.fromarray(draw_overlay(picture, points, self.labels, classes=self.classes))
         drawn.thumbnail((PREVIEW, PREVIEW))
-        file = io.BytesIO()
-        drawn.quantize(64, kmeans=1).save(
-            file, "PNG", optimize=True, dpi=(72, 72)
-        )  # it is stored in the notebook
-        return file.getvalue()
+        # few colours: it is stored in the notebook
+        return encode_image(drawn.quantize(64, kmeans=1), compression=9, dpi=72)
 
 
 def recorded_edits(lines):

@@ -26,13 +26,14 @@ from pointlib.check.survey import (
 from pointlib.dataset import n_colours, sample_indices, too_many_classes
 from pointlib.errors import InputError
 from pointlib.files import need_folder
-from pointlib.gaussians import auto_sigma
+from pointlib.heatmaps import auto_sigma
 from pointlib.images import image_folder
 from pointlib.matching import check_reach
 from pointlib.points import nearest_distances, text_path
 from pointlib.splits import (
     FEW,
-    PARTS,
+    LISTS,
+    find_lists,
     not_in,
     place_cut,
     read_list,
@@ -97,8 +98,7 @@ def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
     if radius:
         check_reach(radius, [seen.header.shape for seen in images if seen.header])
     lists, findings = _read_lists(folder, {seen.path.name: seen for seen in images})
-    known = {f"{name}.txt" for name in PARTS}
-    files = file_findings(images, [path for path in texts if path.name not in known])
+    files = file_findings(images, [path for path in texts if path.name not in LISTS])
     if stray := stray_list(folder, {seen.path.name for seen in images}):
         findings.append(
             Finding("list that is not read", "problem", stray.name, f"it {why_stray(stray)}")
@@ -106,7 +106,7 @@ def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
     findings = [*files, *_classes(images), *_kinds(images), *findings]
     near = [_near(seen) for seen in images]
     findings += [*_copies(images, lists), *_lacking(images, lists), *_points(images, near)]
-    findings += [*not_looked_at(folder, place, known)]
+    findings += [*not_looked_at(folder, place, LISTS)]
     findings.sort(key=lambda finding: finding.severity != "problem")
     near = np.sort(np.concatenate([np.empty(0), *near]))
     near = near[np.isfinite(near)]
@@ -193,11 +193,9 @@ def _channels(seen):
 def _read_lists(folder, images):
     """Return {part: names} of train.txt, val.txt and test.txt, and the findings on them."""
     lists, findings = {}, []
-    texts = {text_path(seen.path) for seen in images.values()}  # that of test.png is no list
-    for part in PARTS:
-        path = folder / f"{part}.txt"
+    for part, path in find_lists(folder, [seen.path for seen in images.values()]).items():
         try:
-            lists |= {part: read_list(path)} if path.exists() and path not in texts else {}
+            lists[part] = read_list(path)
         except (InputError, OSError) as error:
             findings.append(Finding("unreadable list", "problem", path.name, str(error)))
     for part, names in lists.items():

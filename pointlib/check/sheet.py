@@ -3,14 +3,12 @@
 About showing a check.Report. Not about what is wrong (folder.py).
 """
 
-import io
 import json
 from collections import Counter
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -23,6 +21,7 @@ from pointlib.plots import (
     INK,
     RED,
     class_look,
+    encode_figure,
     legend_text,
     show_image,
     show_points,
@@ -92,7 +91,6 @@ def draw_sheet(report):
     high = 3.4 * np.clip(np.median([height / width for height, width in shapes]), 0.4, 1.5) + 0.7
     heights = [4, high * -(-max(1, len(chosen)) // ACROSS)]  # inches
     figure = Figure(figsize=(14, sum(heights) + 0.4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(_printable(f"{report.folder}: {_closing(report)}"), parse_math=False)
     charts, pictures = figure.subfigures(2, 1, height_ratios=heights)
     for plot, ax in zip(CHARTS, charts.subplots(1, len(CHARTS)), strict=True):
@@ -102,9 +100,7 @@ def draw_sheet(report):
         _thumbnail(one, classes, ax)
     if len(classes) > 1:
         pictures.legend(handles=_legend(classes), loc="outside lower center", ncols=8)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", pil_kwargs={"compress_level": 3})
-    return file.getvalue()
+    return encode_figure(figure, pil_kwargs={"compress_level": 3})
 
 
 def _closing(report):

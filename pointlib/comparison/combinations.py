@@ -31,11 +31,11 @@ from pointlib.files import json_safe, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.images import image_folder
 from pointlib.lock import hold
-from pointlib.model.point_model import CUSTOM, load_model
+from pointlib.model.folder import CUSTOM, load_model
 from pointlib.splits import read_lists
 from pointlib.thresholds import THRESHOLDS
-from pointlib.train.loop import Run, fit, load_parts
-from pointlib.train.prepare import describe_data, make_fabric, points_of
+from pointlib.train.loop import fit, load_parts
+from pointlib.train.prepare import describe_data, make_fabric, points_of, prepare
 
 SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_split", "seed"} | {
     *("accelerator", "devices", "threads")
@@ -172,18 +172,18 @@ def _make_ready(parts, config, changes, output):
     try:
         for key, value in changes.items():
             setattr(config, key, value)
-        run = Run(parts["train"], parts["val"], config, None)
+        setup = prepare(parts["train"], parts["val"], config)
     except ValidationError as error:
-        raise InputError(explain(error, "compare")) from None
+        raise InputError(explain(error, "compare", TrainConfig.model_json_schema())) from None
     what = {"loss": config.loss, "heatmap": config.heatmap}
     what["network"] = config.model or config.encoder
-    own = [_code_of(run.loss_fn, config.loss), _code_of(run.heatmap_fn, config.heatmap)]
+    own = [_code_of(setup.loss_fn, config.loss), _code_of(setup.heatmap_fn, config.heatmap)]
     if config.model:
         own.append(Path(config.model.rpartition(":")[0]).read_text(encoding="utf-8"))
-    folder = output / "trials" / f"{_slug(*what.values())}-{_digest(run.fingerprint, own)}"
+    folder = output / "trials" / f"{_slug(*what.values())}-{_digest(setup.fingerprint, own)}"
     what |= {key: getattr(config, key) for key in changes if key not in (*what, *NETWORK)}
-    weights_m = round(sum(p.numel() for p in run.model.parameters()) / 1e6, 3)
-    facts = {"minutes": run.minutes, "epochs": run.n_epochs, "weights_m": weights_m}
+    weights_m = round(sum(p.numel() for p in setup.model.parameters()) / 1e6, 3)
+    facts = {"minutes": setup.minutes, "epochs": config.num_epochs, "weights_m": weights_m}
     return Combination(config, what, folder, facts)
 
 

@@ -8,45 +8,40 @@ import time
 
 import numpy as np
 
-from pointlib.matching import match_points, tp_curve
-from pointlib.metrics import precision_recall_f1
+from pointlib.cache import KEPT_BYTES, Cache
+from pointlib.matching import match_points
 from pointlib.predict.points import class_settings, find_one, predict_logits, read_logits
-from pointlib.study.ceiling import ONE_PASS, TRIED, ceiling
-from pointlib.sweep import choose_settings
-from pointlib.thresholds import FLOOR, Candidates, find_peaks
+from pointlib.study.ceiling import ceiling
+from pointlib.sweep import choose_asked, distances_to_try
+from pointlib.thresholds import ONE_PASS, find_peaks
 from pointlib.train.dry_run import tried
-from pointlib.train.validate import distances_to_try
-
-KEPT_BYTES = 2**30  # of logits, so that the next thresholding function finds them predicted
 
 
 class Predictions:
     """A model's logits of a dataset: ``points, labels, drawn, seconds`` an image.
 
     ``drawn`` has (logits (1, h, w), shape of the image) a class, as `read_logits` takes them.
-    Made when they are first asked for, and kept in memory up to a gigabyte.
+    Made when they are first asked for, and kept in memory up to a gigabyte: the next thresholding
+    function finds them predicted.
     """
 
     def __init__(self, model, dataset):
-        self.model, self.dataset, self.kept, self.n_bytes = model, dataset, {}, 0
+        self.model, self.dataset, self._kept = model, dataset, Cache(max_bytes=KEPT_BYTES)
 
     def __len__(self):
         return len(self.dataset)
 
     def __getitem__(self, index):
-        if index in self.kept:
-            return self.kept[index]
         if index >= len(self):
             raise IndexError(index)  # this ends a for loop
+        return self._kept.get(index, lambda: self._predict(index))
+
+    def _predict(self, index):
         image, points, labels = self.dataset[index]
         start = time.perf_counter()
         logits, elapsed = predict_logits(self.model, image), time.perf_counter() - start
         drawn = [(logits[k : k + 1], image.shape[:2]) for k in range(len(logits))]
-        self.n_bytes += logits.nbytes
-        item = (points, np.asarray(labels, str), drawn, elapsed)
-        if self.n_bytes <= KEPT_BYTES:
-            self.kept[index] = item
-        return item
+        return points, np.asarray(labels, str), drawn, elapsed
 
 
 def judge(info, val, test, *, find, heatmap_fn):
@@ -86,23 +81,22 @@ def judge(info, val, test, *, find, heatmap_fn):
 
 
 def choose(images, info, find):
-    """Return {class: {"threshold", "min_distance"}} of the best F1.
+    """Return {class: {"threshold", "min_distance"}} of the best F1; see `sweep.choose_asked`.
 
-    For `find_peaks` the training has chosen already. Where a higher threshold only drops points
-    of lower scores, any threshold is tried with each minimum distance that validation tries. Other
-    rules must be asked anew each time: the best of 0.05, 0.10, ... 0.95 at the distance chosen in
-    training, then the best distance at this threshold.
+    For `find_peaks` the training has chosen already. The distances are those that validation tries.
     """
     settings = {name: class_settings(info, name) for name in info.classes}
-    for k, name in enumerate(info.classes):
-        of_class = [(points[labels == name], drawn[k]) for points, labels, drawn, _ in images]
-        if find is find_peaks or not any(len(true) for true, _ in of_class):
-            continue
-        if find in ONE_PASS:
-            best = _best_of_all(of_class, find, info)
-        else:
-            best = _best_by_turns(of_class, find, info, settings[name]["min_distance"])
-        settings[name] = dict(zip(("threshold", "min_distance"), best, strict=True))
+    if find is find_peaks:
+        return settings
+    for k, (name, known) in enumerate(settings.items()):
+        settings[name] = choose_asked(
+            [(points[labels == name], drawn[k]) for points, labels, drawn, _ in images],
+            lambda drawn, **options: read_logits(*drawn, find, options),
+            radius=info.radius,
+            distances=distances_to_try(radius=info.radius, sigma=info.sigma),
+            known=known,
+            one_pass=find in ONE_PASS,
+        ).options
     return settings
 
 
@@ -126,36 +120,3 @@ def try_out(find, name):
     """Let a thresholding function find a point: one that cannot is known before any training."""
     needed = "threshold_fn(heatmap, *, threshold, min_distance) -> points, scores"
     tried(lambda: find_one(find), f"threshold {name!r}", needed)
-
-
-def _best_of_all(images, find, info):
-    """Return the threshold and distance of best F1 of one class, (points, drawn) an image."""
-    choices = []
-    for distance in distances_to_try(info):
-        settings = {"threshold": FLOOR, "min_distance": distance}
-        found = [(true, *read_logits(*drawn, find, settings)) for true, drawn in images]
-        run = [(true, Candidates(p, s, np.full(len(p), np.inf))) for true, p, s in found]
-        best = choose_settings(run, radius=info.radius, distances=[0.0])
-        choices.append((best.f1, best.threshold, distance))
-    return max(choices, key=lambda choice: choice[0])[1:]
-
-
-def _best_by_turns(images, find, info, distance):
-    """Return a threshold and a distance, each the best beside the other as it then was."""
-    f1 = np.array([_f1_at(images, find, (t, distance), info.radius) for t in TRIED])
-    best = np.flatnonzero(f1 == f1.max())
-    threshold = TRIED[best[len(best) // 2]]  # as far from the edges of what is good as can be
-    f1_of = {d: _f1_at(images, find, (threshold, d), info.radius) for d in distances_to_try(info)}
-    f1_of = {distance: f1.max()} | f1_of
-    return threshold, max(f1_of, key=f1_of.get)
-
-
-def _f1_at(images, find, settings, radius):
-    """Return the pooled F1 of one class at a threshold and a minimum distance."""
-    tp = n_found = n_true = 0
-    settings = dict(zip(("threshold", "min_distance"), settings, strict=True))
-    for true, drawn in images:
-        points, _ = read_logits(*drawn, find, settings)
-        tp += int(tp_curve(true, points, radius=radius)[-1]) if len(points) else 0
-        n_found, n_true = n_found + len(points), n_true + len(true)
-    return precision_recall_f1(tp, n_found - tp, n_true - tp)[2]

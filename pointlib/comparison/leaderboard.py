@@ -9,13 +9,13 @@ import io
 from collections import Counter
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pointlib.errors import to_cell
 from pointlib.files import write_kept
-from pointlib.metrics import count_errors, draw_f1, precision_recall_f1
-from pointlib.plots import plot_leaderboard
+from pointlib.metrics import count_errors, precision_recall_f1
+from pointlib.plots import encode_figure, plot_leaderboard
+from pointlib.study.trust import draw_f1
 
 FEW = 5  # with fewer images a bootstrap says nothing
 NUMBERS = {  # column: (head in the table, format)
@@ -109,12 +109,10 @@ def write_leaderboard(folder, rows, *, title):
     rows = label_rows(rows)
     size = 6.5 + 0.08 * max(len(row["label"]) for row in rows), 1.6 + 0.36 * len(rows)
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     plot_leaderboard(rows, figure.add_subplot())
     figure.suptitle(title, fontsize=10)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150, metadata={"Software": None})
-    write_kept(folder / "leaderboard.png", picture.getvalue())
+    picture = encode_figure(figure, dpi=150, metadata={"Software": None})
+    write_kept(folder / "leaderboard.png", picture)
 
 
 def label_rows(rows):

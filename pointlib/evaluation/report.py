@@ -7,18 +7,16 @@ About showing; metrics.py computes the numbers and names the matching rule.
 
 import base64
 import html
-import io
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pointlib import plots
 from pointlib.errors import InputError, plural, spell_out
 from pointlib.files import write_atomic
-from pointlib.matching import Match, match_points
+from pointlib.matching import match_classes
 from pointlib.metrics import precision_recall_curve
 
 MAX_PICTURES = 24
@@ -83,7 +81,10 @@ def write_report(path, results, metrics, *, images, heatmaps=None):
     """
     if [row["name"] for row in metrics["images"]] != [result.name for result in results]:
         raise InputError("metrics and results name different images. Score these results again.")
-    matches = [_match_classes(result, metrics["radius"]) for result in results]
+    matches = [
+        match_classes(r.true, r.true_labels, r.found, r.found_labels, radius=metrics["radius"])
+        for r in results
+    ]
     cases = sorted(
         zip(metrics["images"], results, matches, strict=True),
         key=lambda case: (-case[0]["fp"] - case[0]["fn"], case[0]["name"]),
@@ -215,21 +216,8 @@ def _image_table(rows):
     return f"<h2>All images</h2>{_table(header, cells)}"
 
 
-def _match_classes(result, radius):
-    """Return one Match over all points of an image, class by class."""
-    parts = [match_points([], [], radius=radius)]
-    for name in np.union1d(result.true_labels, result.found_labels):
-        true = np.flatnonzero(result.true_labels == name)
-        found = np.flatnonzero(result.found_labels == name)
-        part = match_points(result.true[true], result.found[found], radius=radius)
-        pairs = np.stack([true[part.pairs[:, 0]], found[part.pairs[:, 1]]], axis=1)
-        parts.append(Match(pairs, part.distances, true[part.missed], found[part.false_positives]))
-    return Match(*(np.concatenate(field) for field in zip(*parts, strict=True)))
-
-
 def _chart(title, draw):
     figure = Figure(figsize=(3.6, 3.3), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     draw(figure.add_subplot())
     source = _source(figure, "png", dpi=170)
     picture = f'<img alt="{title}" src="{source}">'
@@ -249,9 +237,8 @@ def _picture(draw, shape, limit, alt):
 
 
 def _source(figure, kind, **options):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, **options)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    data = plots.encode_figure(figure, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _table(header, rows):

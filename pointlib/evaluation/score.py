@@ -173,7 +173,7 @@ def _add_curves(metrics, everything, info):
     thresholds, precision, recall = curve
     metrics["pooled"]["average_precision"] = average_precision(precision, recall)
     for name in info.classes:
-        of_class = [_only(result, name) for result in everything]
+        of_class = [result.of_class(name) for result in everything]
         _, *rates = precision_recall_curve(of_class, radius=radius)
         if any(len(result.true) for result in of_class):
             metrics["classes"][name]["average_precision"] = average_precision(*rates)
@@ -183,15 +183,3 @@ def _add_curves(metrics, everything, info):
     metrics["curve"] = {k: np.asarray(v)[some].tolist() for k, v in zip(keys, curve, strict=True)}
     metrics["thresholds"] = dict(info.thresholds)
     metrics["min_distances"] = dict(info.min_distances)
-
-
-def _only(result, name):
-    """Return a result's points of one class."""
-    true, found = result.true_labels == name, result.found_labels == name
-    return result._replace(
-        true=result.true[true],
-        true_labels=result.true_labels[true],
-        found=result.found[found],
-        found_labels=result.found_labels[found],
-        scores=result.scores[found],
-    )

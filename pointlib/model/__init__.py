@@ -1,21 +1,12 @@
 """The network, and what must be known to use it: built by name, saved whole, loaded safely.
 
-About models as folders (point_model.py) and networks by smp's names (network.py). Not about
-training them (train/) or what their heatmaps mean (predict/).
+About networks by smp's names (network.py), what must be known of one (point_model.py) and models as
+folders (folder.py). Not about training them (train/) or what their heatmaps mean (predict/).
 """
 
+from pointlib.model.folder import load_model, read_info, save_model, write_settings
 from pointlib.model.network import build_network
-from pointlib.model.point_model import (
-    ModelInfo,
-    PointModel,
-    build_custom,
-    build_model,
-    load_model,
-    read_info,
-    save_model,
-    scale_image,
-    write_settings,
-)
+from pointlib.model.point_model import ModelInfo, PointModel, build_custom, build_model, scale_image
 
 __all__ = [
     "ModelInfo",

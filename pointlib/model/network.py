@@ -1,7 +1,7 @@
 """Networks by the names that segmentation_models_pytorch (smp) knows them by.
 
 About what stands between image and logits, and where its weights come from. Not about what must be
-known to use it, nor about model folders: point_model.py.
+known to use it (point_model.py), nor about model folders (folder.py).
 """
 
 import inspect

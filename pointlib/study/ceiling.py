@@ -4,7 +4,7 @@ The true points are drawn as the network would be taught to draw them, found aga
 would be read, and matched. No image is looked at: what is lost here no training brings back.
 
 Not about what a real network reaches (evaluation/score.py), nor about choosing sigma
-(gaussians.py).
+(heatmaps.py).
 """
 
 from functools import partial
@@ -13,15 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.errors import InputError
-from pointlib.gaussians import draw_hills
+from pointlib.heatmaps import draw_gaussians
 from pointlib.matching import check_amount, match_points
 from pointlib.metrics import precision_recall_f1
 from pointlib.points import check_points
-from pointlib.sweep import choose_settings
-from pointlib.thresholds import FLOOR, Candidates, basic_threshold, find_peaks
-
-ONE_PASS = (find_peaks, basic_threshold)  # a higher threshold only drops points of lower scores
-TRIED = tuple(k / 20 for k in range(1, 20))  # thresholds for rules that must be asked anew at each
+from pointlib.sweep import ask, choose_settings
+from pointlib.thresholds import ONE_PASS, find_peaks
 
 
 class Ceiling(NamedTuple):
@@ -35,7 +32,7 @@ class Ceiling(NamedTuple):
 
 
 def ceiling(
-    truth, *, sigma, radius, min_distance=0.0, heatmap_fn=draw_hills, threshold_fn=find_peaks
+    truth, *, sigma, radius, min_distance=0.0, heatmap_fn=draw_gaussians, threshold_fn=find_peaks
 ):
     """Draw the true points, find them again and match them, a class at a time.
 
@@ -55,7 +52,7 @@ def ceiling(
     min_distance : float or dict
         Pixels, for all classes or {class: pixels}.
     heatmap_fn, threshold_fn : callable
-        As in heatmaps.py and thresholds.py; `draw_hills` draws what `gaussian_max` does. A
+        As in heatmaps.py and thresholds.py; `draw_gaussians` draws what `gaussian_max` does. A
         `heatmap_fn` that adds noise shows what a network that is nearly perfect could reach.
 
     Returns
@@ -65,34 +62,22 @@ def ceiling(
     """
     radius = check_amount(radius, "radius")
     images = [_check_image(one, k) for k, one in enumerate(truth)]
-    draw = partial(heatmap_fn, sigma=sigma)
+    one_pass = getattr(threshold_fn, "func", threshold_fn) in ONE_PASS
     matches = []
     for name in sorted({str(label) for _, labels, _ in images for label in labels}):
         find = partial(threshold_fn, min_distance=_distance_of(name, min_distance))
         of_class = [(points[labels == name], shape) for points, labels, shape in images]
-        matches += _best_matches(of_class, draw, find, radius)
+        drawn = ((true, np.asarray(heatmap_fn(true, at, sigma=sigma))) for true, at in of_class)
+        runs = list(ask(drawn, find, one_pass=one_pass).values())
+        choices = [choose_settings(run, radius=radius, distances=[0.0]) for run in runs]
+        k = max(range(len(runs)), key=lambda k: choices[k].f1)
+        found = [(true, peaks.select(threshold=choices[k].threshold)[0]) for true, peaks in runs[k]]
+        matches += [match_points(*sides, radius=radius) for sides in found]
     distances = np.concatenate([np.zeros(0), *(match.distances for match in matches)])
     fp, fn = (sum(len(match[side]) for match in matches) for side in (3, 2))
     precision, recall, f1 = precision_recall_f1(len(distances), fp, fn)
     error = float(distances.mean()) if len(distances) else float("nan")
     return Ceiling(f1, precision, recall, error, len(distances) + fn)
-
-
-def _best_matches(images, draw, find, radius):
-    """Return the Match of each image of one class, (points, shape), at the best threshold."""
-    tried = (FLOOR,) if find.func in ONE_PASS else TRIED
-    runs = [[] for _ in tried]
-    for true, shape in images:
-        heatmap = np.asarray(draw(true, shape))
-        for run, threshold in zip(runs, tried, strict=True):
-            points, scores = find(heatmap, threshold=threshold)
-            if len(tried) > 1:  # a cut by score would be another rule than this one
-                scores = np.full(len(points), threshold)
-            run.append((true, Candidates(points, scores, np.full(len(points), np.inf))))
-    choices = [choose_settings(run, radius=radius, distances=[0.0]) for run in runs]
-    k = max(range(len(tried)), key=lambda k: choices[k].f1)
-    found = [(true, peaks.select(threshold=choices[k].threshold)[0]) for true, peaks in runs[k]]
-    return [match_points(*sides, radius=radius) for sides in found]
 
 
 def _distance_of(name, min_distance):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.errors import InputError
-from pointlib.matching import check_amount, match_points, near_pairs
+from pointlib.matching import check_amount, check_labels, match_classes, near_pairs
 from pointlib.metrics import precision_recall_f1
 from pointlib.points import check_points
 
@@ -74,17 +74,15 @@ def error_anatomy(result, *, radius):
     """
     radius, errors = check_amount(radius, "radius"), _Errors(result)
     classes = sorted({str(name) for labels in errors.labels for name in labels})
-    for name in classes:
-        errors.take("hit", errors.pair(*errors.of_class(name), radius))
-    errors.take("wrong class", errors.pair(*errors.open, radius))
+    errors.take("hit", errors.pair(radius))
+    errors.take("wrong class", errors.pair(radius, across=True))
     for name in classes:
         (true, _), (_, unmatched) = errors.of_class(name), errors.open_of_class(name)
         errors.take("doubled", errors.nearest(true, unmatched, radius, each=1))
     for name in classes:
         (_, found), (missed, _) = errors.of_class(name), errors.open_of_class(name)
         errors.take("merged", errors.nearest(missed, found, radius, each=0))
-    for name in classes:
-        errors.take("displaced", errors.pair(*errors.open_of_class(name), FARTHEST * radius))
+    errors.take("displaced", errors.pair(FARTHEST * radius))
     errors.take_rest(radius)
     return [errors.flaw(*row) for row in errors.rows if row[0] != "hit"]
 
@@ -136,11 +134,11 @@ class _Errors:
     def __init__(self, result):
         self.name, self.shape = result.name, result.shape
         self.points = check_points(result.true), check_points(result.found)
-        self.labels = np.asarray(result.true_labels, str), np.asarray(result.found_labels, str)
-        for points, labels in zip(self.points, self.labels, strict=True):
-            if labels.shape != (len(points),):
-                came = f"{labels.size} labels for {len(points)} points"
-                raise InputError(f"{self.name}: {came}; expected one each.")
+        try:
+            sides = zip((result.true_labels, result.found_labels), self.points, strict=True)
+            self.labels = tuple(check_labels(labels, len(points)) for labels, points in sides)
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from error
         self.open = [np.arange(len(points)) for points in self.points]
         self.rows = []  # kind, true index, found index, distance
 
@@ -151,11 +149,14 @@ class _Errors:
         sides = zip(self.open, self.labels, strict=True)
         return [left[labels[left] == name] for left, labels in sides]
 
-    def pair(self, some_true, some_found, radius):
-        """Match these points one to one."""
-        true, found = self.points[0][some_true], self.points[1][some_found]
-        match = match_points(true, found, radius=radius)
-        return some_true[match.pairs[:, 0]], some_found[match.pairs[:, 1]], match.distances
+    def pair(self, radius, *, across=False):
+        """Match the open points one to one: class after class, or across classes."""
+        (places, others), (true, found), labels = self.open, self.points, self.labels
+        labels = [np.zeros(len(side), str) for side in labels] if across else labels
+        sides = true[places], labels[0][places], found[others], labels[1][others]
+        pairs, distances, *_ = match_classes(*sides, radius=radius)
+        order = np.argsort(sides[1][pairs[:, 0]], kind="stable")
+        return places[pairs[order, 0]], others[pairs[order, 1]], distances[order]
 
     def nearest(self, some_true, some_found, radius, *, each):
         """Give each true (each=0) or found (each=1) point the nearest of the other side."""

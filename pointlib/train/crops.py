@@ -20,13 +20,13 @@ from pointlib.augment import (
     warp_image,
     warp_points,
 )
+from pointlib.cache import KEPT_BYTES, Cache
 from pointlib.errors import InputError
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.model.point_model import pixel_depth, scale_image, scale_limits
 
 MOST_CROPS = 2_000  # an epoch
 NEAR_POINT = 0.8  # share of the crops that are placed at a point
-KEPT_BYTES = 2**30  # of images in memory
 RUN, TOGETHER = 25, 16  # crops of each image, of so many images, where memory does not hold them
 
 
@@ -57,7 +57,7 @@ class TrainingCrops(torch.utils.data.Dataset):
         self.epoch = 0
         n_pixels = mean_pixels(dataset)
         self.large = len(dataset) * n_pixels * dataset[0][0][0, 0].nbytes > KEPT_BYTES
-        self.recent = {}
+        self.recent = Cache(max_items=TOGETHER)
         # small images are read whole for each validation: more crops stand between two of them
         per_image = n_pixels / size**2 / getattr(dataset, "scale", 1)
         self.repeats = max(1, round(max(16 / len(dataset), per_image)))
@@ -97,12 +97,9 @@ class TrainingCrops(torch.utils.data.Dataset):
 
     def _item(self, place):
         """Return an item of the dataset; the last few stay at hand where they are not all kept."""
-        item = self.recent.pop(place, None) or self.dataset[place]
-        if self.large:
-            self.recent[place] = item
-            if len(self.recent) > TOGETHER:
-                del self.recent[next(iter(self.recent))]
-        return item
+        if not self.large:
+            return self.dataset[place]
+        return self.recent.get(place, lambda: self.dataset[place])
 
     def _order(self):
         """Return the image of each crop of the epoch, at random.
@@ -148,20 +145,14 @@ class Shrunk:
     """A dataset seen at `scale` times its size: images and points move together."""
 
     def __init__(self, dataset, scale):
-        self.dataset, self.scale, self.kept, self.n_bytes = dataset, scale, {}, 0
+        self.dataset, self.scale, self._kept = dataset, scale, Cache(max_bytes=KEPT_BYTES)
 
     def __len__(self):
         return len(self.dataset)
 
     def __getitem__(self, index):
         """Return image (H, W, C) float32, points and labels; made once, while memory lasts."""
-        if index not in self.kept:
-            item = self._shrink(index)
-            if self.n_bytes + item[0].nbytes > KEPT_BYTES:
-                return item
-            self.kept[index] = item
-            self.n_bytes += item[0].nbytes
-        return self.kept[index]
+        return self._kept.get(index, lambda: self._shrink(index))
 
     def _shrink(self, index):
         image, points, labels = self.dataset[index]

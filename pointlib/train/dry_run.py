@@ -30,12 +30,10 @@ def rehearse(model, config, *, loss_fn, heatmap_fn):
     target = _draw(config, info, heatmap_fn)
     logits = _run(model, batch, config)
     what = f"train.loss {config.loss!r}"
-    needed = "loss_fn(logits, target)" if ":" in config.loss else ""
-    if config.loss_options:
+    keywords = "".join(f", {key}=..." for key in config.loss_options)
+    needed = f"loss_fn(logits, target{keywords})" if keywords or ":" in config.loss else ""
+    if keywords:
         what += f" with train.loss_options {config.loss_options}"
-        needed = (
-            f"loss_fn(logits, target, {', '.join(f'{key}=...' for key in config.loss_options)})"
-        )
     loss = tried(lambda: loss_fn(logits, target.expand_as(logits)), what, needed)
     is_one = isinstance(loss, torch.Tensor) and loss.ndim == 0 and loss.is_floating_point()
     if not is_one or (logits.requires_grad and not loss.requires_grad):

@@ -1,26 +1,149 @@
 """What a training is made of: facts of its images, a network, a device, and what makes it the same.
 
-About all that is settled before the first step. Not about the steps: loop.py.
+About all that is settled before the first step. Not about the steps (loop.py) or how far they have
+come (checkpoint.py).
 """
 
 import dataclasses
 import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
+from torch.utils.data import DataLoader
 
+from pointlib.config import TrainConfig, find_function
 from pointlib.dataset import check_item, dataset_classes, names_of, sample_indices
 from pointlib.errors import InputError, brief
-from pointlib.gaussians import auto_sigma
+from pointlib.heatmaps import HEATMAPS, auto_sigma, density
+from pointlib.losses import LOSSES
 from pointlib.matching import check_reach
-from pointlib.model.point_model import ModelInfo, build_custom, build_model
-from pointlib.train.crops import learn_range
-from pointlib.train.dry_run import tried
+from pointlib.model.point_model import ModelInfo, PointModel, build_custom, build_model
+from pointlib.train.crops import Shrunk, TrainingCrops, learn_range, mean_pixels
+from pointlib.train.dry_run import rehearse, tried
+from pointlib.train.validate import spread
 
+MINUTES = 10.0  # of a training that is told neither its epochs nor its time
+VALIDATED = 12e6  # px, as seen: validated after each epoch; ten times as many at the end
 LARGE, SEEN = 6.0, 2.5  # px: from this sigma on images are shrunk, until it is that
 SMALLEST = 0.1  # share of its size at which an image is seen at least
+
+
+@dataclasses.dataclass
+class Setup:
+    """All that is settled before the first step of a training, and stays."""
+
+    config: TrainConfig
+    output: Path | None  # the model folder
+    loss_fn: Callable
+    heatmap_fn: Callable
+    fabric: Fabric
+    model: PointModel
+    fabric_model: torch.nn.Module  # the same, as Fabric runs it on its devices
+    optimiser: torch.optim.Optimizer
+    crops: TrainingCrops
+    loader: DataLoader
+    watched: object  # the validation images predicted after each epoch
+    judged: object  # and at the end
+    names: dict  # {"train", "val"}: names of the images
+    began: float  # seconds, of time.monotonic
+    fingerprint: str
+
+    @property
+    def minutes(self):
+        """How long it may take; None where the epochs alone limit it."""
+        return self.config.minutes or (None if self.config.num_epochs else MINUTES)
+
+    @property
+    def checkpoint(self):
+        """Where the state after the last whole epoch stands."""
+        return self.output.with_name(f"{self.output.name}.checkpoint")
+
+    @property
+    def writes(self):
+        """Whether files are asked for, and it is this process of several that writes them."""
+        return self.output is not None and self.fabric.is_global_zero
+
+
+def prepare(train, val, config, *, output=None):
+    """Settle all that comes before the first step: find, measure, build and rehearse.
+
+    torch gets the threads and the seed of the configuration; nothing is written.
+
+    Parameters
+    ----------
+    train, val, config, output
+        As `loop.fit` takes them.
+
+    Returns
+    -------
+    Setup
+    """
+    check_parts(train, val)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    loss_fn, heatmap_fn = find_functions(config)
+    info = describe_data(train, config)
+    torch.manual_seed(config.seed)
+    fabric = make_fabric(config)
+    model = make_model(info, config)
+    rehearse(model, config, loss_fn=loss_fn, heatmap_fn=heatmap_fn)
+    model = model.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
+    fabric_model, optimiser = fabric.setup(model, optimiser)
+    crops = make_crops(train, model.info, config, heatmap_fn=heatmap_fn)
+    n_watched = VALIDATED / model.info.scale**2 / mean_pixels(val)
+    return Setup(
+        config=config,
+        output=None if output is None else Path(output),
+        loss_fn=loss_fn,
+        heatmap_fn=heatmap_fn,
+        fabric=fabric,
+        model=model,
+        fabric_model=fabric_model,
+        optimiser=optimiser,
+        crops=crops,
+        loader=make_loader(crops, fabric, config.batch_size),
+        watched=spread(val, n_watched),
+        judged=spread(val, 10 * n_watched),
+        names={"train": names_of(train), "val": names_of(val)},
+        began=time.monotonic(),
+        fingerprint=fingerprint(config, model.info, train, val),
+    )
+
+
+def check_parts(train, val):
+    """Raise InputError where a part holds no image, or the training images hold no point."""
+    for part, name in ((train, "training"), (val, "validation")):
+        if not (hasattr(part, "__len__") and len(part)):
+            raise InputError(f"the {name} part holds no image; expected one or more.")
+        check_item(part[0], f"the first of the {name} part")
+    if not any(len(points_of(train, i)[0]) for i in range(len(train))):
+        raise InputError(
+            f"none of the {len(train)} training images has a point: there is nothing to learn. "
+            "Annotate some, or name others in train.txt."
+        )
+
+
+def find_functions(config):
+    """Return the loss and the heatmap function that the configuration names."""
+    loss_fn = find_function(config.loss, LOSSES, what="loss")
+    if config.loss_options:
+        loss_fn = partial(loss_fn, **config.loss_options)
+    heatmap_fn = find_function(config.heatmap, HEATMAPS, what="heatmap")
+    if heatmap_fn is density:
+        raise InputError(
+            "train.heatmap is density: its hills are far below 1, so no threshold finds them. "
+            "Use gaussian_max; density is for counting by sums, in your own loop."
+        )
+    return loss_fn, heatmap_fn
 
 
 def describe_data(train, config):
@@ -48,8 +171,9 @@ def describe_data(train, config):
 def auto_scale(sigma):
     """Return how small images are best seen: so that sigma is 2.5 px, where it is 6 or more.
 
-    A small network overlooks no more than some dozen pixels, and a quarter of the pixels is a
-    quarter of the time. Below 6 px the sharpness lost costs more than that gains.
+    A small network sees only a few dozen pixels around each pixel, so it sees more of a large
+    object in a smaller image; and a quarter of the pixels takes a quarter of the time. Below 6 px
+    the sharpness lost costs more than that gains.
     """
     return 1.0 if sigma < LARGE else round(max(SEEN / sigma, SMALLEST), 3)
 
@@ -93,11 +217,50 @@ def _has_bf16(kind):
     return kind == "cuda" or able.get("avx512_bf16", False) or able.get("amx_bf16", False)
 
 
+def make_crops(train, info, config, *, heatmap_fn):
+    """Return the crops that the network is fed, at the size at which it sees the images."""
+    return TrainingCrops(
+        train if info.scale == 1 else Shrunk(train, info.scale),
+        dataclasses.replace(info, sigma=info.sigma * info.scale),
+        size=config.crop_size,
+        heatmap_fn=heatmap_fn,
+        seed=config.seed,
+        augment=config.augment,
+    )
+
+
+def make_loader(crops, fabric, batch_size):
+    """Return the loader of crops; other processes make them where a GPU would wait."""
+    forks = fabric.device.type != "cpu" and sys.platform == "linux"
+    loader = DataLoader(
+        crops,
+        batch_size=batch_size,
+        # a last batch of one has no spread for a network to normalise by
+        drop_last=len(crops) > batch_size and len(crops) % batch_size == 1,
+        num_workers=min(8, os.cpu_count() or 1) if forks else 0,
+        multiprocessing_context="fork" if forks else None,
+    )
+    return fabric.setup_dataloaders(loader)
+
+
+def describe_setup(setup, val):
+    """Yield lines on what is trained on what, and on what the parts lack."""
+    config, info = setup.config, setup.model.info
+    n_weights = sum(p.numel() for p in setup.model.parameters())
+    yield (
+        f"{config.model or config.encoder} with {n_weights / 1e6:.1f} M weights on "
+        f"{setup.fabric.device.type}; classes {', '.join(info.classes)}; sigma "
+        f"{info.sigma:g} px, match radius {info.radius:g} px; {len(setup.loader)} steps an epoch"
+    )
+    if config.gaussian_sigma == "auto" and not config.radius:
+        yield "hint: a train.radius, how far off still counts, tells how large the objects are"
+    for name in classes_without_points(val, info.classes):
+        yield f"warning: no {name} in the validation images: its threshold will be a default"
+
+
 def points_of(dataset, index):
     """Return points and labels of an image, without reading its pixels where that can be."""
-    _, points, labels = (
-        (None, *dataset.points(index)) if hasattr(dataset, "points") else dataset[index]
-    )
+    points, labels = dataset.points(index) if hasattr(dataset, "points") else dataset[index][1:]
     return np.asarray(points, dtype=float), np.asarray(labels, dtype=str)
 
 

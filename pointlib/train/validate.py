@@ -13,10 +13,10 @@ from torch.utils.data import Subset
 from pointlib.augment import resize, warp_points
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.losses import weighted_bce
-from pointlib.matching import tp_curve
+from pointlib.matching import maximum_pairs
 from pointlib.metrics import count_errors, precision_recall_f1
-from pointlib.predict.points import THRESHOLD, candidates_of, predict_logits
-from pointlib.sweep import choose_settings
+from pointlib.predict.points import candidates_of, predict_logits
+from pointlib.sweep import choose_for_classes
 
 
 def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
@@ -39,7 +39,7 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
         {class: {"threshold", "min_distance"}} that give this F1.
     """
     start, info = time.monotonic(), model.info
-    images, losses, highest, means = [], [], [], []
+    by_class, losses, highest, means = {name: [] for name in info.classes}, [], [], []
     for i in range(len(dataset)):
         image, points, labels = dataset[i]
         logits, shape = predict_logits(model, image), image.shape[:2]
@@ -55,9 +55,12 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
         heights = torch.sigmoid(logits)
         highest.append(float(heights.max()))
         means.append(float(heights.mean()))
-        images.append((points, np.asarray(labels), candidates_of(logits, info.classes, shape)))
-    settings = choose_for_classes(images, info)
-    row = {"val_loss": float(np.mean(losses)), **score_choice(images, settings, info)}
+        labels = np.asarray(labels)
+        for name, found in candidates_of(logits, info.classes, shape).items():
+            by_class[name].append((points[labels == name], found))
+    settings = choose_for_classes(by_class, radius=info.radius, sigma=info.sigma)
+    row = {"val_loss": float(np.mean(losses))}
+    row |= score_choice(by_class, settings, radius=info.radius)
     row |= {"highest": max(highest), "mean_height": float(np.mean(means))}
     return row | {"val_seconds": time.monotonic() - start}, settings
 
@@ -70,47 +73,20 @@ def spread(dataset, n_images):
     return Subset(dataset, np.linspace(0, len(dataset) - 1, n).astype(int).tolist())
 
 
-def choose_for_classes(images, info):
-    """Return {class: {"threshold", "min_distance"}} that give the best F1, a class at a time.
+def score_choice(by_class, settings, *, radius):
+    """Return pooled precision, recall and F1 and the count error at the chosen settings.
 
-    `images` holds (points, labels, {class: Candidates}).
+    `by_class` is {class: list of (true, Candidates), one an image}, `settings` what is chosen.
     """
-    distances = distances_to_try(info)
-    settings = {}
-    for name in info.classes:
-        of_class = [(points[labels == name], found[name]) for points, labels, found in images]
-        if not any(len(true) for true, _ in of_class):
-            settings[name] = {"threshold": THRESHOLD, "min_distance": info.sigma}
-            continue
-        chosen = choose_settings(of_class, radius=info.radius, distances=distances)
-        settings[name] = {"threshold": chosen.threshold, "min_distance": chosen.min_distance}
-    return settings
-
-
-def distances_to_try(info):
-    """Return the minimum distances among which validation chooses, pixels, rising."""
-    # from what two hills need to stay apart up to what two objects do
-    tried = [info.sigma * f for f in (0.5, 1, 1.5, 2)] + [info.radius * f for f in (0.75, 1, 1.5)]
-    return sorted({round(d, 2) for d in tried})
-
-
-def score_choice(images, settings, info):
-    """Return pooled precision, recall and F1 and the count error at the chosen settings."""
-    tp, n_found, n_true = 0, np.zeros(len(images)), np.zeros(len(images))
-    for i, (points, labels, found) in enumerate(images):
-        for name in info.classes:
-            true = points[labels == name]
-            peaks, _ = found[name].select(**settings[name])
-            tp += int(tp_curve(true, peaks, radius=info.radius)[-1]) if len(peaks) else 0
-            n_found[i] += len(peaks)
-            n_true[i] += len(true)
-    precision, recall, f1 = precision_recall_f1(tp, int(n_found.sum()) - tp, int(n_true.sum()) - tp)
+    counts = 0  # tp, fp, fn of each image
+    for name, images in by_class.items():
+        kept = [(true, found.select(**settings[name])[0]) for true, found in images]
+        counts += np.array([maximum_pairs(*sides, radius) for sides in kept], int).reshape(-1, 3)
+    precision, recall, f1 = precision_recall_f1(*counts.sum(axis=0).tolist())
     values = {"f1": f1, "precision": precision, "recall": recall}
     values = {key: float(np.nan_to_num(value)) for key, value in values.items()}
-    return values | {
-        "n_true": int(n_true.sum()),
-        "mae": float(count_errors(n_true, n_found)["mae"]),
-    }
+    tp, fp, fn = counts.T
+    return values | {"n_true": int((tp + fn).sum()), "mae": count_errors(tp + fn, tp + fp)["mae"]}
 
 
 def describe_row(row):
@@ -120,6 +96,13 @@ def describe_row(row):
         f"F1 {row['f1']:.3f}  precision {row['precision']:.3f}  recall {row['recall']:.3f}  "
         f"count error {row['mae']:.1f}  {row['seconds'] + row['val_seconds']:.0f} s"
     )
+
+
+def new_alarm(history, *, n_steps):
+    """Return the sentence of `collapse_alarm`, once for each kind of trouble: "" the next time."""
+    words = collapse_alarm(history, n_steps=n_steps)
+    before = collapse_alarm(history[:-1], n_steps=n_steps)
+    return words if words and words[:20] != before[:20] else ""
 
 
 def collapse_alarm(history, *, n_steps=100):
@@ -152,12 +135,8 @@ def collapse_alarm(history, *, n_steps=100):
             "train.gaussian_sigma or a smaller train.learning_rate, and look at the points."
         )
     recent = [row["loss"] for row in history[-6:]]
-    if (
-        len(recent) == 6
-        and last.get("n_true", 1)
-        and last["f1"] < 0.1
-        and min(recent[1:]) > 0.99 * recent[0]
-    ):
+    is_flat = len(recent) == 6 and min(recent[1:]) > 0.99 * recent[0]
+    if is_flat and last["f1"] < 0.1 and last.get("n_true", 1):
         return (
             f"It has stopped learning: the loss stays near {last['loss']:.3f} and F1 below 0.1. "
             "Use another train.learning_rate, and check that the points lie on the objects."

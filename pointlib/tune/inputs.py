@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.dataset import names_of
+from pointlib.dataset import image_name, names_of
 from pointlib.errors import InputError, suggest
 from pointlib.images import check_image, image_folder, image_shape, list_images, read_image
 from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
@@ -153,7 +153,7 @@ def _dataset_item(dataset, i, name, has_points):
 def _given_item(image, i, has_points):
     if isinstance(image, (str, os.PathLike)):
         return _file_item(Path(image), has_points=has_points)
-    name = f"image {i}"
+    name = image_name(i)
     image = _checked_image(image, name)
     return Item(name, None, lambda: image, lambda: image.shape[:2], None)
 

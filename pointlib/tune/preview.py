@@ -3,13 +3,11 @@
 About one small PNG. Not about how points are drawn (plots.py).
 """
 
-import io
-
 import numpy as np
 from PIL import Image
 
-from pointlib.images import open_picture
-from pointlib.matching import Match
+from pointlib.images import encode_image, open_picture
+from pointlib.matching import match_classes
 
 SIDES = (400, 280, 180)  # px: the longer side, the largest that fits
 MARKS = 5_000  # more cannot be told apart on so small a picture, and take seconds to draw
@@ -18,14 +16,14 @@ MOST = 90_000  # bytes: it is stored in the notebook, a third longer, as base64
 
 def snapshot(trial):
     """Return a PNG, bytes, of the image that a trial looks at."""
-    drawn, file = Image.fromarray(_drawn(trial)), io.BytesIO()
+    drawn = Image.fromarray(_drawn(trial))
     for side in SIDES:
-        small, file = drawn.copy(), io.BytesIO()
+        small = drawn.copy()
         small.thumbnail((side, side))
-        small.quantize(64).save(file, "PNG", optimize=True, dpi=(72, 72))
-        if file.tell() <= MOST:
+        data = encode_image(small.quantize(64), compression=9, dpi=72)
+        if len(data) <= MOST:
             break
-    return file.getvalue()
+    return data
 
 
 def _drawn(trial):
@@ -33,7 +31,10 @@ def _drawn(trial):
     from pointlib.plots import picture_axes, show_errors, show_image, show_points  # a second
 
     tuning_set, i = trial.tuning_set, trial.index
-    picture = tuning_set.image(i) if tuning_set.has_images else _grey(tuning_set.heat_png(i, 0))
+    if tuning_set.has_images:
+        picture = tuning_set.image(i)
+    else:
+        picture = np.asarray(open_picture(tuning_set.heat_png(i, 0)))
     step = max(1, max(picture.shape[:2]) // (2 * SIDES[0]))
     picture = picture[::step, ::step]
     ax = picture_axes(picture.shape, 2 * SIDES[0])
@@ -44,8 +45,10 @@ def _drawn(trial):
             tuning_set.candidates_kept(i, trial.settings)[0] / step, ax=show_image(picture, ax)
         )
     else:
-        true, found, match = _joined(trial, i)
-        show_errors(picture, true / step, found / step, match, ax).get_legend().remove()
+        r = trial.result(i)
+        sides = r.true, r.true_labels, r.found, r.found_labels
+        match = match_classes(*sides, radius=trial.radius)
+        show_errors(picture, r.true / step, r.found / step, match, ax).get_legend().remove()
     ax.figure.canvas.draw()
     return np.array(ax.figure.canvas.buffer_rgba())[:, :, :3]
 
@@ -54,20 +57,3 @@ def _n_marks(trial, i):
     """Return how many points there are to draw."""
     truth = trial.tuning_set.truth[i] or {}
     return trial.n_found(i) + sum(len(points) for points in truth.values())
-
-
-def _joined(trial, i):
-    """Return true points, found points and their Match, all classes together."""
-    tuning_set, sides, parts = trial.tuning_set, ([np.zeros((0, 2))], [np.zeros((0, 2))]), []
-    for name, match in trial.match(i).items():
-        before = [sum(map(len, side)) for side in sides]
-        shifted = (match.pairs + before, match.distances, match.missed + before[0])
-        parts.append((*shifted, match.false_positives + before[1]))
-        sides[0].append(tuning_set.truth[i][name])
-        sides[1].append(tuning_set.candidates[i][name].points[trial.mask(i, name)])
-    match = Match(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-    return *(np.concatenate(side) for side in sides), match
-
-
-def _grey(png):
-    return np.asarray(open_picture(io.BytesIO(png)))

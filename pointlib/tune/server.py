@@ -7,27 +7,27 @@ with whom, and why. Every answer is made on one of three threads, so a long one 
 Not about the numbers (trial.py), nor about how the widget looks (tune.js).
 """
 
-import io
 import math
 
 import numpy as np
 
+from pointlib.cache import Cache
 from pointlib.errors import InputError, suggest
 from pointlib.files import json_safe
 from pointlib.images import open_picture
 from pointlib.thresholds import FLOOR
-from pointlib.tune import insights
 from pointlib.tune.beside import Beside
 from pointlib.tune.trial import LIMITS, open_trial
-from pointlib.widgets.channel import Channel, Worker
-from pointlib.widgets.pictures import browser_picture, thumbnail
+from pointlib.widgets.channel import Worker
+from pointlib.widgets.pictures import small_jpeg, thumbnail
+from pointlib.widgets.server import PictureServer, no_picture, picture_for
 
-THUMB = 96  # px
 PICTURES = ("candidates", "image", "prefetch", "thumb")  # kinds of jobs, the first come first
 NUMBERS = ("use", "insight", "beside")
+N_EXAMPLES = 70  # of one kind of error: more, nobody clicks through
 
 
-class TunerServer(Channel):
+class TunerServer(PictureServer):
     """Answers one tuner's messages, and tells the browser of what changes.
 
     Parameters
@@ -44,12 +44,12 @@ class TunerServer(Channel):
     """
 
     def __init__(self, tuning_set, send):
-        super().__init__(send)
-        self.tuning_set, self.trial = tuning_set, open_trial(tuning_set)
-        self.beside = Beside(tuning_set)
-        self._insights, self._ceilings = insights.INSIGHTS | {"ceiling": self._ceiling}, {}
+        super().__init__(send, PICTURES)
+        self.names, self.tuning_set = tuning_set.names, tuning_set
+        self.trial, self.beside = open_trial(tuning_set), Beside(tuning_set)
+        self._insights = INSIGHTS | {"ceiling": self._kept_ceiling}
+        self._ceilings = Cache(max_items=1)
         self._blank = {}  # messages of images whose heatmaps are not there yet
-        self._painter = Worker(self._complain, PICTURES)
         self._matcher = Worker(self._complain, ("match",))
         self._thinker = Worker(self._complain, NUMBERS)
         tuning_set.listeners.add(self._tell_image)
@@ -114,16 +114,6 @@ class TunerServer(Channel):
         changes = {key: message[key] for key in known if message.get(key) is not None}
         self.change(message["session"], **changes)
 
-    def _take_image(self, message):
-        self.trial.changed(index=message["index"])  # objects to one that does not exist
-        where = ("prefetch", message["index"]) if message.get("prefetch") else ("image",)
-        self._painter.put((*where, message["session"]), lambda: self._send_image(message))
-
-    def _take_thumbs(self, message):
-        for index in message["indices"]:
-            self.trial.changed(index=index)
-            self._painter.put(("thumb", index), lambda index=index: self._send_thumb(index))
-
     def _take_match(self, message):
         trial = self._trial_of(message)
         self._matcher.put(("match", message["session"]), lambda: self._send_match(message, trial))
@@ -142,6 +132,9 @@ class TunerServer(Channel):
             return
         trial = self.trial
         self._thinker.put(("use", message["session"]), lambda: self._send_used(head, trial))
+
+    def _checked(self, index):
+        return self.trial.changed(index=index).index
 
     def _trial_of(self, message):
         """Return the trial that a message is about: that of its view, at its moment."""
@@ -190,28 +183,20 @@ class TunerServer(Channel):
             data = [np.concatenate(part).astype("<f8").tobytes() for part in (found, true)]
             self.post({"type": "candidates", **head, "images": rows}, *data)
 
-    def _send_image(self, message):
+    def _post_image(self, head, message):
+        """Send an image with its heatmaps, or these alone."""
         index, tuning_set = message["index"], self.tuning_set
-        look = {key: message.get(key) for key in ("channel", "black", "white")}
-        head = {"type": "image", "session": message["session"], "index": index}
-        head |= {"prefetch": bool(message.get("prefetch")), "name": tuning_set.names[index]}
-        head |= {"mime": "", "heat_mimes": [], "channels": 0}
-        head |= {"width": 0, "height": 0, "deep": False, "range": None, "error": "", **look}
-        try:
-            data, about = b"", {}
-            if tuning_set.has_images:
-                picture = browser_picture(
-                    self._source(index), plain=bool(message.get("plain")), **look
-                )
-                about = look | picture._asdict()
-                data = about.pop("data")
-            heats = self._heats(message)
-            shape = about.pop("shape", None) or tuning_set.shapes[index] or (0, 0)
+        about, data = no_picture(message), b""
+        if tuning_set.has_images:
+            about, data = picture_for(self._source(index), message)
+        heats = self._heats(message)
+        if not tuning_set.has_images and (shape := tuning_set.shapes[index]):
             about |= dict(zip(("height", "width"), shape, strict=True))
-            about["heat_mimes"] = ["image/png"] * len(heats)
-            self.post(head | about, data, *heats)
-        except Exception as error:
-            self.post(head | {"error": self.sentence(error)})
+        about["heat_mimes"] = ["image/png"] * len(heats)
+        self.post(head | about, data, *heats)
+
+    def _no_facts(self, _name):
+        return {"heat_mimes": []}
 
     def _heats(self, message):
         """Return the heatmaps of an image as PNG; none yet: the message is answered again."""
@@ -224,22 +209,11 @@ class TunerServer(Channel):
             return []
         return [tuning_set.heat_png(index, k) for k in range(len(tuning_set.classes))]
 
-    def _send_thumb(self, index):
-        head = {"type": "thumb", "index": index, "mime": "image/jpeg"}
-        try:
-            self.post(head | {"error": ""}, self._thumbnail(index))
-        except Exception as error:
-            self.post(head | {"error": self.sentence(error)})
-
     def _thumbnail(self, index):
         """Return a small JPEG of an image, or of the first heatmap where there is none."""
         if not self.tuning_set.has_images:
-            return _small_jpeg(self.tuning_set.heat_png(index, 0))
-        source = self._source(index)
-        if not isinstance(source, np.ndarray):
-            return thumbnail(source, THUMB)
-        step = max(1, min(source.shape[:2]) // (2 * THUMB))
-        return _small_jpeg(browser_picture(source[::step, ::step]).data)
+            return small_jpeg(open_picture(self.tuning_set.heat_png(index, 0)))
+        return thumbnail(self._source(index))
 
     def _source(self, index):
         """Return an image's file, or the image where there is none."""
@@ -267,12 +241,10 @@ class TunerServer(Channel):
         except Exception as error:
             self.post(head | {"data": None, "error": self.sentence(error)})
 
-    def _ceiling(self, trial):
+    def _kept_ceiling(self, trial):
         """Of the thresholds it knows nothing, so it is kept while they are dragged."""
         key = str((trial.radius, trial.min_distances, trial.live))
-        if key not in self._ceilings:
-            self._ceilings = {key: insights.ceiling(trial)}
-        return self._ceilings[key]
+        return self._ceilings.get(key, lambda: _ceiling(trial))
 
     def _send_used(self, head, trial):
         try:
@@ -292,9 +264,43 @@ def _limits(trial):
     return dict.fromkeys(("min_distance", "radius"), math.ceil(farthest))
 
 
-def _small_jpeg(data):
-    """Return a small JPEG, bytes, of a picture in bytes."""
-    picture, file = open_picture(io.BytesIO(data)).convert("RGB"), io.BytesIO()
-    picture.thumbnail((THUMB, THUMB))
-    picture.save(file, "JPEG", quality=80)
-    return file.getvalue()
+def _anatomy(trial):
+    """Return F1, what each kind of error costs, and examples: those of the worst images first."""
+    table, flaws = trial.anatomy()
+    left, examples = dict.fromkeys(table["kinds"], N_EXAMPLES), []
+    for i in sorted(flaws, key=lambda i: -len(flaws[i])):
+        for flaw in flaws[i]:
+            left[flaw.kind] -= 1
+            if left[flaw.kind] >= 0:
+                about = {"kind": flaw.kind, "x": flaw.x, "y": flaw.y, "label": flaw.label}
+                examples.append({"image": i, **about})
+    kinds = [{"kind": kind, **values} for kind, values in table["kinds"].items()]
+    return {"f1": table["f1"], "kinds": kinds, "flaws": examples}
+
+
+def _ceiling(trial):
+    """Return what a perfect network could reach, and at which sigma."""
+    return trial.ceiling()._asdict() | {"sigma": trial.tuning_set.sigma}
+
+
+def _rules(trial):
+    """Return the F1 of the same points by each rule."""
+    return [{"rule": rule, "f1": f1} for rule, f1 in trial.rules().items()]
+
+
+def _trust(trial):
+    """Return how true scores are, and between which numbers counts lie.
+
+    "visible" is the interval of the image that is looked at, None while nothing is known of it.
+    """
+    bins, interval, visible = trial.reliability(), trial.count_interval(), None
+    columns = {"low": bins.edges[:-1], "high": bins.edges[1:]}
+    columns |= {"score": bins.score, "share": bins.share, "n": bins.n}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if trial.tuning_set.candidates[trial.index] is not None:
+        ends = interval.of(trial.n_found(trial.index))
+        visible = dict(zip(("low", "high"), ends, strict=True))
+    return {"bins": rows, "interval": interval._asdict(), "visible": visible}
+
+
+INSIGHTS = {"anatomy": _anatomy, "ceiling": _ceiling, "rules": _rules, "trust": _trust}

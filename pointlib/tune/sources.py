@@ -6,14 +6,13 @@ are at hand, pictures of the heatmaps. Torch is imported where a model comes.
 Not about the images (inputs.py), nor about when they are looked at (state.py).
 """
 
-import io
 import threading
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pointlib.errors import InputError
+from pointlib.images import encode_image
 from pointlib.matching import check_column
 from pointlib.points import check_points
 from pointlib.thresholds import FLOOR, Candidates, find_candidates
@@ -22,7 +21,7 @@ from pointlib.thresholds import FLOOR, Candidates, find_candidates
 def open_source(source):
     """Return what finds candidates: a ModelSource, HeatmapSource or CandidateSource."""
     if isinstance(source, (str, Path)):
-        from pointlib.model.point_model import load_model
+        from pointlib.model.folder import load_model
 
         return ModelSource(load_model(source), Path(source).resolve())
     if hasattr(source, "info"):
@@ -44,9 +43,7 @@ def open_source(source):
 def grey_png(heights):
     """Return heights (H, W) as a grey PNG, bytes; NaN is black."""
     grey = np.rint(255 * np.clip(np.nan_to_num(heights, posinf=0, neginf=0), 0, 1))
-    file = io.BytesIO()
-    Image.fromarray(grey.astype(np.uint8)).save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    return encode_image(grey.astype(np.uint8), compression=1)
 
 
 class ModelSource:
@@ -65,11 +62,11 @@ class ModelSource:
         """Return 0 for the first image and more than anybody waits for the others."""
         return 0 if i == 0 else np.inf
 
-    def settings(self, name):
-        """Return the model's threshold and minimum distance of a class."""
+    def settings(self):
+        """Return the model's {class: {"threshold", "min_distance"}}."""
         from pointlib.predict.points import class_settings
 
-        return tuple(class_settings(self.model.info, name).values())
+        return {name: class_settings(self.model.info, name) for name in self.classes}
 
     def look(self, _, item):
         """Return (H, W), the Candidates and the PNG of each channel."""
@@ -101,7 +98,7 @@ class _Given:
     model = folder = classes = sigma = radius = None
     trained = frozenset()
 
-    def settings(self, _):
+    def settings(self):
         """Return None: nobody chose any."""
         return
 

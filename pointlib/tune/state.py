@@ -13,18 +13,18 @@ import threading
 
 import numpy as np
 
+from pointlib.cache import Cache
+from pointlib.dataset import image_name
 from pointlib.errors import InputError
 from pointlib.matching import check_amount
 from pointlib.points import check_points
 from pointlib.splits import part_of
-from pointlib.sweep import choose_settings
+from pointlib.sweep import choose_for_classes
 from pointlib.thresholds import join_classes
 from pointlib.tune.inputs import Item, by_class, choose_radius, list_items, with_points
 from pointlib.tune.sources import grey_png, open_source
 
-THRESHOLD, MIN_DISTANCE = 0.3, 2.0  # where neither a model nor the truth knows better
 AT_ONCE = 50_000_000  # heatmap pixels that are looked at before the constructor returns: a second
-KEPT = 2  # heatmaps of a model that are kept, lest an image looked at be predicted again
 
 
 def open_tuning_set(source, images, points=None, *, radius=None, classes=None):
@@ -125,7 +125,8 @@ class TuningSet:
         self.trained_on = not source.trained.isdisjoint(_own_names(items))
         self.has_images, self.has_heatmaps = items[0].load is not None, source.has_heatmaps
         self.listeners, self.n_ready = set(), 0
-        self._is_over, self._cache, self._lock = threading.Event(), {}, threading.Lock()
+        self._is_over, self._lock = threading.Event(), threading.Lock()
+        self._heatmaps = Cache(max_items=2)  # lest an image looked at be predicted again
         self._look_at(0)
         self.n_ready, effort = 1, source.effort(0)
         while self.n_ready < n and (effort := effort + source.effort(self.n_ready)) <= AT_ONCE:
@@ -149,11 +150,9 @@ class TuningSet:
 
     def heatmap(self, index):
         """Return the heatmaps of an image, (C, H, W) float; a model runs again for them."""
-        with self._lock:
-            if index not in self._cache:
-                fresh = {index: self._source.heatmap(index, self._items[index])}
-                self._cache = dict(list((fresh | self._cache).items())[:KEPT])
-            return self._cache[index]
+        with self._lock:  # one prediction at a time
+            item = self._items[index]
+            return self._heatmaps.get(index, lambda: self._source.heatmap(index, item))
 
     def heat_png(self, index, channel):
         """Return one heatmap of an image as the bytes of a grey PNG: 0 is black, 1 is white."""
@@ -181,6 +180,13 @@ class TuningSet:
             waiting = closed if self._is_over.is_set() else "not looked at yet. Call wait() first."
             raise InputError(f"{self.names[index]}: {self.errors[index] or waiting}")
         return self.candidates[index]
+
+    def by_class(self, indices):
+        """Return {class: list of (true points, Candidates)} of labelled images, looked at."""
+        return {
+            name: [(self.truth[i][name], self.candidates[i][name]) for i in indices]
+            for name in self.classes
+        }
 
     def candidates_kept(self, index, settings):
         """Return points (N, 2), labels (N,) and scores (N,) of an image at `settings`."""
@@ -230,26 +236,19 @@ class TuningSet:
 
     def _first_settings(self):
         """Return the model's settings, or the best for the images looked at so far."""
-        settings = {"thresholds": {}, "min_distances": {}, "radius": self.radius}
-        for name in self.classes:
-            threshold, distance = self._source.settings(name) or self._best_settings(name)
-            settings["thresholds"][name] = threshold
-            settings["min_distances"][name] = distance
-        return settings
-
-    def _best_settings(self, name):
         ready = range(self.n_ready)
         usable = [i for i in ready if self.truth[i] is not None and self.candidates[i] is not None]
-        images = [(self.truth[i][name], self.candidates[i][name]) for i in usable]
-        if not any(len(true) for true, _ in images):
-            return THRESHOLD, MIN_DISTANCE
-        distances = [round(self.radius * share, 2) for share in (0.25, 0.5, 1)]
-        return choose_settings(images, radius=self.radius, distances=distances)[:2]
+        chosen = self._source.settings() or choose_for_classes(
+            self.by_class(usable), radius=self.radius
+        )
+        thresholds = {name: own["threshold"] for name, own in chosen.items()}
+        distances = {name: own["min_distance"] for name, own in chosen.items()}
+        return {"thresholds": thresholds, "min_distances": distances, "radius": self.radius}
 
 
 def _own_names(items):
     """Return names that tell images apart; "image 0" is what any image in memory is called."""
-    names = {item.name for i, item in enumerate(items) if item.name != f"image {i}"}
+    names = {item.name for i, item in enumerate(items) if item.name != image_name(i)}
     return names | {item.path.name for item in items if item.path}
 
 
@@ -257,7 +256,7 @@ def _without_images(source):
     """Return an Item for each heatmap."""
     if not source.has_heatmaps or source.n_images is None:
         raise InputError("images is None; that is enough beside heatmaps only. Give the images.")
-    return [Item(f"image {i}", None, None, None, None) for i in range(source.n_images)]
+    return [Item(image_name(i), None, None, None, None) for i in range(source.n_images)]
 
 
 def _choose_classes(source, items, images, classes):

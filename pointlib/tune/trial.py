@@ -131,7 +131,7 @@ class Trial(NamedTuple):
         """Return {class: Sweep} of the live images at this radius and these distances."""
         return {
             name: sweep(of_class, radius=self.radius, min_distance=self.min_distances[name])
-            for name, of_class in self._by_class()
+            for name, of_class in self.tuning_set.by_class(self.live).items()
         }
 
     def best(self, goal):
@@ -173,11 +173,8 @@ class Trial(NamedTuple):
 
     def rules(self):
         """Return {rule: F1} of the live images, class by class: see `metrics.f1_by_rule`."""
-        sides = [
-            (r.true[r.true_labels == name], r.found[r.found_labels == name])
-            for r in self.results()
-            for name in self.tuning_set.classes
-        ]
+        parts = [r.of_class(name) for r in self.results() for name in self.tuning_set.classes]
+        sides = [(part.true, part.found) for part in parts]
         if (n_cells := max((len(a) * len(b) for a, b in sides), default=0)) > RULE_CELLS:
             raise InputError(
                 f"other people's rules need {n_cells:,} distances for one image; expected at most "
@@ -189,7 +186,7 @@ class Trial(NamedTuple):
         """Return the Reliability of the live images' candidates, whatever the thresholds."""
         pooled = [
             true_scores(of_class, radius=self.radius, min_distance=self.min_distances[name])
-            for name, of_class in self._by_class()
+            for name, of_class in self.tuning_set.by_class(self.live).items()
         ]
         return reliability(*(np.concatenate(part) for part in zip(*pooled, strict=True)))
 
@@ -243,7 +240,7 @@ class Trial(NamedTuple):
             )
         path, numbers = None, {"tuned": self._numbers()}
         if folder is not None:
-            from pointlib.model.point_model import write_settings  # torch
+            from pointlib.model.folder import write_settings  # torch
 
             path = write_settings(folder, self.thresholds, self.min_distances, numbers)
         if model is not None:
@@ -266,12 +263,6 @@ class Trial(NamedTuple):
             name = self.tuning_set.names[i]
             raise InputError(f"nobody marked {name}: its true points are unknown.")
         return self.tuning_set.truth[i]
-
-    def _by_class(self):
-        """Yield each class with its true points and candidates, one pair a live image."""
-        truth, candidates, live = self.tuning_set.truth, self.tuning_set.candidates, self.live
-        for name in self.tuning_set.classes:
-            yield name, [(truth[i][name], candidates[i][name]) for i in live]
 
     def _there(self, indices):
         """Return those of the indices whose candidates are there."""

@@ -5,22 +5,29 @@ cannot be read raises its sentence. One thing must hold: the browser's pixels st
 `read_image` has them, so a file that says "turn me" is turned here and not left to the browser.
 """
 
-import io
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from pointlib.cache import Cache
 from pointlib.errors import InputError
-from pointlib.images import check_scans, image_shape, open_picture, read_image, to_display
+from pointlib.images import (
+    check_scans,
+    encode_image,
+    image_shape,
+    open_picture,
+    read_image,
+    to_display,
+)
 
 MAX_PIXELS = 50_000_000  # browsers decode more, but slowly, and run out of graphics memory
 PNG_PIXELS = 4_000_000  # above, PNG takes seconds and tens of megabytes: JPEG
 JPEG_SIDE = 65_500  # px: no JPEG is longer
 _MIMES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 _ORIENTATION = 274  # EXIF tag
+_images = Cache(max_items=2)
 
 
 class Picture(NamedTuple):
@@ -69,28 +76,33 @@ def browser_picture(source, *, channel=None, black=None, white=None, plain=False
     return _drawn(np.atleast_3d(image), channel, black, white)
 
 
-def thumbnail(path, size=96):
-    """Return a small JPEG, bytes, at most `size` pixels wide and high, of any readable image."""
-    check_size(path)
-    if _mime(path) == "image/jpeg":
-        try:
-            with open_picture(path) as image:
-                check_scans(path, image)
-                image.draft(None, (2 * size, 2 * size))  # decodes at down to an eighth of the size
-                small = ImageOps.exif_transpose(image).convert("RGB")
-        except (OSError, SyntaxError) as error:
-            raise InputError(f"{path} is broken ({error}). Copy or export it again.") from error
-    else:
-        image = read_image(path)
-        step = max(1, min(image.shape[:2]) // (2 * size))
-        small = Image.fromarray(to_display(image[::step, ::step]))
-    small.thumbnail((size, size))
-    return _jpeg(small, 80)
+def thumbnail(source, size=96):
+    """Return a small JPEG, bytes, at most `size` pixels wide and high.
+
+    `source` is any readable image file, or an image in memory, (H, W) or (H, W, C).
+    """
+    image = source
+    if not isinstance(source, np.ndarray):
+        check_size(source)
+        if _mime(source) == "image/jpeg":
+            return _jpeg_thumbnail(source, size)
+        image = read_image(source)
+    step = max(1, min(image.shape[:2]) // (2 * size))
+    return small_jpeg(Image.fromarray(to_display(image[::step, ::step])), size)
+
+
+def small_jpeg(image, size=96):
+    """Return a small JPEG, bytes, of Pillow's image."""
+    image = image.convert("RGB")
+    image.thumbnail((size, size))
+    return encode_image(image, "JPEG", quality=80)
 
 
 def pixels(path):
     """Return what `read_image` reads, not to be written to; the last two images are kept."""
-    return _read(Path(path), Path(path).stat().st_mtime_ns if Path(path).exists() else 0)
+    path = Path(path)
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return _images.get((path, changed), lambda: _read(path))
 
 
 def check_size(path):
@@ -104,8 +116,7 @@ def check_size(path):
     return height, width
 
 
-@lru_cache(maxsize=2)
-def _read(path, _changed):
+def _read(path):
     image = read_image(path)
     image.setflags(write=False)
     return image
@@ -118,6 +129,16 @@ def _mime(path):
     return next((mime for start, mime in _MIMES.items() if head.startswith(start)), "")
 
 
+def _jpeg_thumbnail(path, size):
+    try:
+        with open_picture(path) as image:
+            check_scans(path, image)
+            image.draft(None, (2 * size, 2 * size))  # decodes at down to an eighth of the size
+            return small_jpeg(ImageOps.exif_transpose(image), size)
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{path} is broken ({error}). Copy or export it again.") from error
+
+
 def _as_it_is(path):
     """Return the Picture of a file whose pixels browsers show as `read_image` reads them, or None.
 
@@ -126,7 +147,7 @@ def _as_it_is(path):
     if not (mime := _mime(path)):
         return None
     data = Path(path).read_bytes()
-    with open_picture(io.BytesIO(data)) as image:
+    with open_picture(data) as image:
         whole = {
             "image/png": b"IEND" in data[-12:] and data[24] == 8,  # bits a channel
             "image/jpeg": b"\xff\xd9" in data[-4096:],
@@ -153,7 +174,7 @@ def _drawn(image, channel, black, white):
         span = (picture.white - picture.black) or 1.0
         share = (shown.astype(np.float32) - np.float32(picture.black)) / np.float32(span)
         shown = np.rint(255 * np.clip(np.nan_to_num(share), 0, 1)).astype(np.uint8)
-    data, mime = _encoded(Image.fromarray(shown[:, :, 0] if shown.shape[2] == 1 else shown))
+    data, mime = _encoded(shown)
     return picture._replace(data=data, mime=mime)
 
 
@@ -170,16 +191,9 @@ def _limits(shown, black, white):
     }
 
 
-def _encoded(picture):
-    """Return the bytes and mime type of a PIL picture: PNG, or JPEG where that takes too long."""
-    if picture.width * picture.height > PNG_PIXELS and max(picture.size) <= JPEG_SIDE:
-        return _jpeg(picture, 95), "image/jpeg"
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=1)
-    return file.getvalue(), "image/png"
-
-
-def _jpeg(picture, quality):
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality, subsampling=0)
-    return file.getvalue()
+def _encoded(image):
+    """Return the bytes and mime type of an image: PNG, or JPEG where that takes too long."""
+    height, width = image.shape[:2]
+    if height * width > PNG_PIXELS and max(height, width) <= JPEG_SIDE:
+        return encode_image(image, "JPEG", quality=95), "image/jpeg"
+    return encode_image(image, compression=1), "image/png"

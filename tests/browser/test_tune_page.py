@@ -14,7 +14,8 @@ from browser.harness import LIMIT
 from browser.scenes import Scene, count, draw_scene
 from pointlib.images import write_image
 from pointlib.matching import match_points
-from pointlib.model.point_model import ModelInfo, PointModel, build_model, read_info, save_model
+from pointlib.model.folder import read_info, save_model
+from pointlib.model.point_model import ModelInfo, PointModel, build_model
 from pointlib.points import text_path, write_points
 from pointlib.thresholds import Candidates, basic_threshold, find_peaks
 from pointlib.tune.widget import Tuner

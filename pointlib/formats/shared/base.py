@@ -1,7 +1,7 @@
 """What every format of points is made of: records, how its numbers count, where the images are.
 
 A new format is one small file beside this one: a `read`, a `write` and a `FORMAT` that names
-them; the table in `formats/__init__.py` finds it. Not about any one tool's files.
+them; `formats/table.py` finds it. Not about any one tool's files.
 """
 
 from collections.abc import Callable

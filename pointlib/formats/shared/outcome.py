@@ -1,6 +1,5 @@
 """What a conversion comes to: counts, sentences, an example, and a picture to look at."""
 
-import io
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -88,10 +87,9 @@ def draw_check(path, records):
     record = next((record for record in records if len(record.points)), None)
     if record is None:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # a second: only where it draws
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # a second: only where it draws
 
-    from pointlib.plots import show_image, show_points
+    from pointlib.plots import encode_figure, show_image, show_points
 
     try:
         image = read_image(record.image)
@@ -101,11 +99,10 @@ def draw_check(path, records):
     height, width = np.array(image.shape[:2]) / max(image.shape[:2])
     figure = Figure((max(SIDE * width, 3), max(SIDE * height, 1) + 1), DOTS, layout="constrained")
     labels = np.where(record.labels == "", "point", record.labels)
-    FigureCanvasAgg(figure)
     ax = show_image(image[::step, ::step], figure.subplots())
     show_points(record.points / step, labels, ax)
     ax.set_title(f"{record.image.name}: {len(labels)} points", parse_math=False)
     with warnings.catch_warnings(action="ignore"):  # on letters that the font has not
-        figure.savefig(data := io.BytesIO(), format="png", dpi=DOTS)
-    write_atomic(path, data.getvalue())
+        data = encode_figure(figure, dpi=DOTS)
+    write_atomic(path, data)
     return path

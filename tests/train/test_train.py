@@ -18,12 +18,15 @@ from pointlib.dataset import ImagePointDataset, MemoryDataset
 from pointlib.errors import InputError
 from pointlib.files import owner
 from pointlib.losses import mse
-from pointlib.model.point_model import ModelInfo, load_model, read_info, write_settings
+from pointlib.model.folder import load_model, read_info, write_settings
+from pointlib.model.point_model import ModelInfo
 from pointlib.predict.points import predict_heatmap, predict_points
+from pointlib.train import checkpoint, loop
+from pointlib.train.checkpoint import State, resume
 from pointlib.train.crops import Shrunk, TrainingCrops
-from pointlib.train.loop import Run, fit, train_folder
-from pointlib.train.prepare import describe_data
-from pointlib.train.validate import collapse_alarm
+from pointlib.train.loop import fit, progress, train_epoch, train_folder
+from pointlib.train.prepare import describe_data, prepare
+from pointlib.train.validate import collapse_alarm, new_alarm
 
 TINY = {"num_epochs": 2, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
 
@@ -94,16 +97,15 @@ def test_fit_resumes_to_the_same_end(parts, tmp_path, monkeypatch):
     """A training that breaks off in an epoch and is started again ends as if it never had."""
     config = TrainConfig(**TINY | {"num_epochs": 3})
     whole = fit(*parts, config=config, output=tmp_path / "whole", log=quiet)
-    train_epoch = Run.train_epoch
 
-    def broken(run, epoch):
-        if epoch == 2:
-            run.set_rate(0)
-            run.model.module.network.segmentation_head[0].bias.data += 1  # half an epoch's work
+    def broken(setup, state):
+        if state.epoch == 2:
+            setup.optimiser.param_groups[0]["lr"] = 1.0
+            setup.model.network.segmentation_head[0].bias.data += 1  # half an epoch's work
             raise KeyboardInterrupt
-        return train_epoch(run, epoch)
+        return train_epoch(setup, state)
 
-    monkeypatch.setattr(Run, "train_epoch", broken)
+    monkeypatch.setattr(loop, "train_epoch", broken)
     with pytest.raises(KeyboardInterrupt):
         fit(*parts, config=config, output=tmp_path / "broken", log=quiet)
     assert load_model(tmp_path / "broken").info.classes == ("point",)
@@ -173,20 +175,20 @@ def test_two_processes_do_not_share_a_folder(make_folder, tmp_path):
     assert not list(tmp_path.glob("*.bak*"))
 
 
-@pytest.mark.parametrize("after", ["_write_checkpoint", "_write_best"])
+@pytest.mark.parametrize("after", ["write_checkpoint", "write_best"])
 def test_a_killed_training_knows_its_own_model(parts, tmp_path, monkeypatch, after):
     """Wherever between checkpoint and model it ends, going on leaves no copy of its own model."""
     config, n_calls = TrainConfig(**TINY | {"num_epochs": 4}), []
-    write = getattr(Run, after)
+    write = getattr(checkpoint, after)
 
-    def die(run):
-        write(run)
+    def die(setup, state):
+        write(setup, state)
         n_calls.append(1)
         if len(n_calls) == 2:
             raise KeyboardInterrupt  # a kill, as far as files go: the lock aside
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, after, die)
+        patch.setattr(checkpoint, after, die)
         with pytest.raises(KeyboardInterrupt):
             fit(*parts, config=config, output=tmp_path / "m", log=quiet)
     lines = []
@@ -197,13 +199,11 @@ def test_a_killed_training_knows_its_own_model(parts, tmp_path, monkeypatch, aft
     assert torch.equal(weights_of(model), weights_of(alone))
 
 
-def test_a_tuned_model_is_not_taken_for_the_trainings_own(parts, tmp_path, monkeypatch):
+def test_a_tuned_model_is_not_taken_for_the_trainings_own(parts, tmp_path):
     """Thresholds that somebody set between two runs are kept as a copy."""
     config = TrainConfig(**TINY | {"num_epochs": 4})
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "alarm", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            fit(*parts, config=config, output=tmp_path / "m", log=quiet)
+    with pytest.raises(KeyboardInterrupt):
+        fit(*parts, config=config, output=tmp_path / "m", log=quiet, on_epoch=interrupt)
     write_settings(tmp_path / "m", {"point": 0.123}, {}, {})
     fit(*parts, config=config, output=tmp_path / "m", log=quiet)
     assert read_info(tmp_path / "m.bak").thresholds == {"point": 0.123}
@@ -239,17 +239,15 @@ def test_fit_keeps_the_model_that_stood_there(parts, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["pointlib.json", "notes.txt"])
-def test_fit_keeps_what_came_into_its_folder_meanwhile(name, parts, tmp_path, monkeypatch):
+def test_fit_keeps_what_came_into_its_folder_meanwhile(name, parts, tmp_path):
     """Another run's or a tuner's settings, and files of one's own, are not replaced unheard."""
-    keep = Run.keep
 
-    def meddle(run, row):
-        keep(run, row)
-        if row["epoch"] == 1:
+    def meddle(epoch, _model):
+        if epoch == 1:
             (tmp_path / "m" / name).write_text("mine")
 
-    monkeypatch.setattr(Run, "keep", meddle)
-    fit(*parts, config=TrainConfig(**TINY | {"num_epochs": 2}), output=tmp_path / "m", log=quiet)
+    config = TrainConfig(**TINY | {"num_epochs": 2})
+    fit(*parts, config=config, output=tmp_path / "m", log=quiet, on_epoch=meddle)
     assert [path.read_text() for path in tmp_path.glob(f"m.bak*/{name}")] == ["mine"]
 
 
@@ -273,12 +271,13 @@ def test_fit_stops_when_patience_ends(parts):
 def test_fit_keeps_the_weights_of_the_best_epoch(parts, monkeypatch, last):
     """F1 rises, then falls or stays: what comes back are the weights of the epoch between."""
     told, seen = [0.2, 0.9, last], []
-    real = Run.validate
+    real = loop.validate
 
-    def validate(run, part=None):
-        return real(run, part) | {"f1": told[min(run.epoch, 2)], "n_true": 5}
+    def validate(*args, **options):
+        row, settings = real(*args, **options)
+        return row | {"f1": told[min(len(seen), 2)], "n_true": 5}, settings
 
-    monkeypatch.setattr(Run, "validate", validate)
+    monkeypatch.setattr(loop, "validate", validate)
     model = fit(
         *parts,
         config=TrainConfig(**TINY | {"num_epochs": 3}),
@@ -292,12 +291,12 @@ def test_fit_keeps_the_weights_of_the_best_epoch(parts, monkeypatch, last):
 
 def test_fit_learns_nothing_outside_the_image(parts):
     """Where crops reach beyond the image, hills and logits there are silenced before the loss."""
-    run = Run(*parts, TrainConfig(**TINY | {"augment": False}), None)
+    setup = prepare(*parts, TrainConfig(**TINY | {"augment": False}))
     edge = np.array([[23.0, 10.0]])  # half of its hill lies outside
-    run.crops.dataset = MemoryDataset([(np.zeros((20, 24), np.uint8), edge, np.array(["point"]))])
-    valid, given = run.crops[0][2][0], []
-    run.loss_fn = lambda x, t: given.append((x.detach().sigmoid(), t)) or x.square().mean()
-    run.train_epoch(0)
+    setup.crops.dataset = MemoryDataset([(np.zeros((20, 24), np.uint8), edge, np.array(["point"]))])
+    valid, given = setup.crops[0][2][0], []
+    setup.loss_fn = lambda x, t: given.append((x.detach().sigmoid(), t)) or x.square().mean()
+    train_epoch(setup, State())
     assert valid.sum() == 480
     for heights, target in given:
         assert float(target[..., valid].max()) > 0.9
@@ -408,16 +407,20 @@ def test_collapse_alarm_says_what_is_wrong(change, words):
     assert collapse_alarm([ROW | change] * 2, n_steps=10) == ""
 
 
-def test_fit_warns_of_a_collapse(parts):
-    """A training that goes to zero says so, once."""
-    lines = []
-    config = TrainConfig(**TINY | {"num_epochs": 5, "learning_rate": 1e-9, "patience": 30})
-    run = Run(*parts, config, None)
-    run.history = [ROW | {"highest": 0.02}] * 40
-    lines.append(run.alarm())
-    run.history = run.history[:1] + run.history
-    assert "gone to zero" in collapse_alarm(run.history, n_steps=4)
-    assert run.alarm() == ""
+def test_fit_warns_of_a_collapse(parts, monkeypatch):
+    """A training that goes to zero says so when 100 steps have shown it, and not again."""
+    lines, config = [], TrainConfig(**TINY | {"num_epochs": 15, "batch_size": 2})
+    row = ROW | {"highest": 0.02, "precision": 0, "recall": 0, "mae": 0, "n_true": 0}
+    row |= {"val_loss": 1, "val_seconds": 0}
+    settings = {"point": {"threshold": 0.3, "min_distance": 2.0}}
+    monkeypatch.setattr(loop, "validate", lambda *_args, **_options: (row, settings))
+    fit(*parts, config=config, log=lines.append)
+    told = [i for i, line in enumerate(lines) if "gone to zero" in line]
+    assert [lines[i - 1][:9] for i in told] == ["epoch  13"]  # of 8 steps each
+    history = [ROW | {"highest": 0.02}] * 40
+    assert "gone to zero" in new_alarm(history[:25], n_steps=4)
+    assert "gone to zero" in collapse_alarm(history, n_steps=4)
+    assert new_alarm(history, n_steps=4) == ""
 
 
 def test_missing_device_is_a_sentence(parts):
@@ -468,7 +471,7 @@ def test_fit_refuses_to_move_what_is_no_model(parts, tmp_path):
 def test_fit_starts_anew_when_points_were_edited(parts, tmp_path, monkeypatch):
     """A checkpoint of other points is not gone on from, though the images have the same names."""
     config = TrainConfig(**TINY | {"num_epochs": 2})
-    monkeypatch.setattr(Run, "finish", lambda run: None)
+    monkeypatch.setattr(loop, "finish", lambda *_: None)
     fit(*parts, config=config, output=tmp_path / "m", log=quiet)
     monkeypatch.undo()
     points, labels = parts[0].points(0)
@@ -530,22 +533,26 @@ def test_minutes_end_a_training_with_its_rate_at_zero(parts):
 
 
 @pytest.mark.usefixtures("ticking")
-def test_minutes_go_on_where_they_were(parts, tmp_path, monkeypatch):
+def test_minutes_go_on_where_they_were(parts, tmp_path):
     """A resumed training has only the time left that the first one had not used."""
     config = TrainConfig(**TINY | {"num_epochs": None, "minutes": 1})
-    monkeypatch.setattr(Run, "alarm", lambda run: 1 / 0 if run.epoch == 2 else "")
-    with pytest.raises(ZeroDivisionError):
-        fit(*parts, config=config, output=tmp_path / "m", log=quiet)
-    run = Run(*parts, config, tmp_path / "m")
-    before = run.progress(0)
-    run.resume(quiet)
-    assert run.progress(run.epoch) > before + 0.2
+
+    def stop(epoch, _model):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(*parts, config=config, output=tmp_path / "m", log=quiet, on_epoch=stop)
+    setup = prepare(*parts, config, output=tmp_path / "m")
+    before = progress(setup, State(), 0)
+    state = resume(setup, quiet)
+    assert progress(setup, state, state.epoch) > before + 0.2
 
 
 def test_no_limit_is_ten_minutes(parts):
     """With neither epochs nor minutes a training takes 10 minutes; with epochs, no limit."""
-    assert Run(*parts, TrainConfig(**TINY | {"num_epochs": None}), None).minutes == 10
-    assert Run(*parts, TrainConfig(**TINY), None).minutes is None
+    assert prepare(*parts, TrainConfig(**TINY | {"num_epochs": None})).minutes == 10
+    assert prepare(*parts, TrainConfig(**TINY)).minutes is None
 
 
 @pytest.mark.parametrize(("radius", "scale"), [(6, 1.0), (10, 1.0), (16, 0.312), (80, 0.1)])
@@ -601,15 +608,15 @@ def test_many_validation_images_are_looked_at_in_part(parts, monkeypatch):
     train, val = parts
     many = MemoryDataset([val[0]] * 30)
     pixels = np.prod(val[0][0].shape[:2])
-    monkeypatch.setattr("pointlib.train.loop.VALIDATED", 2.4 * pixels)
+    monkeypatch.setattr("pointlib.train.prepare.VALIDATED", 2.4 * pixels)
     seen = []
-    whole = Run.validate
+    whole = loop.validate
 
-    def note(run, part=None):
-        seen.append(len(part or run.watched))
-        return whole(run, part)
+    def note(model, part, **options):
+        seen.append(len(part))
+        return whole(model, part, **options)
 
-    monkeypatch.setattr(Run, "validate", note)
+    monkeypatch.setattr(loop, "validate", note)
     model = fit(train, many, config=TrainConfig(**TINY), log=quiet)
     assert seen == [3] * TINY["num_epochs"] + [24]
     assert set(model.info.metrics["validation"]) == {"f1", "precision", "recall", "mae"}

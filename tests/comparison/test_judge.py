@@ -6,23 +6,17 @@ import numpy as np
 import pytest
 from conftest import Brightness
 
-from pointlib.comparison.judge import (
-    TRIED,
-    Predictions,
-    choose,
-    count,
-    distances_to_try,
-    judge,
-    try_out,
-)
+from pointlib.comparison.judge import Predictions, choose, count, judge, try_out
 from pointlib.dataset import MemoryDataset
 from pointlib.errors import InputError
 from pointlib.evaluation.score import evaluate
 from pointlib.heatmaps import gaussian_max
 from pointlib.model.point_model import ModelInfo, PointModel
+from pointlib.sweep import TRIED, distances_to_try
 from pointlib.thresholds import basic_threshold, connected_components, find_peaks
 
 SHAPE = (45, 70)
+DISTANCES = distances_to_try(radius=4.0, sigma=2.0)
 
 
 def picture(seed):
@@ -91,7 +85,7 @@ def test_choose_finds_the_best_settings_there_are(model, data):
     images = Predictions(model, data)
     f1 = partial(f1_of, images, model.info, basic_threshold)
     best = choose(images, model.info, basic_threshold)["point"]
-    every = [(t / 40, d) for t in range(2, 40) for d in distances_to_try(model.info)]
+    every = [(t / 40, d) for t in range(2, 40) for d in DISTANCES]
     assert f1(**best) >= max(f1(threshold=t, min_distance=d) for t, d in every)
     assert 0.25 < best["threshold"] < 0.45
 
@@ -102,7 +96,7 @@ def test_choose_tries_other_rules_by_turns(model, data):
     f1 = partial(f1_of, images, model.info, connected_components)
     best = choose(images, model.info, connected_components)["point"]
     assert f1(**best) >= max(f1(threshold=t, min_distance=2.0) for t in TRIED)
-    assert f1(**best) == max(f1(**best | {"min_distance": d}) for d in distances_to_try(model.info))
+    assert f1(**best) == max(f1(**best | {"min_distance": d}) for d in DISTANCES)
 
 
 def test_choose_takes_the_middle_of_equally_good_thresholds(model):
@@ -120,10 +114,19 @@ def test_choose_has_a_default_without_points(model):
     assert chosen == {"point": {"threshold": 0.5, "min_distance": 2.0}}
 
 
+@pytest.mark.parametrize("find", [basic_threshold, connected_components])
+def test_choose_keeps_what_it_knows_where_nothing_is_hit(model, find):
+    """True points that no found one can be paired with teach nothing."""
+    image, far = picture(0)[0], np.array([[-400.0, -400.0]])
+    images = Predictions(model, MemoryDataset([(image, np.zeros((0, 2)), np.zeros(0, str))]))
+    images.kept = {0: (far, np.array(["point"]), *images[0][2:])}
+    assert choose(images, model.info, find) == {"point": {"threshold": 0.5, "min_distance": 2.0}}
+
+
 def test_count_pairs_points_within_their_class(model, data):
     """A found point of another class is a false positive, though it lies on a true one."""
-    images = Predictions(model, data)
-    images.kept = {i: (p, labels, 2 * drawn, 0.0) for i, (p, labels, drawn, _) in enumerate(images)}
+    predicted = Predictions(model, data)
+    images = [(points, labels, 2 * drawn, 0.0) for points, labels, drawn, _ in predicted]
     model.info.classes = ("cat", "point")
     settings = {name: {"threshold": 0.3, "min_distance": 2.0} for name in model.info.classes}
     counts, _ = count(images, model.info, find_peaks, settings)

@@ -12,6 +12,7 @@ from pointlib.images import read_image, write_image
 from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.points import read_points
 from pointlib.predict import points as predict
+from pointlib.predict.folder import find_images, predict_folder
 from pointlib.thresholds import basic_threshold
 
 
@@ -107,7 +108,7 @@ def test_predict_takes_other_channels_where_it_can(model):
 def test_predict_folder_writes_points_and_counts(model, folder, tmp_path):
     """Found none and unreadable are told apart; names are relative; the rest goes on."""
     seen = []
-    summary = predict.predict_folder(
+    summary = predict_folder(
         model, folder, tmp_path / "out", on_image=lambda name, n, error: seen.append((name, n))
     )
     assert summary == {"n_images": 3, "n_unreadable": 1, "n_points": 2}
@@ -132,7 +133,7 @@ def test_predict_folder_writes_texts_and_overlays_apart(model, folder, tmp_path)
         "text": True,
         "overlay": lambda image, points, labels: np.zeros((45, 70, 3), np.uint8),
     }
-    predict.predict_folder(model, folder, tmp_path / "out", **options)
+    predict_folder(model, folder, tmp_path / "out", **options)
     points, _ = read_points(tmp_path / "out" / "text" / "a.txt", (45, 70))
     assert len(points) == 2
     assert (tmp_path / "out" / "text" / "deep" / "b.txt").read_text() == ""
@@ -143,7 +144,7 @@ def test_predict_folder_writes_texts_and_overlays_apart(model, folder, tmp_path)
 def test_predict_folder_keeps_older_results(model, folder, tmp_path):
     """A table of another run is kept as a copy; an equal one is not copied."""
     for threshold in (0.5, 0.5, 1.1):
-        predict.predict_folder(model, folder, tmp_path / "out", threshold=threshold)
+        predict_folder(model, folder, tmp_path / "out", threshold=threshold)
     assert len(rows(tmp_path / "out" / "points.csv")) == 0
     assert len(rows(tmp_path / "out" / "points.csv.bak")) == 2
     assert not (tmp_path / "out" / "points.csv.bak2").exists()
@@ -153,30 +154,30 @@ def test_predict_folder_leaves_its_own_output_out(model, folder):
     """Overlays written inside the input folder are not predicted the next time."""
     options = {"overlay": lambda image, points, labels: image}
     for _ in range(2):
-        summary = predict.predict_folder(model, folder, folder / "out", **options)
+        summary = predict_folder(model, folder, folder / "out", **options)
     assert summary["n_images"] == 3
 
 
 def test_find_images_takes_one_a_list_and_a_folder(folder, tmp_path):
     """One image, a list of images and a folder with subfolders, in a fixed order."""
-    assert [n for _, n in predict.find_images(folder / "a.png")] == ["a.png"]
-    assert [n for _, n in predict.find_images([folder / "broken.png", folder / "a.png"])] == [
+    assert [n for _, n in find_images(folder / "a.png")] == ["a.png"]
+    assert [n for _, n in find_images([folder / "broken.png", folder / "a.png"])] == [
         "broken.png",
         "a.png",
     ]
-    assert [n for _, n in predict.find_images(folder)] == ["a.png", "broken.png", "deep/b.png"]
+    assert [n for _, n in find_images(folder)] == ["a.png", "broken.png", "deep/b.png"]
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no image"):
-        predict.find_images(tmp_path / "none")
+        find_images(tmp_path / "none")
     with pytest.raises(InputError, match="does not exist. Did you mean a.png"):
-        predict.find_images(folder / "aa.png")
+        find_images(folder / "aa.png")
 
 
 def test_predict_folder_refuses_texts_that_would_overwrite_each_other(model, folder, tmp_path):
     """Two images of one stem cannot both have a text file."""
     write_image(folder / "a.tif", picture([]))
     with pytest.raises(InputError, match="would share one text file or overlay; rename one"):
-        predict.predict_folder(model, folder, tmp_path / "out", text=True)
+        predict_folder(model, folder, tmp_path / "out", text=True)
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.31, 0.2])
@@ -196,14 +197,14 @@ def test_predict_points_seen_smaller_are_in_pixels_of_the_image(model, scale):
 def test_predict_folder_keeps_texts_that_were_edited(model, folder, tmp_path):
     """A text file corrected by hand is kept as a copy when the same folder is predicted again."""
     for _ in range(2):
-        predict.predict_folder(model, folder, tmp_path / "out", text=True)
+        predict_folder(model, folder, tmp_path / "out", text=True)
         (tmp_path / "out" / "text" / "a.txt").write_text("0.5,0.5\n")
     assert (tmp_path / "out" / "text" / "a.txt.bak").read_text() == "0.5,0.5\n"
 
 
 def test_predict_folder_writes_beside_its_input(model, folder):
     """An output folder that holds the input finds the images all the same."""
-    assert predict.predict_folder(model, folder, folder.parent)["n_images"] == 3
+    assert predict_folder(model, folder, folder.parent)["n_images"] == 3
 
 
 def test_predict_refuses_another_depth(model):

@@ -164,6 +164,12 @@ def test_thumbnails_are_small_upright_and_alike(tmp_path, name):
     assert small[30:, 55:].max() < 50
 
 
+def test_thumbnails_of_arrays_are_those_of_their_files(tmp_path):
+    """An image in memory looks as its file does."""
+    write_image(tmp_path / "a.png", GREY)
+    assert thumbnail(GREY) == thumbnail(tmp_path / "a.png")
+
+
 def test_thumbnails_of_deep_images_can_be_seen(tmp_path):
     """A dark 16-bit image fills the range."""
     write_image(tmp_path / "deep.tif", GREY.astype(np.uint16) + 300)

@@ -9,9 +9,7 @@ from pointlib.heatmaps import gaussian_max
 from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.thresholds import Candidates
 from pointlib.train.validate import (
-    choose_for_classes,
     describe_row,
-    distances_to_try,
     score_choice,
     spread,
     validate,
@@ -60,42 +58,40 @@ def test_validate_draws_the_target_at_the_size_the_network_sees():
 
 def test_score_choice_counts_by_hand():
     """One image finds a false positive, one misses two of three; classes are matched apart."""
-    info = ModelInfo(classes=("a", "b"), radius=2.0)
-    first = np.array([[5.0, 5.0]]), np.array(["a"]), {
-        "a": ranked([[5, 6], [40, 40]], [0.9, 0.6]),
-        "b": ranked([], []),
-    }  # fmt: skip
-    second = np.array([[5.0, 5.0], [20, 20], [30, 30]]), np.array(["a", "a", "b"]), {
-        "a": ranked([[5, 5], [20, 20]], [0.9, 0.4]),
-        "b": ranked([[5, 5]], [0.2]),
-    }  # fmt: skip
+    first = np.array([[5.0, 5.0]]), ranked([[5, 6], [40, 40]], [0.9, 0.6])
+    second = np.array([[5.0, 5.0], [20, 20]]), ranked([[5, 5], [20, 20]], [0.9, 0.4])
+    nothing = np.zeros((0, 2)), ranked([], [])
+    missed = np.array([[30.0, 30.0]]), ranked([[5, 5]], [0.2])
+    by_class = {"a": [first, second], "b": [nothing, missed]}
     settings = {name: {"threshold": 0.5, "min_distance": 1.0} for name in "ab"}
-    got = score_choice([first, second], settings, info)
+    got = score_choice(by_class, settings, radius=2.0)
     assert got == pytest.approx(
         {"f1": 4 / 7, "precision": 2 / 3, "recall": 1 / 2, "n_true": 4, "mae": 1.5}
     )
-    assert score_choice([], settings, info)["f1"] == 0
+    assert score_choice({"a": [], "b": []}, settings, radius=2.0)["f1"] == 0
 
 
-def test_choose_for_classes_gives_each_class_its_own():
+def test_validate_gives_each_class_its_own():
     """Each class is read where its own false positives end; one without points at 0.3 and sigma."""
-    info = ModelInfo(classes=("a", "b", "c"), radius=2.0, sigma=1.7)
-    points = np.array([[5.0, 5.0], [25.0, 5.0]])
-    found = {
-        "a": ranked([[5, 5], [40, 40]], [0.9, 0.7]),
-        "b": ranked([[25, 5], [40, 40]], [0.3, 0.1]),
-        "c": ranked([[5, 5]], [0.9]),
-    }
-    chosen = choose_for_classes([(points, np.array(["a", "b"]), found)], info)
-    assert chosen["a"]["threshold"] == pytest.approx(0.8)
-    assert chosen["b"]["threshold"] == pytest.approx(0.2)
-    assert chosen["c"] == {"threshold": 0.3, "min_distance": 1.7}
-
-
-def test_distances_to_try_go_from_hills_to_objects():
-    """From half a sigma to one and a half match radii, rising, each once."""
-    assert distances_to_try(ModelInfo(sigma=2.0, radius=4.0)) == [1, 2, 3, 4, 6]
-    assert distances_to_try(ModelInfo(sigma=2.0, radius=10.0)) == [1, 2, 3, 4, 7.5, 10, 15]
+    places = {"a": [[15, 15], [90, 60]], "b": [[55, 15], [120, 60]], "c": [[15, 75]]}
+    heights = {"a": (0.9, 0.7), "b": (0.3, 0.1), "c": (0.9,)}
+    maps = [
+        sum(
+            h * gaussian_max([p], (90, 140), sigma=3.0)
+            for p, h in zip(at, heights[name], strict=True)
+        )
+        for name, at in places.items()
+    ]
+    info = ModelInfo(
+        classes=tuple(places), n_channels=3, mean=(0.0,) * 3, std=(1.0,) * 3, sigma=3.0
+    )
+    image = 255 * np.stack([np.asarray(one) for one in maps], axis=2)
+    points, labels = np.array([[15.0, 15], [55, 15]]), np.array(["a", "b"])
+    data = MemoryDataset([(image, points, labels)], classes=list(places))
+    _, chosen = validate(PointModel(Brightness(), info), data)
+    assert chosen["a"]["threshold"] == pytest.approx(0.8, abs=0.01)
+    assert chosen["b"]["threshold"] == pytest.approx(0.2, abs=0.01)
+    assert chosen["c"] == {"threshold": 0.3, "min_distance": 3.0}
 
 
 def test_spread_takes_images_from_end_to_end():

@@ -19,7 +19,7 @@ from pointlib.dataset import MemoryDataset
 from pointlib.errors import InputError
 from pointlib.losses import mse
 from pointlib.thresholds import find_peaks
-from pointlib.train.loop import Run
+from pointlib.train import loop
 
 TINY = {"num_epochs": 1, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
 CONFIG = TrainConfig(**TINY)
@@ -148,16 +148,16 @@ def test_compare_scores_anew_on_other_test_images(parts, tmp_path, trained):
 def test_compare_goes_on_where_it_was_stopped(parts, tmp_path, monkeypatch, trained):
     """Ctrl+C in an epoch keeps what is done, says how to go on, and the rest follows."""
     config = CONFIG.model_copy(update={"num_epochs": 2})
-    train_epoch = Run.train_epoch
+    train_epoch = loop.train_epoch
 
-    def stop(run, epoch):
-        if (run.config.loss, epoch) == ("mse", 1):
+    def stop(setup, state):
+        if (setup.config.loss, state.epoch) == ("mse", 1):
             raise KeyboardInterrupt
-        return train_epoch(run, epoch)
+        return train_epoch(setup, state)
 
     lines = []
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "train_epoch", stop)
+        patch.setattr(loop, "train_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
             compare(parts, LOSSES, config=config, output=tmp_path, log=lines.append)
     assert lines[-1] == "stopped in combination 2 of 2. The same command goes on from there."

@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 from conftest import Brightness, blobs
 from PIL import Image
-from test_annotate import SESSION, Browser
+from stand_in import SESSION, Browser
 
 from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import write_image
 from pointlib.matching import match_points
 from pointlib.metrics import score_images
-from pointlib.model.point_model import ModelInfo, PointModel, build_model, read_info, save_model
+from pointlib.model.folder import read_info, save_model
+from pointlib.model.point_model import ModelInfo, PointModel, build_model
 from pointlib.predict.points import predict_points
 from pointlib.sweep import best_threshold, sweep
 from pointlib.thresholds import basic_threshold, connected_components, find_candidates, find_peaks

@@ -138,17 +138,14 @@ def test_write_report_has_a_line_per_class_and_both_sums(tmp_path):
     assert "classes ignored" not in make_page(tmp_path, [make_result("a", 1)])
 
 
-def test_match_classes_never_pairs_across_classes():
-    """A found point of another class at the true place is a false positive, the true point is missed."""
-    points = np.array([[5.0, 5], [9, 9]])
+def test_write_report_draws_each_class_by_itself(tmp_path, monkeypatch):
+    """A found point of another class at the true place is drawn as a false positive, not as a hit."""
+    points, seen, show = np.array([[5.0, 5], [9, 9]]), [], report.plots.show_errors
     true, found = np.array(["cat", "dog"]), np.array(["cat", "cat"])
     result = ImageResult("a", SHAPE, points, true, points[::-1], found, np.ones(2))
-    match = report._match_classes(result, 2)
-    assert (match.pairs.tolist(), match.missed.tolist(), match.false_positives.tolist()) == (
-        [[0, 1]],
-        [1],
-        [0],
-    )
+    monkeypatch.setattr(report.plots, "show_errors", lambda *a: seen.append(a[3]) or show(*a))
+    make_page(tmp_path, [result], classes=("cat", "dog"))
+    assert {(m.pairs.tolist()[0][1], *m.missed, *m.false_positives) for m in seen} == {(1, 1, 0)}
 
 
 @pytest.mark.parametrize("results", [[], [make_result("a", n_hits=0)]])

@@ -9,7 +9,8 @@ from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max, gaussian_sum
 from pointlib.matching import match_points
 from pointlib.metrics import precision_recall_f1
-from pointlib.study.ceiling import TRIED, ceiling
+from pointlib.study.ceiling import ceiling
+from pointlib.sweep import TRIED
 from pointlib.thresholds import basic_threshold, connected_components, find_peaks
 
 SHAPE = (48, 80)

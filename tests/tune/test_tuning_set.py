@@ -18,7 +18,8 @@ from pointlib.heatmaps import gaussian_max
 from pointlib.images import write_image
 from pointlib.matching import match_points
 from pointlib.metrics import score_images
-from pointlib.model.point_model import ModelInfo, PointModel, build_model, save_model
+from pointlib.model.folder import save_model
+from pointlib.model.point_model import ModelInfo, PointModel, build_model
 from pointlib.points import text_path, write_points
 from pointlib.predict.points import predict_heatmap, predict_points
 from pointlib.thresholds import Candidates, find_candidates, find_peaks

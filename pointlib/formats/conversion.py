@@ -1,0 +1,255 @@
+"""Conversion: another tool's files become a new dataset folder, or the kit's another tool's.
+
+About bringing records, images and lists over, whole or not at all. Not about which formats there
+are (table.py), nor about what one looks like inside (one file each, beside this one).
+"""
+
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pointlib.errors import InputError
+from pointlib.files import keep_copy, make_temporary, move, need_place, write_atomic
+from pointlib.formats.shared.base import Pictures
+from pointlib.formats.shared.outcome import Conversion, draw_check, place, show_example
+from pointlib.formats.shared.records import (
+    check_records,
+    find_classes,
+    find_losses,
+    find_oddities,
+    rename_classes,
+)
+from pointlib.formats.table import find_format, recognise, why_unknown
+from pointlib.splits import PARTS, find_lists, read_list
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `convert` may be told beside its source and target.
+
+    Attributes
+    ----------
+    images : the folder of the images, where they are not in `images/` beside the source
+    classes : {old: new} names; a new name "" leaves the class's points out
+    convention : "centre" or "corner" in place of what the other tool's format declares: that of
+        the source, or of the target where the source is the kit's own txt
+    box : side in pixels of the boxes that a format of boxes writes
+    link : link to the images instead of copying them
+    overwrite : a target that exists is kept as TARGET.bak; else it is an error
+    skip : leave out images that are not there and points outside their images; else errors
+    dry_run : write nothing
+    picture : draw check.png, the first image with its points
+    log : called with each sentence on what was found and what will be lost, before writing
+    on_image : called with (name, number done, number of all) after each image
+    """
+
+    images: Path | None = None
+    classes: dict = field(default_factory=dict)
+    convention: str | None = None
+    box: float | None = None
+    link: bool = False
+    overwrite: bool = False
+    skip: bool = False
+    dry_run: bool = False
+    picture: bool = True
+    log: Callable | None = None
+    on_image: Callable | None = None
+
+
+def convert(source, target, *, from_=None, to="txt", **options):
+    """Make a new dataset folder `target` from another tool's files.
+
+    Parameters
+    ----------
+    source : str or Path
+        The format's file, or the folder that holds it. Where the images are looked for, `Pictures`
+        says; lists train.txt, val.txt and test.txt come along.
+    target : str or Path
+        A folder that does not exist yet; it appears whole or not at all.
+    from_, to : str or Format
+        A name in FORMATS, or a Format of your own. Without `from_` the format is recognised.
+    **options
+        See `Options`.
+
+    Returns
+    -------
+    Conversion
+        Images that `source` does not speak of stay unlabelled.
+    """
+    options = Options(**options)
+    source, target = Path(source), Path(target)
+    reader, writer, notes = _choose(source, from_, to, options)
+    _check_target(target, options)
+    pictures = Pictures(source, options.images, strict=False)
+    _check_place(target, pictures, options)
+    records, more = check_records(
+        reader.read(source, pictures, reader),
+        pictures,
+        skip=options.skip,
+        on_image=options.on_image,
+    )
+    if pictures.guessed:
+        own = {record.image for record in records}
+        pictures.drop([p for p in pictures.paths if p not in own and not pictures.is_named(p)])
+    if not records and not pictures.missing:
+        raise InputError(
+            f"read as {reader.name}, {source} says nothing of any image in {pictures.folder}. "
+            f"Is it another format? {why_unknown(source, but=reader.name)}"
+        )
+    records, renamed = rename_classes(records, options.classes)
+    lists, listed = _find_lists(pictures, records, options.skip)
+    notes += [f"Images: {pictures.folder}.", *more, *renamed, *listed]
+    notes += find_oddities(records, reader)
+    result = _count(target, pictures, records, reader, writer)._replace(notes=tuple(notes))
+    for sentence in (*result.notes, *result.lost) if options.log else ():
+        options.log(sentence)
+    if options.dry_run:
+        return result
+    if kept := _write(target, pictures, records, lists, writer=writer, options=options):
+        result = result._replace(notes=(*notes, f"The old {target.name} is kept as {kept}."))
+    return result
+
+
+def _choose(source, from_, to, options):
+    """Return the Formats to read and to write, and sentences on how they were come by."""
+    reader = find_format(from_) if from_ else recognise(source)
+    writer = find_format(to)
+    notes = [] if from_ else [f"Recognised as {reader.name}."]
+    if not from_ and reader.name == "txt":
+        notes.append("Texts of the tool this kit grew from look the same: --from origin for those.")
+    if options.box is not None:
+        if not 0 < options.box < math.inf:
+            raise InputError(f"box is {options.box}; expected a side in pixels above 0.")
+        if writer.box is None:
+            raise InputError(
+                f"{writer.name} files hold no boxes, so box has no meaning: leave it out."
+            )
+        writer = replace(writer, box=float(options.box))
+    if options.convention:
+        other = writer if reader.name == "txt" else reader
+        if other.name == "txt":
+            raise InputError("the kit's own txt always counts from the corner: no --convention.")
+        changed = replace(other, convention=options.convention)
+        reader, writer = (changed if form is other else form for form in (reader, writer))
+        if changed != other:
+            notes.append(f"{other.name}: (0, 0) is {place(changed)}, and not {place(other)}.")
+    unverified = dict.fromkeys(form.name for form in (reader, writer) if not form.checked)
+    notes += [f"{name} is unverified: look before you rely on it." for name in unverified]
+    return reader, writer, notes
+
+
+def _check_target(target, options):
+    if target.exists() and not options.overwrite:
+        raise InputError(
+            f"{target} exists and is not overwritten. Give a new name, or keep the old one as "
+            f"{target.name}.bak with --overwrite."
+        )
+    need_place(target, "target")
+
+
+def _check_place(target, pictures, options):
+    """Raise InputError where links would point into a folder that is about to be moved."""
+    inside = target.resolve() in (pictures.folder.resolve(), *pictures.folder.resolve().parents)
+    if options.link and inside:
+        raise InputError(f"{pictures.folder} lies in {target}, which is moved. Leave out --link.")
+
+
+def _count(target, pictures, records, reader, writer):
+    """Return the Conversion of records from one format to another, without notes."""
+    n_points = [len(record.points) for record in records]
+    n_full = sum(n > 0 for n in n_points)
+    classes = find_classes(records, writer)
+    counts = Counter(label or "point" for record in records for label in record.labels.tolist())
+    return Conversion(
+        target,
+        len(pictures.paths),
+        n_full,
+        len(records) - n_full,
+        sum(n_points),
+        classes,
+        tuple(find_losses(records, writer)),
+        counts={name: counts[name] for name in classes},
+        example=show_example(records, reader),
+    )
+
+
+def _write(target, pictures, records, lists, *, writer, options):
+    """Write everything beside `target`, then move it there; return where the old one is kept."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = make_temporary(target.parent)
+    try:
+        folder = temporary / "dataset"
+        _bring_images(pictures.paths, folder / "images", options)
+        writer.write(folder, records, writer)
+        for name, names in lists.items():
+            write_atomic(folder / f"{name}.txt", "".join(f"{line}\n" for line in names))
+        if options.picture:
+            draw_check(folder / "check.png", records)
+        kept = keep_copy(target)
+        move(folder, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return kept
+
+
+def _bring_images(paths, folder, options):
+    folder.mkdir(parents=True)
+    can_link = options.link
+    for number, path in enumerate(paths, start=1):
+        if can_link:
+            can_link = _link(path, folder / path.name, options)
+        if not can_link:
+            shutil.copyfile(path, folder / path.name)
+        if options.on_image:
+            options.on_image(path.name, number, len(paths))
+
+
+def _link(path, target, options):
+    """Link to an image; False where that is not allowed, as on most Windows: then it is copied."""
+    try:
+        os.symlink(path.resolve(), target)
+    except OSError as error:
+        if options.log:
+            options.log(
+                f"Links cannot be made here ({error.strerror or error}): images are copied."
+            )
+        return False
+    return True
+
+
+def _find_lists(pictures, records, skip):
+    """Return {"train": [names], ...} and a sentence where they are folders' names.
+
+    They are the source's own lists, unless those are some image's points; where it has none and
+    all labelled images lie in folders called train, val and test, those.
+    """
+    paths = find_lists(pictures.home, pictures.paths)
+    lists = {p: _listed(path, pictures, skip) for p, path in paths.items() if path.is_file()}
+    if lists:
+        return lists, []
+    parts = {record.image: _part(record.image, pictures.folder) for record in records}
+    if None in parts.values() or len(set(parts.values())) < 2:
+        return {}, []
+    for part in PARTS:
+        lists[part] = [path.name for path, own in parts.items() if own == part]
+    told = ", ".join(f"{len(names)} in {part}.txt" for part, names in lists.items() if names)
+    return {part: names for part, names in lists.items() if names}, [f"By folders: {told}."]
+
+
+def _listed(path, pictures, skip):
+    """Return the images' names in a list, or raise InputError where one is not there."""
+    found = {name: pictures.lookup(name) for name in read_list(path, may_be_empty=True)}
+    strange = [name for name, image in found.items() if image is None]
+    if strange and not skip:
+        raise InputError(f"{path} names {strange[0]!r}, which is not in {pictures.folder}.")
+    return [image.name for image in found.values() if image is not None]
+
+
+def _part(path, folder):
+    """Return "train", "val" or "test" where a folder above an image begins with it, else None."""
+    names = path.relative_to(folder).parts[:-1]
+    return next((part for name in names for part in PARTS if name.lower().startswith(part)), None)

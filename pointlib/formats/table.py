@@ -1,0 +1,102 @@
+"""The table of formats: which there are, what a file or folder looks like, and what each carries.
+
+Not about what a format looks like inside (one file each, beside this one), nor about making one of
+another (conversion.py).
+"""
+
+import contextlib
+import importlib
+import pkgutil
+from itertools import islice
+from pathlib import Path
+
+from pointlib.errors import InputError, suggest
+from pointlib.files import need_file
+from pointlib.formats.shared.base import Format
+from pointlib.formats.shared.outcome import place
+
+OTHERS = {"conversion", "shared", "table"}  # beside the formats
+
+
+def _found():
+    """Return {name: Format} of every module beside this one that has a FORMAT."""
+    names = {module.name for module in pkgutil.iter_modules([Path(__file__).parent])}
+    modules = [importlib.import_module(f"{__package__}.{name}") for name in sorted(names - OTHERS)]
+    formats = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+    return {form.name: form for form in sorted(formats, key=lambda form: form.name)}
+
+
+FORMATS = _found()
+MOST_LISTED, MOST_TRIED = 10_000, 30  # of a folder's entries, to say what they look like
+COLUMNS = ("format", "files", "axes", "unit", "(0, 0) is", "empty images", "classes", "scores")
+
+
+def find_format(name):
+    """Return the Format of that name; a Format is returned as it is."""
+    if isinstance(name, Format):
+        return name
+    if name not in FORMATS:
+        raise InputError(f"format {name!r} is unknown. {suggest(name, FORMATS)}")
+    return FORMATS[name]
+
+
+def recognise(source):
+    """Return the one Format that a file or folder looks like, or raise InputError."""
+    source = Path(source)
+    if not source.is_dir():
+        need_file(source, "file or folder of points")
+    names = _looks_like(source)
+    if len(names) == 1:
+        return FORMATS[names[0]]
+    if names:
+        raise InputError(f"{source} may be {' or '.join(names)}. Say which: --from {names[0]}.")
+    raise InputError(f"{source} is not recognised. {why_unknown(source)}")
+
+
+def formats_table(*, markdown=False):
+    """Return the table of all formats as text, or in Markdown."""
+    rows = [(*COLUMNS, "checked with")]
+    for form in FORMATS.values():
+        carried = [
+            "kept" if word in form.carries else "lost" for word in ("empty", "labels", "scores")
+        ]
+        what = (form.name, form.about, ", ".join(form.axes), form.unit, place(form))
+        rows.append((*what, *carried, form.checked or "unverified"))
+    if markdown:
+        rows.insert(1, ["---"] * len(rows[0]))
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _looks_like(source):
+    return [form.name for form in FORMATS.values() if form.looks(source)]
+
+
+def why_unknown(source, but=None):
+    """Return what to do with a source whose format is not known: what lies in it may be."""
+    if names := [name for name in _looks_like(source) if name != but]:
+        return f"It looks like {' or '.join(names)}: --from {names[0]}."
+    inside = [source]
+    if source.is_dir():
+        inside = sorted(islice(source.iterdir(), MOST_LISTED))
+        found = {path.name: _looks_like(path) for path in inside[:MOST_TRIED]}
+        told = [f"{name} in it looks like {' or '.join(own)}" for name, own in found.items() if own]
+        if told:
+            return f"{', '.join(told[:5])}: convert {'each' if told[1:] else 'that'} by itself."
+    for path in inside[:MOST_TRIED]:
+        if _is_utf16(path):
+            return f"{path.name} is UTF-16 text: save it as UTF-8."
+    return (
+        f"Name its format with --from: {', '.join(FORMATS)}. `pointlib formats` tells them apart."
+    )
+
+
+def _is_utf16(path):
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+    return False

@@ -1,0 +1,187 @@
+"""Prediction to files: many images in, tables, texts and overlays out.
+
+About which images, and what is written where. Not about finding points in one image: points.py.
+``python -m pointlib.predict`` does it from the command line.
+"""
+
+import csv
+import io
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from pointlib.errors import InputError, to_cell
+from pointlib.files import keep_copy, move, need_file, need_place, write_atomic
+from pointlib.images import IMAGE_SUFFIXES, check_names, read_image, write_image
+from pointlib.points import write_points
+from pointlib.predict.points import find_one, predict_points
+from pointlib.thresholds import find_peaks
+
+
+def find_images(path):
+    """Return [(image path, its name relative to the input)] of an image, a list or a folder.
+
+    A folder is searched with all its subfolders; hidden ones are left out. A list is a sequence
+    of paths.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        paths = [Path(p) for p in path] if np.iterable(path) else []
+        if not paths:
+            raise InputError("there is no image; expected a path, a folder or a list of paths.")
+        top = Path(os.path.commonpath([p.absolute().parent for p in paths]))
+        return [(p, p.absolute().relative_to(top).as_posix()) for p in paths]
+    path = Path(path)
+    if not path.is_dir():
+        return [(need_file(path, "image or folder"), path.name)]
+    found = []
+    seen = set()  # folders: a link may lead back to one
+    for folder, subfolders, files in os.walk(path, onerror=_give_up, followlinks=True):
+        if (place := os.path.realpath(folder)) in seen:
+            subfolders.clear()
+            continue
+        seen.add(place)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(files) if _is_image(name)]
+    if not found:
+        raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    check_names(str(p) for p in found)
+    return [(p, p.relative_to(path).as_posix()) for p in sorted(found)]
+
+
+def _give_up(error):
+    """Raise what hides a subfolder: its images would go missing unheard."""
+    raise error
+
+
+def predict_folder(
+    model,
+    inputs,
+    output,
+    *,
+    threshold=None,
+    min_distance=None,
+    threshold_fn=find_peaks,
+    text=False,
+    overlay=None,
+    on_image=None,
+):
+    """Predict many images and write `points.csv` and `counts.csv`.
+
+    An unreadable image is reported in `counts.csv` and the rest goes on. A name that a spreadsheet
+    would run as a formula is written with an apostrophe before it, as `errors.to_cell` says.
+
+    Parameters
+    ----------
+    model : PointModel
+    inputs : str, Path or sequence of paths
+        See `find_images`.
+    output : str or Path
+        Folder; files that stand there under the same names are kept as copies.
+    threshold, min_distance, threshold_fn
+        As `predict_points` takes them.
+    text : bool
+        Write the kit's text files, too, into ``output/text``.
+    overlay : callable, optional
+        ``(image, points, labels) -> picture``: pictures are written into ``output/overlays``.
+    on_image : callable, optional
+        Called with (name, number of points, or None where unreadable, error or None).
+
+    Returns
+    -------
+    dict
+        ``n_images``, ``n_unreadable``, ``n_points``.
+    """
+    output = Path(output)
+    own = {(output / "overlays").resolve(), (output / "text").resolve()}
+    sources = [s for s in find_images(inputs) if own.isdisjoint(s[0].resolve().parents)]
+    if not sources:
+        raise InputError(f"all of {inputs} lies where {output} is written to; name another output.")
+    if text or overlay:
+        _check_stems([name for _, name in sources])
+    need_place(output)
+    settings = {"threshold": threshold, "min_distance": min_distance}
+    find = partial(predict_points, model, threshold_fn=threshold_fn, **settings)
+    # drawn images first: what fails there is a setting, and not the fault of any image
+    if threshold_fn is not find_peaks:
+        find_one(threshold_fn)
+    find(_blank(model.info))
+    rows, counts = [], []
+    for path, name in sources:
+        try:
+            image = read_image(path)
+            points, labels, scores = find(image)
+        except InputError as error:
+            counts.append([to_cell(name), "", "", "unreadable", *("" for _ in model.info.classes)])
+            if on_image:
+                on_image(name, None, error)
+            continue
+        rows += [
+            [to_cell(name), f"{x:.3f}", f"{y:.3f}", to_cell(label), f"{score:.4f}"]
+            for (x, y), label, score in zip(points, labels, scores, strict=True)
+        ]
+        per_class = [int((labels == c).sum()) for c in model.info.classes]
+        counts.append([to_cell(name), image.shape[1], image.shape[0], "ok", *per_class])
+        if text:
+            _write_text(output / "text" / name, points, labels, image.shape[:2])
+        if overlay:
+            drawn = (output / "overlays" / name).with_suffix(".png")
+            _replace(drawn, partial(write_image, drawn, overlay(image, points, labels)))
+        if on_image:
+            on_image(name, len(points), None)
+    _write_csv(output / "points.csv", ["image", "x", "y", "label", "score"], rows)
+    header = ["image", "width", "height", "status", *map(to_cell, model.info.classes)]
+    _write_csv(output / "counts.csv", header, counts)
+    n_unreadable = sum(row[3] != "ok" for row in counts)
+    return {"n_images": len(counts), "n_unreadable": n_unreadable, "n_points": len(rows)}
+
+
+def _blank(info):
+    """Return an image without anything, of the kind that a model was trained on."""
+    kind = "float32" if info.depth == "float" else info.depth or "uint8"
+    return np.zeros((64, 64, info.n_channels), kind)
+
+
+def _is_image(name):
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _check_stems(names):
+    """Two images of one stem would share a text file."""
+    seen = {}
+    for name in names:
+        stem = Path(name).with_suffix("")
+        if stem in seen:
+            raise InputError(
+                f"{seen[stem]} and {name} would share one text file or overlay; rename one."
+            )
+        seen[stem] = name
+
+
+def _write_text(path, points, labels, shape):
+    """Write the kit's text file of one image; without names where there is one class alone."""
+    path = path.with_suffix(".txt")
+    named = None if set(labels) <= {"point"} else labels
+    _replace(path, partial(write_points, path, points, shape, labels=named))
+
+
+def _write_csv(path, header, rows):
+    """Write a table; another one that stands there is kept as a copy."""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([header, *rows])
+    _replace(path, lambda: write_atomic(path, table.getvalue()))
+
+
+def _replace(path, write):
+    """Write a file; what stood there is kept as a copy where it was something else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = keep_copy(path)  # first: a kill may come between the two
+    try:
+        write()
+    except BaseException:
+        if kept:
+            move(kept, path)
+        raise
+    if kept and kept.is_file() and kept.read_bytes() == path.read_bytes():
+        kept.unlink()

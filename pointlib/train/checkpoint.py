@@ -1,0 +1,158 @@
+"""What of a training survives a kill: how far it is, and the model of its best epoch.
+
+The checkpoint holds what the model's file will be, too: so a killed training that goes on knows its
+own model from one that somebody else has put there.
+
+About files. Not about how an epoch is trained (loop.py) or how a model is saved (model/folder.py).
+"""
+
+import dataclasses
+import hashlib
+import io
+import math
+from contextlib import nullcontext
+
+import torch
+
+from pointlib.errors import InputError
+from pointlib.files import keep_copy, need_place, write_atomic
+from pointlib.lock import hold
+from pointlib.model.folder import describe_model, save_model
+
+NONE_YET = {"score": -math.inf, "epoch": 0, "weights": None, "settings": {}}
+
+
+@dataclasses.dataclass
+class State:
+    """How far a training is."""
+
+    history: list = dataclasses.field(default_factory=list)  # a row an epoch
+    best: dict = dataclasses.field(default_factory=NONE_YET.copy)  # epoch: its row and weights
+    # digests of pointlib.json: the one before last and the last of ours
+    written: list = dataclasses.field(default_factory=list)
+    spent: float = 0.0  # seconds, before it was resumed
+
+    @property
+    def epoch(self):
+        """How many epochs are whole."""
+        return len(self.history)
+
+
+def hold_output(setup):
+    """Return a context that keeps others from training into the same folder.
+
+    It gives a Lock, or None where nothing is written.
+    """
+    if setup.output is not None:
+        check_output(setup.output)
+    if not setup.writes:
+        return nullcontext()
+    path = setup.output.with_name(f".{setup.output.name}.lock")
+    return hold(path, doing=f"trains into {setup.output}")
+
+
+def check_output(output):
+    """Refuse a folder that is no model, and one that cannot be made.
+
+    A model that stands there is kept as a copy, but a folder of something else must not move.
+    """
+    need_place(output)
+    if output.exists() and not (output / "pointlib.json").is_file() and any(output.iterdir()):
+        raise InputError(f"{output} holds something that is not a model; name another output.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    need_place(output.parent)  # where copies and the checkpoint go
+
+
+def check_lock(lock):
+    """Raise InputError where the lock of `hold_output` is not ours any more."""
+    if words := lock.trouble() if lock else "":
+        raise InputError(f"{words} Run this again when it has ended: no epoch is lost.")
+
+
+def resume(setup, log):
+    """Return the state to begin with: a checkpoint's of the same training, else a fresh one.
+
+    Network and optimiser are put there too. Another training's checkpoint is kept as a copy.
+    """
+    if setup.output is None or not setup.checkpoint.exists():
+        return State()
+    try:
+        saved = torch.load(setup.checkpoint, map_location="cpu", weights_only=True)
+        is_ours = saved["fingerprint"] == setup.fingerprint
+        fault = "" if is_ours else "is of other settings or images"
+    except Exception as error:  # a cut-off or foreign file: pickle, zip and torch errors
+        fault = f"cannot be read ({type(error).__name__})"
+    if fault:
+        log(f"{keep_copy(setup.checkpoint)} {fault}: starting anew")
+        return State()
+    setup.model.load_state_dict(saved["model"])
+    setup.optimiser.optimizer.load_state_dict(saved["optimiser"])
+    written = saved.get("written", [])
+    written = [written] if isinstance(written, str) else written  # the first edition's
+    spent = sum(row["seconds"] + row["val_seconds"] for row in saved["history"])
+    state = State(saved["history"], saved["best"], written, spent)
+    if state.best["weights"] and digest(setup.output / "pointlib.json") in written[:-1]:
+        describe_best(setup, state)  # killed before the last one of ours was there
+        if setup.writes:
+            write_best(setup, state)
+    log(f"resuming after epoch {state.epoch}")
+    return state
+
+
+def describe_best(setup, state):
+    """Write what is known of the best epoch into the model's `info`, and what its file will be."""
+    info, settings = setup.model.info, state.best["settings"]
+    info.thresholds = {name: s["threshold"] for name, s in settings.items()}
+    info.min_distances = {name: s["min_distance"] for name, s in settings.items()}
+    keys = ("f1", "precision", "recall", "mae")
+    info.metrics = {"validation": {key: state.best["row"][key] for key in keys}}
+    info.training = {
+        "config": setup.config.model_dump(exclude={"dataset_path", "output"}),
+        "best_epoch": state.best["epoch"],
+        "images": setup.names,
+        "history": state.history,
+    }
+    mine = hashlib.sha256(describe_model(setup.model).encode()).hexdigest()
+    if mine not in state.written[-1:]:
+        state.written = [*state.written[-1:], mine]
+
+
+def save(setup, state, *, is_best):
+    """Write the checkpoint, then the model folder where the last epoch is the best.
+
+    In this order, a kill between the two is known by what the checkpoint says of the model.
+    """
+    if setup.writes:
+        write_checkpoint(setup, state)
+        if is_best:
+            write_best(setup, state)
+
+
+def write_checkpoint(setup, state):
+    """Write all that must survive a kill."""
+    content = {
+        "fingerprint": setup.fingerprint,
+        "epoch": state.epoch,
+        "model": setup.model.state_dict(),
+        "optimiser": setup.optimiser.optimizer.state_dict(),
+        "best": state.best,
+        "history": state.history,
+        "written": state.written,
+    }
+    torch.save(content, file := io.BytesIO())
+    write_atomic(setup.checkpoint, file.getbuffer())
+
+
+def write_best(setup, state):
+    """Write the model folder of the best epoch."""
+    model = setup.model
+    now = {k: v.clone() for k, v in model.state_dict().items()}
+    model.load_state_dict(state.best["weights"])
+    there = digest(setup.output / "pointlib.json")  # another may have come: a tuner's, a run's
+    save_model(model, setup.output, keep=there not in state.written)
+    model.load_state_dict(now)
+
+
+def digest(path):
+    """Return the SHA-256 of a file's bytes in hexadecimal letters, "" where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
