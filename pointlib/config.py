@@ -35,7 +35,9 @@ LIMITS |= {"maximum": "at most", "exclusiveMaximum": "below"}
 
 def _class_names(names):
     """Return names of classes that can stand in a text file, or raise ValueError."""
-    if not names or not all(map(is_name, names)):
+    if not names:
+        raise ValueError("at least 1 name")
+    if not all(map(is_name, names)):
         raise ValueError(f"names in UTF-8 without {NAME_FAULTS}")
     if len(set(names)) < len(names):
         raise ValueError("each name once")
@@ -329,7 +331,8 @@ def _in_words(schema):
     if "anyOf" in schema:
         return " or ".join(sorted(map(_in_words, schema["anyOf"]), key=len))
     if names := schema.get("enum", [schema["const"]] if "const" in schema else []):
-        return " or ".join(map(repr, names))
+        *others, last = map(repr, names)
+        return f"{', '.join(others)} or {last}" if others else last
     if schema["type"] == "array":
         return f"a list of {KINDS[schema['items']['type']].removeprefix('a ')}s"
     limits = [f"{word} {schema[key]:,}" for key, word in LIMITS.items() if key in schema]

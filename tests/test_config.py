@@ -129,7 +129,7 @@ def test_every_wrong_value_is_a_sentence_of_our_own(write, section, key):
     ("minutes", np.inf, "null or a finite number above 0"),
     ("gaussian_sigma", "wide", "'auto' or a number above 0 and at most 256"),
     ("augment", 3, "'strong' or true or false"),
-    ("precision", 16, "'auto' or '32' or 'bf16'"),
+    ("precision", 16, "'auto', '32' or 'bf16'"),
     ("output", None, "a text"),
     ("classes", "cell", "null or a list of texts"),
     ("loss_options", 5, "keys and values"),
