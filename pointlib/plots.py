@@ -638,11 +638,17 @@ def _tidy(ax):
 
 def _legend_below(ax):
     """Add a legend of up to three columns, of fewer if they would take the image's space."""
-    longest = max((len(label) for label in ax.get_legend_handles_labels()[1]), default=0)
-    width = ax.get_window_extent().width / ax.figure.dpi  # inches
-    ncols = int(np.clip(width / (0.07 * (longest + 4)), 1, 3))
+    labels = ax.get_legend_handles_labels()[1]
+    room = ax.get_window_extent().width / ax.figure.dpi  # inches
+    ncols = max((n for n in (2, 3) if _legend_width(labels, n) <= room), default=1)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=ncols, frameon=False)
     return ax
+
+
+def _legend_width(labels, ncols):
+    """Return the approximate width of a legend, inches: in each column a mark and the longest label."""
+    columns = np.array_split(labels, ncols)
+    return sum(0.06 * (8 + max(map(len, column), default=0)) for column in columns)
 
 
 def _check_heatmap(heatmap):

@@ -198,10 +198,12 @@ def choose_settings(images, *, radius, distances, sigma=None):
     distances = sorted(check_amount(d, "a distance") for d in distances)
     if not distances:
         raise InputError("distances is empty; expected at least one, for example [0.0].")
-    best = None
+    radius = check_amount(radius, "radius")
+    best = Settings(**default_settings(sigma), f1=0.0)
+    if not any(np.size(true) for true, _ in images):
+        return best._replace(f1=np.nan)
     for distance in distances:
         counts = sweep(images, radius=radius, min_distance=distance)
-        best = best or Settings(**default_settings(sigma), f1=0.0 if counts.n_true else np.nan)
         if (f1 := counts.f1.max(initial=0)) > best.f1:
             best = Settings(best_threshold(counts), distance, float(f1))
     return best

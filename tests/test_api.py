@@ -1,8 +1,10 @@
 """The public names: lessons and README take them from `pointlib` alone, and few of them load torch."""
 
 import ast
+import doctest
 import importlib
 import inspect
+import io
 import json
 import re
 import subprocess
@@ -155,3 +157,38 @@ def test_old_import_paths_go_on(line, is_light):
     code = f"import sys\n{line}\nsys.exit(2 * ('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == (0 if is_light else 2), done.stderr
+
+
+def documented():
+    """Yield the public names that are functions or classes, all but the error."""
+    for name in pointlib.__all__:
+        value = getattr(pointlib, name)
+        if (inspect.isfunction(value) or inspect.isclass(value)) and name != "InputError":
+            yield pytest.param(value, id=name)
+
+
+@pytest.mark.parametrize("thing", list(documented()))
+def test_examples_of_public_names_run(thing, tmp_path, monkeypatch):
+    """Each function and class shows an example in its docstring that prints what it says."""
+    monkeypatch.chdir(tmp_path)
+    test = doctest.DocTestParser().get_doctest(
+        inspect.getdoc(thing), {}, thing.__name__, inspect.getsourcefile(thing), 0
+    )
+    assert test.examples, "its docstring has no example"
+    report = io.StringIO()
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    doctest.DocTestRunner(optionflags=flags).run(test, out=report.write)
+    assert not report.getvalue()
+
+
+@pytest.mark.parametrize("thing", list(documented()))
+def test_public_names_are_annotated(thing):
+    """Editors know what each parameter takes and what comes back."""
+    signature = inspect.signature(thing)
+    bare = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation is inspect.Parameter.empty
+    ]
+    assert not bare
+    assert inspect.isclass(thing) or signature.return_annotation is not inspect.Signature.empty

@@ -317,7 +317,8 @@ def test_choose_settings_has_a_default(true, n_found, f1):
     )
     best = choose_settings([(true, found)], radius=1, distances=[3.0, 1.0])
     assert best == pytest.approx((0.3, 2.0, f1), nan_ok=True)
-    assert choose_settings([(true, found)], radius=1, sigma=1.7).options == default_settings(1.7)
+    best = choose_settings([(true, found)], radius=1, distances=[3.0], sigma=1.7)
+    assert best.options == default_settings(1.7)
     assert choose_settings([], radius=1, distances=[1.0])[:2] == (0.3, 2.0)
 
 

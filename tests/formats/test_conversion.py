@@ -811,7 +811,7 @@ def test_pictures_refuse_what_is_no_name(folder, name):
 
 def test_table_of_formats_is_the_readmes():
     """The README shows what `pointlib formats --markdown` prints."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert formats_table(markdown=True) in readme
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import Brightness, blobs
 from PIL import Image
-from test_annotate import SESSION, Browser
+from stand_in import SESSION, Browser
 
 from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
