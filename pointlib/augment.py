@@ -1,15 +1,15 @@
 """Augmentation: one 3x3 matrix moves the image and its points together.
 
-About geometry in pixel-centre coordinates, and about changes of light. Not about which pictures
-are used: dataset.py decides that.
+About geometry in pixel-centre coordinates, and about changes of light. Not about which images
+are used: dataset.py.
 
 A matrix maps source to result, ``[x', y', 1] = M [x, y, 1]``, and is used for both the points and
-the pixels, so that they cannot drift apart. Geometry is ours because public libraries disagree
-with themselves by up to a pixel; changes of light come from torchvision.
+the pixels, so that they cannot drift apart. Geometry is ours because public libraries move image
+and points differently by up to a pixel; changes of light come from torchvision.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 
 from pointlib.errors import InputError
 
-# warped: the share of crops that `random_affine` moves; the others are mirrored and quarter-turned
+# warped: the share of crops that `random_affine` moves; the others get flips and quarter turns
 STRENGTH = {"warped": 0.25, "rotation": 180.0, "scale": 1.2, "shear": 5.0}
 STRENGTH |= {"light": 0.1, "noise": 0.01}
 STRONG = STRENGTH | {"warped": 0.5, "light": 0.2, "noise": 0.03}
@@ -46,7 +46,7 @@ def resize(shape: tuple[int, int], new_shape: tuple[int, int]) -> np.ndarray:
 
 
 def flip(shape: tuple[int, int], *, horizontal: bool = True) -> np.ndarray:
-    """Return the matrix that mirrors an image: x' = W - 1 - x, or y' = H - 1 - y.
+    """Return the matrix that flips an image: x' = W - 1 - x, or y' = H - 1 - y.
 
     Examples
     --------
@@ -60,26 +60,17 @@ def flip(shape: tuple[int, int], *, horizontal: bool = True) -> np.ndarray:
     return matrix
 
 
-def quarter_turns(shape, n_turns):
-    """Return the matrix of `n_turns` times 90 degrees, as np.rot90 turns the array (H, W)."""
-    matrix, (height, width) = np.eye(3), shape
-    for _ in range(n_turns % 4):
-        matrix = np.array([[0, 1, 0], [-1, 0, width - 1], [0, 0, 1]]) @ matrix
-        height, width = width, height
-    return matrix
-
-
 def affine(
-    centre: tuple[float, float], *, rotation: float = 0.0, scale: float = 1.0, shear: float = 0.0
+    centre: Sequence[float], *, rotation: float = 0.0, scale: float = 1.0, shear: float = 0.0
 ) -> np.ndarray:
-    """Return the matrix that turns, scales and shears about a centre that stays in place.
+    """Return the matrix that rotates, scales and shears about a centre, which stays in place.
 
     Parameters
     ----------
     centre : (float, float)
         x, y in pixels.
     rotation, shear : float
-        Degrees; y points down, so a positive turn is clockwise on the screen.
+        Degrees; y points down, so a positive rotation is clockwise on the screen.
     scale : float
 
     Examples
@@ -96,7 +87,7 @@ def affine(
 
 
 def warp_points(points: ArrayLike, matrix: np.ndarray) -> np.ndarray:
-    """Move points (N, 2) by a matrix; where they land is not checked.
+    """Move points (N, 2) by a matrix; they may land outside the image.
 
     Examples
     --------
@@ -111,7 +102,7 @@ def warp_points(points: ArrayLike, matrix: np.ndarray) -> np.ndarray:
 def warp_image(
     image: Tensor, matrix: np.ndarray, shape: tuple[int, int], *, fill: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Move an image by a matrix, bilinearly.
+    """Move an image by a matrix, with bilinear interpolation.
 
     Parameters
     ----------
@@ -121,13 +112,13 @@ def warp_image(
     shape : (int, int)
         Height and width of the result.
     fill : float
-        What stands outside the source.
+        The value outside the source.
 
     Returns
     -------
     image : tensor of shape (C, *shape), float
     valid : tensor of shape (*shape), bool
-        False where the source gave nothing: keep the loss away from there.
+        False outside the source: leave these pixels out of the loss.
 
     Examples
     --------
@@ -156,10 +147,9 @@ def warp_image(
 
 
 def shrink(image: Tensor, scale: float) -> Tensor:
-    """Return an image (C, H, W) at `scale` times its size, averaged so that nothing flickers.
+    """Return an image (C, H, W) at `scale` times its size, antialiased.
 
-    The scale is rounded to whole pixels along each axis; `resize` of the two shapes is the matrix
-    of the points.
+    The new shape is rounded to whole pixels; `resize` of the two shapes is the points' matrix.
 
     Examples
     --------
@@ -175,12 +165,9 @@ def shrink(image: Tensor, scale: float) -> Tensor:
 
 
 def random_affine(
-    rng: np.random.Generator,
-    centre: tuple[float, float],
-    *,
-    strength: Mapping[str, float] = STRENGTH,
+    rng: np.random.Generator, centre: Sequence[float], *, strength: Mapping[str, float] = STRENGTH
 ) -> np.ndarray:
-    """Return a random turn, scale, shear and mirror image about `centre`.
+    """Return the matrix of a random rotation, scale, shear and flip about `centre`.
 
     Parameters
     ----------
@@ -188,7 +175,7 @@ def random_affine(
     centre : (float, float)
         x, y in pixels; stays in place.
     strength : dict
-        rotation and shear in degrees either way, scale as the largest factor either way.
+        Limits: rotation and shear in degrees either way, scale as a factor either way.
 
     Examples
     --------
@@ -218,12 +205,12 @@ def random_light(image, seed, *, strength=STRENGTH):
     image : tensor of shape (C, H, W), float in [0, 1]
         Three channels are taken as colours; any other number is changed channel by channel.
     seed : int
-        Same seed, same change.
+        The same seed gives the same change.
     """
     colourful = len(image) == 3
-    batch = image if colourful else image[:, None]  # as so many grey images
+    batch = image if colourful else image[:, None]  # a batch of grey images
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed also notes it for each GPU
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed each GPU too
         for step in _light_steps(strength["light"], strength["noise"], colourful):
             batch = step(batch)
     return batch.reshape(image.shape)
@@ -231,7 +218,7 @@ def random_light(image, seed, *, strength=STRENGTH):
 
 @cache
 def _light_steps(light, noise, colourful):
-    """Return torchvision's steps; hue is left out: it costs more time than it gains."""
+    """Return torchvision's steps, without hue: it costs more time than it gains."""
     return [
         v2.ColorJitter(light, light, light if colourful else 0),
         v2.RandomApply([v2.GaussianBlur(3, sigma=(0.1, 1.0))], p=0.2),

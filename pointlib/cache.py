@@ -1,4 +1,4 @@
-"""A bounded cache: what takes long to make is made once and kept in memory while there is room.
+"""A bounded cache: values that take long to make are made once and kept in memory.
 
 About values by key. Not about how a value is made, nor about files.
 """
@@ -9,8 +9,8 @@ import threading
 
 KEPT_BYTES = 2**30  # of a dataset's images, or of a model's predictions of one
 
-# One lock for all caches, held for a moment: a cache with its own could not be pickled. No process
-# is forked meanwhile: in the child nobody would ever let it go.
+# One lock for all caches, held briefly: a cache with its own could not be pickled. It is also held
+# around a fork: a child forked while another thread has it could never acquire it.
 _lock = threading.Lock()
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(
@@ -19,23 +19,23 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 class Cache:
-    """Values by key, each made when it is first asked for. Threads and processes may share it.
+    """Values by key, each made at its first use. Safe in threads and across forks.
 
     Parameters
     ----------
     max_bytes : int, optional
-        Of the arrays in all values. What does not fit is not kept, and what came first stays: where
-        all values are asked for in turn, again and again, dropping the oldest would find none.
+        Of the arrays in all values. What does not fit is not kept, and older values stay: if all
+        values are read in turn, over and over, evicting the oldest would never give a hit.
     max_items : int, optional
-        Of more values, the one that was not used for longest is dropped.
+        Beyond it, the least recently used value is evicted.
     """
 
     def __init__(self, *, max_bytes=math.inf, max_items=math.inf):
         self.max_bytes, self.max_items = max_bytes, max_items
-        self._n_bytes, self._kept = 0, {}  # the one used last stands last
+        self._n_bytes, self._kept = 0, {}  # in order of use
 
     def get(self, key, make):
-        """Return the value of a key; one that is not kept, `make()` makes.
+        """Return the value of a key, made by `make()` if it is not kept.
 
         Two threads that miss it at the same time both make it, so that neither waits.
         """
@@ -55,13 +55,13 @@ class Cache:
         return value
 
     def peek(self, key):
-        """Return the value of a key, or None where it is not kept."""
+        """Return the value of a key, or None if it is not kept."""
         with _lock:
             return self._kept.get(key)
 
 
 def n_bytes(value):
-    """Return how many bytes the arrays in a value take; tuples and lists are looked through."""
+    """Return how many bytes the arrays in a value take, also those in tuples and lists."""
     if isinstance(value, (tuple, list)):
         return sum(map(n_bytes, value))
     return getattr(value, "nbytes", 0)

@@ -1,14 +1,15 @@
-"""Datasets: a folder of images and points, and how it is split.
+"""Datasets: images with points and labels, from a folder or from memory.
 
-About which images and points are used. Not about what the network sees of them: train/crops.py.
+About which images and points are used. Not about how they are split (splits.py), nor about what
+the network sees of them (train/crops.py).
 
 A dataset is anything with a length whose items are ``image, points, labels``: image (H, W, C),
-points (N, 2) in pixels, labels (N,) str. Write your own and pass it wherever one is asked for.
+points (N, 2) in pixels, labels (N,) str. Write your own and pass it wherever one is needed.
 An image without a text file is not yet labelled and is left out; one with an empty text file is
-labelled, nothing there, and is kept.
+labelled as empty and is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -23,16 +24,10 @@ from pointlib.images import (
     read_image,
     to_channels,
 )
-from pointlib.points import (
-    check_points,
-    class_names,
-    label_state,
-    read_points,
-    text_path,
-)
+from pointlib.points import check_points, class_names, label_state, read_points, text_path
 
-SAMPLE = 64  # images that sigma and the range of the pixel values are learnt from
-MANY, THIN = 20, 3  # classes, and points a class on average: with more and fewer they are none
+SAMPLE = 64  # images that sigma and the range of the pixel values are estimated from
+MANY, THIN = 20, 3  # more classes with fewer points each are not classes but scores or numbers
 
 
 class ImagePointDataset:
@@ -41,7 +36,7 @@ class ImagePointDataset:
     Parameters
     ----------
     folder : str or Path
-        Images with their text files, or a folder that holds them in `images/`.
+        Images with their text files, or a folder with these in `images/`.
     names : sequence of str, optional
         File names to use; default all labelled ones.
     classes : sequence of str, optional
@@ -55,7 +50,7 @@ class ImagePointDataset:
     classes : tuple of str
     n_channels : int
     n_unlabelled : int
-        Images of the folder that were left out for want of a text file.
+        Images of the folder that were left out because they have no text file.
 
     Examples
     --------
@@ -90,6 +85,7 @@ class ImagePointDataset:
         _check_depths(self.paths, headers)
         shapes = [header.shape for header in headers]
         self._records = list(map(read_points, map(text_path, self.paths), shapes))
+        self._n_points = sum(len(points) for points, _ in self._records)
         self.classes = self._checked_classes(classes)
         self.n_channels = n_channels or n_colours(read_image(self.paths[0]))
         self._images = Cache(max_bytes=KEPT_BYTES)
@@ -103,10 +99,8 @@ class ImagePointDataset:
         return self._images.get(index, lambda: self._read_image(index)), points, labels
 
     def __repr__(self):
-        n_points = sum(len(points) for points, _ in self._records)
-        return (
-            f"ImagePointDataset({len(self)} images, {n_points} points, {len(self.classes)} classes)"
-        )
+        counts = f"{len(self)} images, {self._n_points} points, {len(self.classes)} classes"
+        return f"ImagePointDataset({counts})"
 
     def points(self, index):
         """Return points (N, 2) and labels (N,) of one image without reading its pixels."""
@@ -114,13 +108,11 @@ class ImagePointDataset:
         return points, np.where(labels == "", self.classes[0], labels)
 
     def _read_image(self, index):
-        path = self.paths[index]
+        image = read_image(self.paths[index])
         try:
-            return to_channels(read_image(path), self.n_channels)
+            return to_channels(image, self.n_channels)
         except InputError as error:
-            raise InputError(
-                f"{path}: {error}" if str(path) not in str(error) else error
-            ) from error
+            raise InputError(f"{self.paths[index]}: {error}") from error
 
     def _found_classes(self):
         named = {bool(labels[0]): i for i, (_, labels) in enumerate(self._records) if len(labels)}
@@ -128,7 +120,7 @@ class ImagePointDataset:
             label = str(self._records[named[True]][1][0])[:40]
             some, others = (text_path(self.paths[named[is_named]]) for is_named in (True, False))
             raise InputError(
-                f"{some} has points of class {label!r}, {others} has points with no class. Name "
+                f"{some} has points of class {label!r}, {others} has points without a class. Name "
                 "all, or none."
             )
         return class_names([labels for _, labels in self._records])
@@ -136,14 +128,14 @@ class ImagePointDataset:
     def _checked_classes(self, classes):
         found = self._found_classes()
         if classes is None:
-            if words := too_many_classes(found, sum(len(points) for points, _ in self._records)):
+            if words := too_many_classes(found, self._n_points):
                 raise InputError(f"{self.folder} has {words}")
             return found
         classes = tuple(classes)
-        if not any(len(points) for points, _ in self._records):
+        if not self._n_points:
             return classes
         if found == ("point",) and len(classes) == 1:
-            return classes  # the files name no class: they are all of this one
+            return classes  # the files name no class: all points are of this one
         if unknown := [name for name in found if name not in classes]:
             raise InputError(
                 f"{self.folder} has points labelled {unknown[0]!r}; "
@@ -164,10 +156,16 @@ class MemoryDataset:
     (3, ('point',))
     """
 
-    def __init__(self, items, *, names=None, classes=None):
+    def __init__(
+        self,
+        items: Iterable[tuple],
+        *,
+        names: Sequence[str] | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
         items = list(items)
         if not items:
-            raise InputError("there is no image; expected one (image, points, labels) at least.")
+            raise InputError("there is no image; expected at least one (image, points, labels).")
         self.items = [check_item(item, f"item {i}") for i, item in enumerate(items)]
         self.names = list(names) if names else names_of(self.items)
         self.classes = tuple(classes or dataset_classes(self.items))
@@ -202,7 +200,7 @@ class PartOf:
 
 
 def names_of(dataset):
-    """Return the names of a dataset's images; `image 0`, `image 1`, ... where it has none."""
+    """Return the names of a dataset's images; `image 0`, `image 1`, ... if it has none."""
     names = getattr(dataset, "names", None)
     if names is None:
         return [image_name(i) for i in range(len(dataset))]
@@ -210,12 +208,12 @@ def names_of(dataset):
 
 
 def image_name(index):
-    """Return what an image without a name is called: `image 0` is the first."""
+    """Return the name of an image without one: `image 0` is the first."""
     return f"image {index}"
 
 
 def check_item(item, name):
-    """Return image (H, W, C), points (N, 2), labels (N,) of a dataset's item, or InputError."""
+    """Return image (H, W, C), points (N, 2), labels (N,) of an item, or raise InputError."""
     try:
         image, points, labels = item
     except (TypeError, ValueError) as error:
@@ -229,7 +227,7 @@ def check_item(item, name):
 
 
 def n_colours(image):
-    """Return an image's number of channels, not counting alpha."""
+    """Return an image's number of channels without alpha."""
     channels = 1 if image.ndim == 2 else image.shape[2]
     return {2: 1, 4: 3}.get(channels, channels)
 
@@ -242,35 +240,35 @@ def dataset_classes(dataset):
 
 
 def too_many_classes(names, n_points):
-    """Return what is wrong where nearly every point has a class of its own, as scores do, or ""."""
+    """Return what is wrong if nearly every point has its own class, as scores would, or ""."""
     if len(names) <= max(MANY, n_points / THIN):
         return ""
     return (
-        f"{len(names)} classes, as {min(names)!r}, for {n_points} points. What stands third in a "
-        "line is a class, not a score or a number of the point: drop it, or set train.classes."
+        f"{len(names)} classes, such as {min(names)!r}, for {n_points} points. The third value in "
+        "a line is a class, not a score or a point's number: drop it, or set train.classes."
     )
 
 
 def sample_indices(dataset):
-    """Return the places of 64 items, spread evenly: what a look at the data learns from."""
+    """Return the indices of up to 64 items, evenly spaced: the sample for estimates."""
     return np.linspace(0, len(dataset) - 1, min(len(dataset), SAMPLE)).astype(int)
 
 
 def _check_depths(paths, headers):
-    """Raise InputError where images hold different kinds of numbers: no range would fit both."""
+    """Raise InputError if images differ in dtype: no range of values fits both."""
     first = {header.dtype.name: path for path, header in zip(paths, headers, strict=True)}
     if len(first) > 1:
         raise InputError(
-            f"the images mix {' and '.join(sorted(first))} pixels, as {first[min(first)]} and "
+            f"the images mix {' and '.join(sorted(first))} pixels, as in {first[min(first)]} and "
             f"{first[max(first)]}; convert them to one kind."
         )
 
 
 def _elsewhere(folder):
-    """Return what to do where no image has its text, which may lie elsewhere."""
+    """Return what to do if no image has a text file; they may lie elsewhere."""
     for pattern in ("*.TXT", "*/*.txt", "../labels/*.txt"):
         for path in sorted(folder.glob(pattern))[:1]:
-            return f"Found {path}: texts belong beside the images, and end in .txt."
+            return f"Found {path}: text files belong beside the images and end in .txt."
     return "Annotate first, or convert another tool's labels."
 
 

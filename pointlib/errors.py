@@ -1,8 +1,8 @@
-"""Errors: what users read. What came, what is needed, what to do; and whose fault an exception is.
+"""Errors that users read: what was given, what is needed, what to do; and whose fault they are.
 
-`InputError` is for what a user gave. Exceptions of the disk, of memory and of the user's own code
-get a sentence by `describe`; for any other the fault is ours, and its traceback is right. Names are
-made safe to print and to put into tables here too. Not about files: files.py.
+`InputError` is for bad input. `describe` puts exceptions of the disk, of memory and of the user's
+own code into a sentence; any other exception is a bug of ours and keeps its traceback. Names are
+also made safe here for terminals and tables. Not about files: files.py.
 """
 
 import errno
@@ -14,48 +14,53 @@ from difflib import get_close_matches
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-NOT_YOURS = (
-    str(PACKAGE),
-    sys.prefix,
-    *{sysconfig.get_path(name) for name in ("stdlib", "purelib")},
-)
-KEPT = "what stood there is as it was"
-UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what a terminal may obey
-_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # what turns text round
+NOT_YOURS = (str(PACKAGE), sys.prefix, *map(sysconfig.get_path, ("stdlib", "purelib")), "<")
+KEPT = "what was there is unchanged"
+UNSEEN = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters and such
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they reverse text
 _CODES = "061c|200[ef]|202[a-e]|206[6-9]|005c"
 _ESCAPED = re.compile(rf"\\u({_CODES})")
-# and a backslash that would be read as the beginning of such a code
+# and a backslash that would be read as the start of such a code
 _ESCAPE = re.compile(rf"{_TURNING.pattern}|\\(?=u(?:{_CODES}))")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
-MOST_NAMES = 20  # in a sentence that lists what is known
-MOST_LETTERS = 560  # of a sentence: a line of a text may be a megabyte long
+MOST_NAMES = 20  # in a sentence that lists the known names
+MOST_LETTERS = 560  # of a sentence: a line of a text file may be a megabyte long
 REMEDIES = {
     errno.ENOSPC: f"Free some space, or name another disk, and run it again; {KEPT}.",
-    errno.EDQUOT: f"Free some space, or name another disk, and run it again; {KEPT}.",
     errno.EFBIG: f"Name a disk that takes larger files; {KEPT}.",
     errno.EACCES: "Change the permissions, or name another place.",
-    errno.EPERM: "Change the permissions, or name another place.",
-    errno.EROFS: "Name another place, one that can be written to.",
+    errno.EROFS: "Name another place that can be written to.",
     errno.ENAMETOOLONG: "Give it a shorter name.",
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
-    errno.ENOTDIR: "A file stands where a folder is needed: name another place.",
-    errno.EEXIST: "A file stands where a folder is needed: name another place.",
-    errno.EISDIR: "A folder stands where a file is needed: name another place.",
-    errno.ENOENT: "Look whether it is still there, or name another place.",
-    errno.EIO: "The disk does not answer as it should: save what is on it.",
+    errno.ENOTDIR: "There is a file where a folder is needed: name another place.",
+    errno.EISDIR: "There is a folder where a file is needed: name another place.",
+    errno.ENOENT: "Check whether it is still there, or name another place.",
+    errno.EIO: "The disk reports a fault: back up what is on it.",
 }
+REMEDIES |= {errno.EDQUOT: REMEDIES[errno.ENOSPC], errno.EPERM: REMEDIES[errno.EACCES]}
+REMEDIES[errno.EEXIST] = REMEDIES[errno.ENOTDIR]
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used: says what came, what is needed, what to do."""
+    """The user's input cannot be used: says what was given, what is needed and what to do.
+
+    Examples
+    --------
+    >>> from pointlib import InputError, read_image
+    >>> try:
+    ...     read_image("cat.png")
+    ... except InputError as error:
+    ...     print(str(error).split(". ")[0])
+    image cat.png does not exist
+    """
 
     def _render_traceback_(self):
-        """Return what a notebook shows: the sentence alone, as the command line does."""
+        """Return what a notebook shows: the sentence alone, as on the command line."""
         return [f"InputError: {one_line(self)}"]
 
 
 def describe(error):
-    """Return a sentence on an exception that is not our fault, "" on one that is."""
+    """Return a sentence about an exception that is not our fault, "" for one that is."""
     if _is_memory(error):
         return (
             f"there is not enough memory ({brief(error)}). Lower train.batch_size, train.crop_size "
@@ -67,36 +72,36 @@ def describe(error):
     if isinstance(error, OSError):
         return brief(error)
     where = user_line(error)
-    return f"{where} raises {brief(error)}. Mend this code." if where else ""
+    return f"{where} raises {brief(error)}. Fix this code." if where else ""
 
 
 def brief(error):
-    """Return an exception's kind and words as one line that can be read."""
+    """Return an exception's type and message as one readable line."""
     words = " ".join(str(error).split())
     words = words if len(words) <= 300 else f"{words[:300].rsplit(' ', 1)[0]} ..."
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def spell_out(text):
-    """Return text with the signs that a terminal would obey, line ends too, as escapes.
+    """Return text with its control characters, line breaks included, as escapes.
 
-    Those that turn the direction of reading as well: they make a name look like another.
+    Characters that reverse the text direction too: they make one name look like another.
     """
     return _TURNING.sub(_escaped, UNSEEN.sub(_escaped, str(text)))
 
 
 def to_cell(text):
-    """Return a name for a cell of a table that is to be opened in a spreadsheet; see `from_cell`.
+    """Return a name as a cell of a table that a spreadsheet may open; see `from_cell`.
 
-    What begins with = + - @, tab or return would be run as a formula: an apostrophe comes before
-    it. Signs that turn the direction of reading are spelt out. Numbers are no names: leave them.
+    A name that begins with = + - @, tab or return would run as a formula: it gets an apostrophe.
+    Characters that reverse the text direction are escaped. Only for names, not for numbers.
     """
     text = _ESCAPE.sub(_escaped, str(text))
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def from_cell(cell):
-    """Return the name that `to_cell` made a cell of; what it would have left alone stays."""
+    """Undo `to_cell`; a cell that it would not have changed stays as it is."""
     cell = cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
     return _ESCAPED.sub(lambda code: chr(int(code[1], 16)), cell)
 
@@ -106,43 +111,39 @@ def _escaped(sign):
 
 
 def one_line(text):
-    """Return a sentence for a terminal: spelt out, and where it is long without its middle.
+    """Return a sentence for a terminal: escaped, and without its middle if it is long.
 
-    It begins with what came and ends with what to do.
+    The start says what was given, the end what to do.
     """
     text, half = spell_out(text), MOST_LETTERS // 2
     return text if len(text) <= MOST_LETTERS else f"{text[:half]} ... {text[-half:]}"
 
 
 def user_line(error):
-    """Return "file, line n" of the user's code where an exception came from, "" of any other's."""
+    """Return "file, line n" if an exception comes from the user's code, otherwise ""."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if _is_users(frame.filename)]
-    return f"{mine[-1].filename}, line {mine[-1].lineno}" if mine else ""
-
-
-def _is_users(filename):
-    return not filename.startswith((*NOT_YOURS, "<"))
+    theirs = [frame for frame in frames if not frame.filename.startswith(NOT_YOURS)]
+    return f"{theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
 
 
 def _is_memory(error):
-    """Tell whether an exception is somebody's way of saying that memory is short."""
+    """Tell whether an exception means that memory has run out."""
     words = str(error).lower()
-    signs = ("allocate memory", "out of memory", "failed to map segment")  # a library's, the last
+    signs = ("allocate memory", "out of memory", "failed to map segment")  # the last: of a library
     said = any(sign in words for sign in signs)
     kinds = (RuntimeError, ImportError, OSError)
     return isinstance(error, MemoryError) or (isinstance(error, kinds) and said)
 
 
 def plural(n, word, form=""):
-    """Return a number, written as `form` says, and its word: `1 point` or `2 points`."""
+    """Return a number, formatted by `form`, and its noun: `1 point` or `2 points`."""
     return f"{n:{form}} {word}" if n == 1 else f"{n:{form}} {word}s"
 
 
 def suggest(word, known):
-    """Return a sentence that names the known word nearest to `word`, or lists them all."""
+    """Return a sentence with the known word nearest to `word`, or with all of them."""
     known = [str(k) for k in known if not str(k).startswith("__")]
     folded = {name.casefold(): name for name in reversed(known)}
     if near := get_close_matches(str(word).casefold(), folded, n=1):

@@ -1,6 +1,6 @@
-"""Files: paths, and writing that never loses what was there; what a kill leaves is swept.
+"""Files: paths, writing that never loses what was there, and removing what killed processes left.
 
-About single files. Not about what is in them: points.py, images.py and config.py know that.
+About single files. Not about their content: points.py, images.py and config.py.
 """
 
 import contextlib
@@ -25,43 +25,40 @@ from pointlib.errors import KEPT, UNSEEN, InputError, brief, user_line
 DAY = 86_400  # seconds
 _WAITS = (0.05, 0.1, 0.2, 0.5, 1.2) if os.name == "nt" else ()  # seconds between tries to move
 _HERE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # this computer
-_SIGN = secrets.token_hex(2)  # this process, among those that have had its number
+_SIGN = secrets.token_hex(2)  # this process, among all that have had its PID
 _OWNER = re.compile(r"([0-9a-f]{8})-(\d{1,9})-([0-9a-f]{4})-")
 _TEMPORARY = re.compile(rf"\.pointlib-(?:{_OWNER.pattern})?\w+\.tmp")
 _swept = set()  # folders
-LONGEST = 200  # letters of a class's name
-NAME_FAULTS = f"a comma, a line end or control sign, a space at an end or over {LONGEST} letters"
+LONGEST = 200  # characters of a class's name
+NAME_FAULTS = "a comma, a line break or control character, a space at either end or over "
+NAME_FAULTS += f"{LONGEST} characters"
 
 
 def need_file(path, what="file"):
-    """Return `path` as a Path, or raise InputError where it is no file."""
+    """Return `path` as a Path, or raise InputError if it is not a file."""
     path = _as_path(path, what)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; expected a {what}. Name one file.")
-    raise _absent(path, what)
+    if not path.is_file():
+        raise _wrong_kind(path, what)
+    return path
 
 
 def need_folder(path, what="folder"):
-    """Return `path` as a Path, or raise InputError where it is no folder."""
+    """Return `path` as a Path, or raise InputError if it is not a folder."""
     path = _as_path(path, what)
-    if path.is_dir():
-        return path
-    if path.is_file():
-        raise InputError(f"{path} is a file; expected a {what}. Its own folder is {path.parent}.")
-    raise _absent(path, what)
+    if not path.is_dir():
+        raise _wrong_kind(path, what)
+    return path
 
 
 def need_place(path, what="output"):
-    """Return `path` as a Path where a folder stands or can be made, or raise InputError.
+    """Return `path` as a Path if it is a folder or can be made one, or raise InputError.
 
-    What this cannot foresee, such as a full disk, still comes as OSError when it is written.
+    What cannot be foreseen, such as a full disk, is still an OSError when it is written.
     """
     path = Path(path)
     there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
     if not there.is_dir():
-        kind = "file" if there.exists() else "link to nowhere"
+        kind = "file" if there.exists() else "broken link"
         raise InputError(f"{there} is a {kind}; expected a folder there. Name another {what}.")
     if not os.access(there, os.W_OK):
         raise InputError(f"{there} cannot be written to; name another {what}.")
@@ -69,14 +66,14 @@ def need_place(path, what="output"):
 
 
 def write_atomic(path, content):
-    """Write text or bytes so that a reader meets the old file or the new one, never a half.
+    """Write text or bytes so that a reader sees the old file or the new one, never half of it.
 
     Parameters
     ----------
     path : str or Path
-        Its folder is made where it is missing.
+        Its folder is made if it does not exist.
     content : str or bytes
-        Text is written as UTF-8 with LF line ends.
+        Text is written as UTF-8 with LF line endings.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,9 +83,7 @@ def write_atomic(path, content):
         word = error.object[error.start - 20 : error.end + 20]
         raise InputError(f"{path}: {word!a} cannot be written as UTF-8. Rename it.") from error
     _sweep_once(path.parent)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".pointlib-{owner()}", suffix=".tmp"
-    )
+    handle, temporary = tempfile.mkstemp(".tmp", f".pointlib-{owner()}", path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -105,57 +100,54 @@ def write_atomic(path, content):
 
 
 def make_temporary(folder):
-    """Make a folder in a folder, for what is moved to its place when it is whole.
+    """Make a folder in a folder, for what is moved into place once it is complete.
 
     Returns
     -------
     Path
-        Where a kill leaves it behind, the next start that writes there takes it away.
+        If this process is killed, the next one that writes there removes it.
     """
     _sweep_once(folder)
-    return Path(tempfile.mkdtemp(dir=folder, prefix=f".pointlib-{owner()}", suffix=".tmp"))
+    return Path(tempfile.mkdtemp(".tmp", f".pointlib-{owner()}", folder))
 
 
 def sweep(folder):
-    """Take away what killed processes have left of `write_atomic` and `make_temporary`.
+    """Remove the temporary files and folders that killed processes left in a folder.
 
-    On this computer that is known at once; what other computers left, after a day.
+    Those of this computer are recognized at once, those of other computers after a day.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if _TEMPORARY.fullmatch(entry.name) and is_left(entry):
                 with contextlib.suppress(OSError):
-                    _take_away(entry)
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    (shutil.rmtree if is_folder else os.unlink)(entry.path)
 
 
 def move(source, target):
-    """Rename a file or folder, in the place of a file that stands there; return the new Path.
+    """Rename a file or folder, replacing a file at `target`; return the new Path.
 
-    Windows refuses that while another program has it open: it is tried for two seconds, then
-    InputError.
+    Windows refuses while another program has it open: retried for two seconds, then InputError.
     """
-    for wait in _WAITS:
+    for wait in (*_WAITS, None):
         try:
             os.replace(source, target)
-        except PermissionError:
+            break
+        except PermissionError as error:
+            if not _WAITS:
+                raise
+            if wait is None:
+                raise InputError(
+                    f"{target} cannot be written: another program has it open, or {source}. Close "
+                    f"it there and run this again; {KEPT}."
+                ) from error
             time.sleep(wait)
-        else:
-            return Path(target)
-    try:
-        os.replace(source, target)
-    except PermissionError as error:
-        if not _WAITS:
-            raise
-        raise InputError(
-            f"{target} cannot be written: another program has it open, or {source}. Close it there "
-            f"and run this again; {KEPT}."
-        ) from error
     return Path(target)
 
 
 def has_ended(pid):
     """Tell whether a process of this computer is known to have ended; a zombie has."""
-    if os.name != "posix":  # there asking would end it
+    if os.name != "posix":  # on Windows os.kill would end it
         return False
     try:
         os.kill(pid, 0)
@@ -169,19 +161,19 @@ def has_ended(pid):
 
 
 def keep_copy(path):
-    """Move what stands at `path` aside to the first free `NAME.bak`, `NAME.bak2`, ...
+    """Move what is at `path` aside to the first free `NAME.bak`, `NAME.bak2`, ...
 
     Returns
     -------
     Path or None
-        Where it is now; None where nothing stood there.
+        Where it is now; None if nothing was there.
     """
     path = Path(path)
     return move(path, copy_name(path)) if path.exists() else None
 
 
 def write_kept(path, content):
-    """Write text or bytes; where something else stands at `path`, it is kept as a copy."""
+    """Write text or bytes; if `path` has other content, that is kept as a copy."""
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     if path.is_file() and path.read_bytes() != data:
@@ -198,7 +190,7 @@ def copy_name(path):
 
 
 def load_python(path):
-    """Import a Python file by its path; its code runs. InputError where that fails."""
+    """Import a Python file by its path, which runs its code. InputError if that fails."""
     path = need_file(path, "Python file")
     name = f"pointlib_user_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -208,41 +200,41 @@ def load_python(path):
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         where = user_line(error) or path
-        raise InputError(f"{where} raises {brief(error)}. Mend this code.") from error
+        raise InputError(f"{where} raises {brief(error)}. Fix this code.") from error
     return module
 
 
 def is_name(text):
-    """Tell whether a class may be called so: it must fit into a line of a text, and be seen."""
+    """Tell whether a class may have this name: visible, and without what NAME_FAULTS lists."""
     plain = text == text.strip() and "," not in text and not UNSEEN.search(text)
     return plain and 0 < len(text) <= LONGEST
 
 
 def owner():
-    """Return what names of this process's temporary files hold: computer, number, a sign."""
+    """Return the part of a temporary file's name that says whose it is: computer, PID, token."""
     return f"{_HERE}-{os.getpid()}-{_SIGN}-"
 
 
 def has_owner(entry):
-    """Tell whether a temporary name says whose it is; the first edition's did not."""
+    """Tell whether a temporary file's name says whose it is; in the first edition it did not."""
     return bool(_OWNER.search(entry.name))
 
 
 def is_left(entry):
-    """Tell whether nobody works on a temporary file or folder any more, a Path or DirEntry.
+    """Tell whether a temporary file or folder, a Path or DirEntry, has been left behind.
 
-    Whose it is, its name says, see `owner`; without that, or on another computer, its age does.
+    Its name says whose it is, see `owner`; without that, or from another computer, age decides.
     """
     here, pid, sign = found.groups() if (found := _OWNER.search(entry.name)) else ("", 0, "")
     if here == _HERE and int(pid) == os.getpid():
-        return sign != _SIGN  # in a container the numbers begin anew
+        return sign != _SIGN  # in a restarted container PIDs repeat
     if here == _HERE and has_ended(int(pid)):
         return True
     return age_of(entry) > DAY
 
 
 def age_of(path):
-    """Return for how many seconds nobody has written a file or folder; 0 where it is gone."""
+    """Return the seconds since a file or folder was last written; 0 if it is gone."""
     try:
         return time.time() - os.lstat(path).st_mtime
     except OSError:
@@ -250,37 +242,36 @@ def age_of(path):
 
 
 def _sweep_once(folder):
-    """Sweep a folder where this process writes for the first time."""
+    """Sweep a folder the first time that this process writes there."""
     folder = os.path.abspath(folder)
     if folder not in _swept:
         _swept.add(folder)
         sweep(folder)
 
 
-def _take_away(entry):
-    if entry.is_dir(follow_symlinks=False):
-        shutil.rmtree(entry.path)
-    else:
-        os.unlink(entry.path)
-
-
 def _as_path(path, what):
     if not isinstance(path, (str, os.PathLike)):
-        raise InputError(f"{type(path).__name__} came for the path of a {what}.")
+        kind = type(path).__name__
+        raise InputError(f"the path of the {what} is of type {kind}; expected text or a Path.")
     return Path(path)
 
 
-def _absent(path, what):
-    """Return the InputError on a path that is neither file nor folder."""
+def _wrong_kind(path, what):
+    """Return the InputError for a path that is not the file or folder needed."""
+    a = "an" if what[0] in "aeiou" else "a"
+    if path.is_file():
+        return InputError(f"{path} is a file; expected {a} {what}. It lies in {path.parent}.")
+    if path.is_dir():
+        return InputError(f"{path} is a folder; expected {a} {what}. Name one file.")
     if path.is_symlink() and not path.exists():
-        return InputError(f"{path} is a link to {os.readlink(path)}, which is not there. Mend it.")
+        return InputError(f"{path} is a link to {os.readlink(path)}, which is missing. Fix it.")
     if path.exists():
-        return InputError(f"{path} is neither file nor folder; expected a {what}.")
+        return InputError(f"{path} is neither a file nor a folder; expected {a} {what}.")
     return InputError(f"{what} {path} does not exist.{_nearest(path)}")
 
 
 def _nearest(path):
-    """Return a hint: a neighbour of nearly that name, or the first parent that is missing."""
+    """Return a hint: a file of a similar name, or that the folder is missing."""
     parent = path.parent
     if parent.is_file():
         return f" {parent} is a file."
@@ -292,14 +283,14 @@ def _nearest(path):
 
 
 def current_umask():
-    """Return the process's umask (reading it means setting it)."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def json_safe(value):
-    """Return a value as JSON has it: NaN and infinity as None, arrays and tuples as lists."""
+    """Return a value as JSON allows it: NaN and infinity as None, arrays and tuples as lists."""
     if isinstance(value, dict):
         return {key: json_safe(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):

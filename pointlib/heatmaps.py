@@ -2,11 +2,11 @@
 
 About targets. Not about finding points in a heatmap (thresholds.py).
 
-A heatmap function has the shape ``heatmap_fn(points, shape, *, sigma) -> (H, W)``; write your own
-and pass it wherever one is asked for. Points need not lie inside: a centre just outside the frame
-still casts its shade into it. A Gaussian is drawn out to 4 sigma, where it is down to 0.0003.
+A heatmap function has the signature ``heatmap_fn(points, shape, *, sigma) -> (H, W)``; write your
+own and pass it wherever one is needed. Points may lie outside the image: the part of their
+Gaussian that is inside is drawn. A Gaussian is cut off at 4 sigma, where it is down to 0.0003.
 
-numpy draws and torch wraps the result, so that whatever needs no network loads no torch.
+numpy draws and torch wraps the result, so that code without a network does not load torch.
 """
 
 import math
@@ -23,30 +23,30 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from torch import Tensor
 
 REACH = 4.0  # sigmas; beyond it a Gaussian counts as zero
-CHUNK = 100_000  # window pixels drawn at once: they stay in the processor's cache
-SHARE, MOST = 0.3, 0.4  # of the distance to the nearest neighbour: sigma, and at most
-NARROWEST, WIDEST = 1.5, 6.0  # px: the limits of a sigma for which no match radius speaks
+CHUNK = 100_000  # window pixels drawn at once: they fit into the processor's cache
+SHARE, MOST = 0.3, 0.4  # sigma as a share of the distance to the nearest neighbour, and its maximum
+NARROWEST, WIDEST = 1.5, 6.0  # px: the limits of sigma without a match radius
 
 
 def auto_sigma(points_of_images: Sequence[ArrayLike], *, radius: float | None = None) -> float:
-    """Choose sigma from the match radius and from how near points stand to each other.
+    """Choose sigma from the match radius and from how close points are to each other.
 
     Half the radius; without one 0.3 of the median distance to the nearest neighbour, but no more
-    than 6 px, since points that stand far apart may still be small. In any case at most 0.4 of
-    that distance, so that neighbours stay apart, and at least 1.5 px. How these shares were found
-    is told in benchmarks/ACCURACY.md.
+    than 6 px, since objects that are far apart may still be small. In any case at most 0.4 of
+    that distance, so that neighbours stay apart, and at least 1.5 px. benchmarks/ACCURACY.md says
+    how these shares were found.
 
     Parameters
     ----------
     points_of_images : sequence of arrays of shape (N, 2)
-        One class of one image each.
+        Each of one class of one image.
     radius : float, optional
         Match radius, pixels.
 
     Returns
     -------
     float
-        Pixels, rounded to 0.1. Where no image holds two points and there is no radius, the middle
+        Pixels, rounded to 0.1. If no image has two points and there is no radius, the middle
         between 1.5 and 6.
 
     Examples
@@ -67,13 +67,11 @@ def auto_sigma(points_of_images: Sequence[ArrayLike], *, radius: float | None = 
     return round(max(NARROWEST, min(wanted, MOST * spacing)), 1)
 
 
-def gaussian_max(
-    points: "ArrayLike | Tensor", shape: tuple[int, int], *, sigma: float | ArrayLike
-) -> "Tensor":
-    """Draw each point as a Gaussian of height 1; where two overlap, the higher one counts.
+def gaussian_max(points: ArrayLike, shape: tuple[int, int], *, sigma: ArrayLike) -> "Tensor":
+    """Draw each point as a Gaussian of height 1; where two overlap, the higher value counts.
 
     ``h(q) = max_p exp(-|q - p|^2 / (2 sigma^2))``, as in CenterNet (Zhou et al. 2019), but at the
-    sub-pixel place. Neighbours 2 px or more apart on whole pixels stay two peaks.
+    sub-pixel position. Neighbours 2 px or more apart on whole pixels stay two peaks.
 
     Parameters
     ----------
@@ -82,12 +80,12 @@ def gaussian_max(
     shape : (int, int)
         Height and width of the heatmap.
     sigma : float or array_like of shape (N,)
-        Standard deviation in pixels, one for all or one a point.
+        Standard deviation in pixels, one for all or one per point.
 
     Returns
     -------
     tensor of shape (H, W), float32
-        In [0, 1]; on the device of `points` where that is a tensor.
+        In [0, 1]; on the device of `points` if that is a tensor.
 
     Examples
     --------
@@ -99,12 +97,10 @@ def gaussian_max(
     return _as_tensor(_draw(points, shape, sigma, np.maximum), like=points)
 
 
-def gaussian_sum(
-    points: "ArrayLike | Tensor", shape: tuple[int, int], *, sigma: float | ArrayLike
-) -> "Tensor":
+def gaussian_sum(points: ArrayLike, shape: tuple[int, int], *, sigma: ArrayLike) -> "Tensor":
     """Draw each point as a Gaussian of height 1, add them up and clip at 1.
 
-    Kept to show why it fails: points nearer than about 3 sigma melt into one plateau that cannot
+    Kept to show why it fails: points closer than about 3 sigma merge into one plateau that cannot
     be turned back into points. Parameters and result as for `gaussian_max`.
 
     Examples
@@ -117,14 +113,12 @@ def gaussian_sum(
     return _as_tensor(_draw(points, shape, sigma, np.add), like=points).clamp_(max=1.0)
 
 
-def density(
-    points: "ArrayLike | Tensor", shape: tuple[int, int], *, sigma: float | ArrayLike
-) -> "Tensor":
-    """Draw each point inside the frame as a Gaussian of unit mass, so that the sum is the count.
+def density(points: ArrayLike, shape: tuple[int, int], *, sigma: ArrayLike) -> "Tensor":
+    """Draw each point inside the image as a Gaussian of unit mass, so that the sum is the count.
 
-    Each one is scaled by its mass inside the frame, so that a point at the border still counts
+    Each one is scaled by its mass inside the image, so that a point at the border still counts
     as one (a zero-padded blur loses half of it). Points outside are not counted.
-    Parameters and result as for `gaussian_max`, but values are not bound by 1.
+    Parameters and result as for `gaussian_max`, but values may exceed 1.
 
     Examples
     --------
@@ -139,7 +133,7 @@ HEATMAPS = {"gaussian_max": gaussian_max, "gaussian_sum": gaussian_sum, "density
 
 
 def draw_classes(points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_max):
-    """Draw one heatmap a class.
+    """Draw one heatmap per class.
 
     Parameters
     ----------
@@ -148,7 +142,7 @@ def draw_classes(points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_m
     shape : (int, int)
         Height and width.
     classes : sequence of str
-        The order of the channels. A label that is not among them is an error.
+        In the order of the channels. A label that is not among them is an error.
     sigma : float
         In pixels.
 
@@ -167,14 +161,14 @@ def draw_classes(points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_m
 
 
 def draw_gaussians(points, shape, *, sigma):
-    """Draw what `gaussian_max` draws as an array (H, W), float32, without loading torch."""
+    """Draw the heatmap of `gaussian_max` as an array (H, W), float32, without loading torch."""
     return _draw(points, shape, sigma, np.maximum)
 
 
 def _draw(points, shape, sigma, combine, *, unit_mass=False):
-    """Bring the points' windows onto a canvas (H, W) by a ufunc: np.maximum or np.add.
+    """Combine the points' windows on a canvas (H, W) by a ufunc: np.maximum or np.add.
 
-    A window holds all pixels within 4 sigma; at the frame it is pushed back inside.
+    A window contains all pixels within 4 sigma; at the border it is shifted inside.
     """
     points, sigma = _checked(points, sigma)
     height, width = (int(n) for n in shape)
@@ -182,7 +176,7 @@ def _draw(points, shape, sigma, combine, *, unit_mass=False):
     radius = math.ceil(REACH * sigma.max(initial=0))
     near = _is_near(points, (height, width), 0 if unit_mass else radius + 0.5)
     points, sigma = points[near], sigma[near]
-    by_row = points[:, 1].argsort()  # what is drawn next lies near in memory
+    by_row = points[:, 1].argsort()  # successive windows are close in memory
     window = min(2 * radius + 1, height) * min(2 * radius + 1, width)
     step = max(1, CHUNK // max(1, window))
     for start in range(0, len(by_row), step):
@@ -198,7 +192,7 @@ def _draw(points, shape, sigma, combine, *, unit_mass=False):
 
 
 def _is_near(points, shape, margin):
-    """Return which points lie within the frame or `margin` px around it, (N,) bool."""
+    """Return which points lie within the image or `margin` px around it, (N,) bool."""
     limit = np.array(shape[::-1]) - 0.5 + margin
     return ((points >= -0.5 - margin) & (points <= limit)).all(axis=1)
 
@@ -215,7 +209,7 @@ def _profiles(places, sigma, radius, size):
 
 
 def _checked(points, sigma):
-    """Return points (N, 2) and sigma (N,), float64; a tensor's points are taken as they are."""
+    """Return points (N, 2) and sigma (N,), float64; points in a tensor are not checked."""
     if hasattr(points, "detach"):
         points = points.detach().cpu().numpy().astype(float)
     else:
@@ -230,7 +224,7 @@ def _checked(points, sigma):
 
 
 def _as_tensor(array, *, like):
-    """Return an array as a tensor, on the device of `like` where that is a tensor."""
+    """Return an array as a tensor, on the device of `like` if that is a tensor."""
     import torch
 
     return torch.from_numpy(array).to(getattr(like, "device", "cpu"))

@@ -1,10 +1,10 @@
-"""Pictures in and out: any depth, mode, layout and orientation becomes one kind of array.
+"""Reading and writing images: any depth, mode, layout and orientation becomes one kind of array.
 
 An image is an array of shape (H, W) or (H, W, C), uint8, uint16 or float32, with its EXIF
-orientation applied: what is read is what people see and click. Colours are red, green, blue; a
-palette is looked up, CMYK becomes RGB, alpha stays last. tifffile reads TIFF, Pillow the rest.
+orientation applied: what is read is what people see and click. Colours are red, green, blue;
+palettes and CMYK become RGB, alpha stays last. tifffile reads TIFF, Pillow the rest.
 
-Not about points on the image, nor about scaling values for a network (model does that).
+Not about points on the image, nor about scaling values for a network (model).
 """
 
 import io
@@ -23,18 +23,18 @@ from pointlib.files import need_file, need_folder, write_atomic
 from pointlib.tiff import check_strips, open_tiff
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MAX_BYTES = 600_000_000  # of an image's pixels, channels and all, asked of the header first
-MAX_SCANNED = 4e9  # px: a JPEG's pixels times its scans; ten are usual, each takes its time
-# Pillow reads whatever it recognises, by starting Ghostscript where it looks like PostScript
+MAX_BYTES = 600_000_000  # of an image's pixels, all channels, computed from the header
+MAX_SCANNED = 4e9  # px: a JPEG's pixels times its scans; ten are usual, each one takes time
+# Pillow reads whatever it recognises, and starts Ghostscript for PostScript
 PILLOW_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION = 274  # EXIF and TIFF tag: 1 upright ... 8 (TIFF 6.0, page 36); from 5 on its side
 _MODES = {"1": "L", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
-# Of 16-bit colour PNG Pillow unpacks the high bytes ("raw mode" 16B); 16L, meant for the other byte
-# order, gives it the low ones. Grey and alpha, two bytes each, come whole when called RGBA.
+# For 16-bit colour PNG Pillow unpacks the high bytes ("raw mode" 16B); 16L, meant for the other
+# byte order, gives the low ones. Grey and alpha, two bytes each, are read whole as RGBA.
 _LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
-_BY_PILLOW = (3, 5, 6, 8)  # TIFF's palette, CMYK, YCbCr and Lab: it makes them RGB
+_BY_PILLOW = (3, 5, 6, 8)  # TIFF's palette, CMYK, YCbCr and Lab: Pillow converts them to RGB
 _bomb_check = threading.Lock()
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is raised as well
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is also raised
 
 
 class Header(NamedTuple):
@@ -43,11 +43,11 @@ class Header(NamedTuple):
     shape: tuple  # (H, W), upright
     dtype: np.dtype
     n_channels: int  # with alpha
-    turn: int = 1  # EXIF orientation, which is applied already; 1 is as stored
+    turn: int = 1  # EXIF orientation, already applied; 1 is as stored
 
 
 def image_folder(folder):
-    """Return the folder that holds the images: `folder` itself or its `images/`."""
+    """Return the folder of the images: `folder` itself or its `images/`."""
     folder = need_folder(folder, "dataset folder")
     return folder / "images" if (folder / "images").is_dir() else folder
 
@@ -65,7 +65,7 @@ def list_images(folder: str | Path) -> list[Path]:
     """
     folder = need_folder(folder, "folder of images")
     paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    # links to nowhere are in: who opens one is told so, and no image goes missing unheard
+    # broken links are included: opening one is an error, so that no image is missing silently
     paths = sorted(path for path in paths if path.name[0] != "." and not path.is_dir())
     if not paths:
         raise InputError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).{_hint(folder)}")
@@ -78,16 +78,16 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def check_names(names):
-    """Raise InputError where a name cannot be written into a text or a table."""
+    """Raise InputError if a name cannot be written to a text file or a table."""
     for name in names:
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise InputError(f"{name!a} is not a name in UTF-8. Rename it.") from error
+            raise InputError(f"{name!a} is not a UTF-8 name. Rename it.") from error
 
 
 def _hint(folder):
-    """Return what a folder holds in place of images, and what to do."""
+    """Return what a folder contains instead of images, and what to do."""
     if (folder / "pointlib.json").is_file():
         return " It is a model: name a folder of images."
     for inside in sorted(path for path in folder.iterdir() if path.is_dir()):
@@ -100,8 +100,8 @@ def _hint(folder):
 def read_image(path: str | Path) -> np.ndarray:
     """Read one image, upright: (H, W) or (H, W, C).
 
-    uint8 and uint16 stay as stored, 1-bit becomes 0 and 255, every other number float32. A file
-    that is missing, empty, broken, no image, several images or above MAX_BYTES: InputError.
+    uint8 and uint16 stay as stored, 1-bit becomes 0 and 255, every other type float32. InputError
+    if the file is missing, empty, broken, not an image, several images or above MAX_BYTES.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def image_header(path):
-    """Return the Header of an image; no pixel is read."""
+    """Return the Header of an image, without reading pixels."""
     with open_image(path) as (header, _):
         return header
 
@@ -128,12 +128,12 @@ def image_shape(path):
 
 
 def check_image(image, name="image"):
-    """Return `image` where it is an array of numbers (H, W) or (H, W, C), or raise InputError."""
+    """Return `image` if it is an array of numbers (H, W) or (H, W, C), or raise InputError."""
     if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) or not image.size:
         shape = getattr(image, "shape", None)
         what = type(image).__name__ + ("" if shape is None else f" of shape {tuple(shape)}")
         raise InputError(
-            f"{name} is a {what}; expected an array (H, W) or (H, W, C). Files are read by "
+            f"{name} is a {what}; expected an array (H, W) or (H, W, C). Read files with "
             "pointlib.images.read_image."
         )
     if image.dtype.kind not in "buif":
@@ -144,8 +144,8 @@ def check_image(image, name="image"):
 def to_channels(image, n_channels):
     """Return `image` as (H, W, n_channels), of the same dtype.
 
-    As many channels as asked for stay untouched. The last of 2 or of 4 channels counts as alpha
-    and is dropped, grey is repeated, RGB becomes its luma .299 R + .587 G + .114 B (BT.601).
+    If the number is right, nothing changes. The last of 2 or 4 channels is taken as alpha and
+    dropped, grey is repeated, RGB becomes its luma .299 R + .587 G + .114 B (BT.601).
     """
     image = image[:, :, None] if image.ndim == 2 else image
     if image.ndim != 3:
@@ -164,14 +164,14 @@ def to_channels(image, n_channels):
 
 
 def to_display(image):
-    """Return `image` as (H, W, 3) uint8, for showing; of many channels the first three.
+    """Return `image` as (H, W, 3) uint8 for display; of many channels the first three.
 
-    uint8 stays. Others run from the 0.5th to the 99.5th percentile of all channels together.
+    uint8 stays. Other types are scaled from the 0.5th to the 99.5th percentile of all channels.
     """
     image = image[:, :, :3] if image.ndim == 3 and image.shape[2] > 4 else image
     image = to_channels(image, 1 if image.ndim == 2 or image.shape[2] < 3 else 3)
     if image.dtype != np.uint8:
-        step = 1 + int(np.sqrt(image.size / 1e6))  # about a million values tell the percentiles
+        step = 1 + int(np.sqrt(image.size / 1e6))  # a million values are enough for percentiles
         sample = image[::step, ::step].astype(float)
         sample = sample[np.isfinite(sample)]
         low, high = np.percentile(sample, (0.5, 99.5)) if sample.size else (0, 1)
@@ -181,7 +181,7 @@ def to_display(image):
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write `image` (H, W) or (H, W, C) to `path`, whole or not at all; the suffix says how.
+    """Write `image` (H, W) or (H, W, C) to `path`, completely or not at all, by its suffix.
 
     Examples
     --------
@@ -194,32 +194,32 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     suffix = Path(path).suffix.lower()
     try:
         data = encode_image(image, Image.registered_extensions()[suffix])
-    except Exception as error:  # each writer has its own exceptions
+    except Exception as error:  # each encoder has its own exceptions
         what = f"cannot write {image.dtype} of shape {image.shape} as {suffix!r} ({error})"
-        raise InputError(f"{path}: {what}. PNG takes 8 bits and grey 16, TIFF all.") from error
+        raise InputError(f"{path}: {what}. PNG takes 8 bits, or 16 if grey; TIFF all.") from error
     write_atomic(path, data)
 
 
 def encode_image(image, kind="PNG", *, compression=6, quality=None, dpi=None):
-    """Return an image as the bytes of a file that holds it.
+    """Return an image as the bytes of a file.
 
     Parameters
     ----------
     image : array of shape (H, W) or (H, W, C), or Pillow's Image
-        PNG takes uint8, and uint16 in grey; TIFF, of an array, all.
+        PNG takes uint8, and uint16 in grey; TIFF takes any array.
     kind : str
-        Pillow's name of the kind of file.
+        Pillow's name of the file format.
     compression : int
-        Of a PNG, from 1, quick, to 9, as small as can be.
+        Of a PNG, from 1 (fast) to 9 (smallest).
     quality : int, optional
-        Of a JPEG, up to 95; colours are then as fine as brightness. Default Pillow's, 75.
+        Of a JPEG, up to 95, without chroma subsampling. Default Pillow's, 75.
     dpi : int, optional
-        Pixels an inch, for who prints it.
+        Pixels per inch, for printing.
     """
     file = io.BytesIO()
     if isinstance(image, np.ndarray):
         image = image[:, :, 0] if image.shape[2:] == (1,) else image
-        if kind == "TIFF":  # told what is what, or five channels would be five pages
+        if kind == "TIFF":  # say what the axes are, or five channels become five pages
             colours = "rgb" if image.shape[2:] in ((3,), (4,)) else "minisblack"
             planar = "contig" if image.ndim == 3 else None
             tifffile.imwrite(file, image, photometric=colours, planarconfig=planar)
@@ -234,7 +234,7 @@ def encode_image(image, kind="PNG", *, compression=6, quality=None, dpi=None):
 
 @contextmanager
 def open_image(path):
-    """Yield an image's Header, no pixel read, and a function that reads them as `read_image`."""
+    """Yield an image's Header and a function that reads the pixels, as for `read_image`."""
     path = need_file(path, "image")
     try:
         with path.open("rb") as file:
@@ -251,9 +251,9 @@ def open_image(path):
 
 
 def open_picture(file):
-    """Return Pillow's image of a path or of bytes, only where it is of PILLOW_FORMATS."""
+    """Return Pillow's image of a path or of bytes, if it is one of PILLOW_FORMATS."""
     file = io.BytesIO(file) if isinstance(file, bytes) else file
-    with _bomb_check:  # our limit in place of Pillow's, which is a warning and then an error
+    with _bomb_check:  # our limit instead of Pillow's, which is a warning and then an error
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(file, formats=PILLOW_FORMATS)
@@ -262,28 +262,26 @@ def open_picture(file):
 
 
 def check_scans(path, image):
-    """Raise InputError where a picture is a JPEG of so many scans that it takes minutes."""
+    """Raise InputError for a JPEG with so many scans that decoding takes minutes."""
     path, n_pixels = Path(path), image.width * image.height
-    # a scan takes ten bytes at least: most files are too small to be looked through
+    # a scan has at least ten bytes: most files are too small to need counting
     if image.format not in ("JPEG", "MPO") or path.stat().st_size * n_pixels <= 10 * MAX_SCANNED:
         return
     n_scans = path.read_bytes().count(b"\xff\xda")
     if n_scans * n_pixels > MAX_SCANNED:
-        size = f"{image.width} x {image.height}"
-        raise InputError(
-            f"{path} is a JPEG of {size} in {n_scans} scans. Export it again, or cut it."
-        )
+        what = f"{image.width} x {image.height} in {n_scans} scans"
+        raise InputError(f"{path} is a JPEG of {what}. Export it again, or cut it.")
 
 
 def _check_bytes(path, size, kind, *, most=None):
-    """Raise InputError where the pixels take more than `most` bytes, as stored or as they are read.
+    """Raise InputError if the pixels take more than `most` bytes, as stored or as read.
 
     `size` is (height, width), `kind` dtype and number of channels; `most` is MAX_BYTES by default.
     """
     (height, width), dtype, n_channels = size, np.dtype(kind[0]), kind[1]
     most = most or MAX_BYTES
     if not height * width * n_channels:
-        raise InputError(f"{path} is {width} x {height} x {n_channels}: no pixel. Export it again.")
+        raise InputError(f"{path} is {width} x {height} x {n_channels}: empty. Export it again.")
     n_bytes = height * width * n_channels * max(dtype.itemsize, _plain(dtype).itemsize)
     if n_bytes > most:
         channels = f" with {n_channels} channels" if n_channels > 1 else ""
@@ -294,11 +292,11 @@ def _check_bytes(path, size, kind, *, most=None):
 
 
 def _plain_upright(array, turn):
-    """Return the array in a dtype of the kit, turned and mirrored as orientation `turn` asks."""
+    """Return the array in a dtype of the kit, rotated and flipped by EXIF orientation `turn`."""
     if array.dtype.kind == "c":
         raise TypeError("complex pixels; expected real ones, save the magnitude")
     array = array * np.uint8(255) if array.dtype.kind == "b" else array
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and counts as absent
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, taken as missing
         array = array.astype(_plain(array.dtype), copy=not array.flags.writeable)
     if array.dtype.kind == "f" and not np.isfinite(array).any():
         raise ValueError("no finite pixel: all are NaN or infinite")
@@ -308,7 +306,7 @@ def _plain_upright(array, turn):
 
 
 def _plain(dtype):
-    """Return the dtype of the kit that holds another one: uint8, uint16 or float32."""
+    """Return the dtype of the kit for another dtype: uint8, uint16 or float32."""
     whole = dtype.kind == "b" or (dtype.kind == "u" and dtype.itemsize <= 2)
     return np.dtype(f"u{dtype.itemsize}" if whole else np.float32)
 
@@ -321,7 +319,7 @@ def _open_tiff(path):
         more = [i for i, name in enumerate(axes) if name not in "YX" and shape[i] > 1]
         if others or "".join(axes[i] for i in more) not in ("", "C", "S"):
             what = f"{len(tiff.pages)} pages, axes {axes} of {shape}; expected YX, CYX or YXC"
-            raise InputError(f"{path} holds {what}. Save one page, or name the axis of channels.")
+            raise InputError(f"{path} has {what}. Save one page, or name the axis of channels.")
         y, x = axes.index("Y"), axes.index("X")
         turn = int(getattr(series.keyframe.tags.get(_ORIENTATION), "value", 1))
         pillow = series.keyframe.photometric in _BY_PILLOW
@@ -334,13 +332,13 @@ def _read_tiff(path, series, order, turn):
     page = series.keyframe
     for part in series:
         if part is None:
-            raise EOFError("it speaks of planes that it does not hold")
+            raise EOFError("it lists planes that it does not contain")
         check_strips(part)
     pillow = page.photometric in _BY_PILLOW
     try:
         array = None if pillow else series.asarray()
     except ValueError:  # a compression that Pillow may know
-        if page.bitspersample * page.samplesperpixel > 32:  # but not without losing bits or bands
+        if page.bitspersample * page.samplesperpixel > 32:  # Pillow would lose bits or bands
             raise
         pillow = True
     if pillow:
@@ -358,17 +356,15 @@ def _open_pillow(path):
     with open_picture(path) as image:
         n_frames = getattr(image, "n_frames", 1)
         if n_frames > 1 and image.format not in ("MPO", "TIFF"):  # MPO: a photo and its previews
-            raise InputError(f"{path} holds {n_frames} frames. Save one as its own file.")
+            raise InputError(f"{path} has {n_frames} frames. Save one as its own file.")
         turn, kind = _orientation(path, image), _pillow_kind(image)
-        # WebP's decoder holds the whole picture twice more
-        _check_bytes(
-            path, image.size[::-1], kind, most=MAX_BYTES // (2 if image.format == "WEBP" else 1)
-        )
+        n_copies = 2 if image.format == "WEBP" else 1  # its decoder keeps the whole image
+        _check_bytes(path, image.size[::-1], kind, most=MAX_BYTES // n_copies)
         yield *image.size[::-1], turn, kind, lambda: _read_pillow(path, image)
 
 
 def _pillow_kind(image):
-    """Return dtype and number of channels that `_read_pillow` will give, from the header."""
+    """Return the dtype and number of channels that `_read_pillow` gives, from the header."""
     mode, raw = image.mode, image.tile[0][3] if image.format == "PNG" else None
     if raw in _LOW_BYTES:
         return np.uint16, 2 if raw == "LA;16B" else Image.getmodebands(mode)
@@ -383,7 +379,7 @@ def _read_pillow(path, image):
     check_scans(path, image)
     raw = image.tile[0][3] if image.format == "PNG" else None
     if raw and any(place + size > path.stat().st_size for _, place, size in _png_chunks(path)):
-        raise EOFError("cut short")  # Pillow would ask for as much memory as the chunk says
+        raise EOFError("truncated")  # Pillow would allocate as much memory as the chunk says
     is_own = image.mode == "P" or image.mode in _MODES
     array = np.asarray(image.convert(_MODES.get(image.mode)) if is_own else image)
     if raw in _LOW_BYTES:
@@ -391,15 +387,15 @@ def _read_pillow(path, image):
             other.tile = [(*other.tile[0][:3], _LOW_BYTES[raw])]
             low = np.asarray(other)
         array = low.view(">u2") if raw == "LA;16B" else np.uint16(256) * array + low
-    if image.mode == "I" and image.format in ("PNG", "PPM"):  # 16 bits in a wider box
+    if image.mode == "I" and image.format in ("PNG", "PPM"):  # 16 bits stored as 32
         array = array.astype(np.uint16)
-    turn = _orientation(path, image)  # Pillow may have turned a TIFF by now
-    image.close()  # before the next copy: three at once are too many of a large one
+    turn = _orientation(path, image)  # Pillow may have rotated a TIFF by now
+    image.close()  # before the next copy: three of a large image take too much memory
     return _plain_upright(array, turn)
 
 
 def _orientation(path, image):
-    """Return the EXIF orientation; PNG, where it may follow the pixels, is not decoded for it."""
+    """Return the EXIF orientation; a PNG, which may have it after the pixels, is not decoded."""
     if image.format != "PNG":
         return image.getexif().get(_ORIENTATION, 1)
     exif = Image.Exif()
@@ -412,13 +408,13 @@ def _orientation(path, image):
 
 
 def _png_chunks(path):
-    """Yield kind, place and size of each chunk of a PNG up to its end, or as far as it goes."""
+    """Yield type, position and size of each chunk of a PNG, as far as the file goes."""
     place, end = 8, path.stat().st_size
     with path.open("rb") as file:
         while place + 8 <= end:
             file.seek(place)
             size, kind = int.from_bytes(file.read(4)), file.read(4)
             yield kind, place + 8, size
-            if kind == b"IEND":  # what follows is no part of it
+            if kind == b"IEND":  # what follows is not part of the PNG
                 return
             place += size + 12

@@ -1,8 +1,8 @@
-"""The lock: one file that says who may write into a folder, and that its holder is still alive.
+"""The lock: one file that says who may write to a folder, and that its holder is still alive.
 
-The holder touches it every BEAT seconds. It counts as left behind when its process has ended on
-this computer, or when nobody has touched it for STALE seconds; whoever finds it so takes it over.
-A lock from the future, as a clock ahead of ours writes it, is watched: it is alive if it moves.
+The holder touches it every BEAT seconds. It is stale when its process has ended on this computer,
+or when nobody has touched it for STALE seconds; whoever finds it stale takes it over. A lock with
+a time in the future, from a clock ahead of ours, is watched: it is alive if its time changes.
 
 Not about what is written under it: annotate/journal.py.
 """
@@ -23,21 +23,20 @@ from pointlib.files import has_ended, move, owner
 
 BEAT = 2.0
 STALE = 20.0
-WATCH = 3 * BEAT  # seconds in which a holder with a clock ahead of ours touches its lock
-SETTLE = 0.05  # seconds in which another who takes over the same lock shows up
-_BINARY = getattr(os, "O_BINARY", 0)  # only Windows has it
-_held = set()  # sessions of this process: the number of an ended one may have become ours
+WATCH = 3 * BEAT  # seconds in which a holder with a clock ahead of ours must touch its lock
+SETTLE = 0.05  # seconds in which somebody else who takes over the same lock shows up
+_held = set()  # sessions of this process: we may have the PID of one that has ended
 
 
 class Lock:
-    """The lock file `path`, taken where it is free; OSError where it cannot be written.
+    """The lock file `path`, taken if it is free; OSError if it cannot be written.
 
-    `doing` is what a holder does, as the one who comes second is told.
+    `doing` says what a holder does, for the message to whoever comes second.
 
     Attributes
     ----------
     reason : str
-        "", or a sentence on who else holds it.
+        "", or a sentence that says who else holds it.
     """
 
     def __init__(self, path, session, *, doing="is annotating this folder"):
@@ -52,7 +51,7 @@ class Lock:
             _held.add(session)
 
     def trouble(self):
-        """Return a sentence where the lock is not ours any more, otherwise ""."""
+        """Return a sentence if the lock is no longer ours, otherwise ""."""
         if os.getpid() != self._pid:
             return "This is a copy of the process that annotates."
         try:
@@ -62,20 +61,20 @@ class Lock:
         return "" if holder == self._mine else f"{_name(holder)} took this folder over."
 
     def beat(self):
-        """Show others, at most every BEAT seconds, that we are alive."""
+        """Show others that we are alive, at most every BEAT seconds."""
         if time.monotonic() - self._beat > BEAT:
             self._beat = time.monotonic()
             os.utime(self._path)
 
     def release(self):
-        """Give the lock back where it is ours."""
+        """Release the lock if it is ours."""
         _held.discard(self._session)
         if not self.trouble():
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
     def _take(self):
-        """Make the lock file, complete at once; return b"", or the content of its holder's."""
+        """Make the lock file in one step; return b"", or the content of its holder's."""
         beside = self._path.with_name(f".pointlib-{owner()}{self._session}.tmp")
         try:
             beside.write_bytes(self._mine)
@@ -90,22 +89,21 @@ class Lock:
         return b""
 
     def _take_bare(self, beside):
-        """Do the same where files cannot be linked: for a moment the lock is empty."""
+        """Do the same if files cannot be linked: for a moment the lock is empty."""
         try:
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+            file = self._path.open("xb", buffering=0)
         except FileExistsError:
             return self._take_over(beside)
         try:
-            os.write(handle, self._mine)
+            with file:
+                file.write(self._mine)
         except OSError:
             self._path.unlink()
             raise
-        finally:
-            os.close(handle)
         return b""
 
     def _take_over(self, beside):
-        """Put ours in the place of one left behind; of two at once the later one has it."""
+        """Replace a stale lock by ours; of two processes at once the later one gets it."""
         try:
             holder = self._path.read_bytes()
             if not _is_dead(holder) and self._is_alive(beside):
@@ -113,12 +111,12 @@ class Lock:
             move(beside, self._path)
             time.sleep(SETTLE)
             holder = self._path.read_bytes()
-        except FileNotFoundError:  # given back this moment
+        except FileNotFoundError:  # released just now
             return self._take()
         return b"" if holder == self._mine else holder
 
     def _is_alive(self, beside):
-        """Tell whether somebody has touched the lock lately, by the file system's clock."""
+        """Tell whether the lock has been touched lately, by the file system's clock."""
         before = self._path.stat().st_mtime
         self._age = beside.stat().st_mtime - before
         if self._age > -STALE:
@@ -141,9 +139,9 @@ class Lock:
 
 @contextlib.contextmanager
 def hold(path, *, doing):
-    """Hold the lock `path` while a block runs, which is given the Lock; a thread shows it alive.
+    """Hold the lock `path` while a block runs, and yield the Lock; a thread keeps it alive.
 
-    InputError where somebody else holds it.
+    InputError if somebody else holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, is_over = Lock(path, uuid4().hex[:8], doing=doing), threading.Event()
@@ -166,12 +164,12 @@ def hold(path, *, doing):
 def _user():
     try:
         return getpass.getuser()
-    except (KeyError, ImportError, OSError):  # a number without a name, as in many containers
+    except (KeyError, ImportError, OSError):  # a UID without a name, as in many containers
         return "somebody"
 
 
 def _read(holder):
-    """Return what a lock says of its holder, an empty dict where it says nothing."""
+    """Return what a lock says about its holder, an empty dict if nothing."""
     try:
         who = json.loads(holder)
     except (ValueError, RecursionError):

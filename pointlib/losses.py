@@ -1,10 +1,10 @@
 """Losses: how far a predicted heatmap is from the target. Torch only.
 
-About one number for one batch. Not about which loss is chosen: train/loop.py does that.
+About one number for one batch. Not about which loss is chosen: train/loop.py.
 
-A loss has the shape ``loss_fn(logits, target) -> scalar``, both (B, C, H, W) float; `logits` are
-the network's raw outputs and ``sigmoid(logits)`` is the heatmap. Write your own and pass it
-wherever one is asked for. Each loss here but `focal` is 0 for the perfect heatmap.
+A loss has the signature ``loss_fn(logits, target) -> scalar``, both (B, C, H, W) float; `logits`
+are the network's raw outputs and ``sigmoid(logits)`` is the heatmap. Write your own and pass it
+wherever one is needed. Each loss here except `focal` is 0 for the perfect heatmap.
 """
 
 import torch
@@ -16,11 +16,11 @@ PEAK = 0.6  # the pixel nearest to a point is at least this high for sigma >= 0.
 
 
 def weighted_bce(logits: Tensor, target: Tensor, *, weight: float = 1.0) -> Tensor:
-    """Binary cross entropy with soft targets, pixels of points counted `1 + weight` times.
+    """Binary cross entropy with soft targets; pixels of points count `1 + weight` times.
 
     ``mean(w * (-t log p - (1 - t) log(1 - p) - H(t)))`` with w = 1 + weight [t >= 0.01] and H(t)
-    the target's own entropy, so that 0 is perfect. Both terms of a pixel carry the weight: its
-    optimum stays at p = t (torch's `pos_weight` would move it). After Spotiflow's loss
+    the target's own entropy, so that 0 is perfect. The weight applies to both terms of a pixel, so
+    the optimum stays at p = t (torch's `pos_weight` would move it). After Spotiflow's loss
     (Dominguez Mantes et al. 2025), whose weight of 10 found less; see benchmarks/ACCURACY.md.
 
     Parameters
@@ -47,7 +47,7 @@ def weighted_bce(logits: Tensor, target: Tensor, *, weight: float = 1.0) -> Tens
 
 
 def mse(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error, ``mean((p - t)^2)``. Collapses to zero where points are small and rare.
+    """Mean squared error, ``mean((p - t)^2)``. Collapses to zero if points are small and rare.
 
     Parameters and result as for `weighted_bce`.
 
@@ -63,7 +63,7 @@ def mse(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def weighted_mse(logits: Tensor, target: Tensor, *, weight: float = 10.0) -> Tensor:
-    """Mean squared error with the pixels of points counted `1 + weight` times.
+    """Mean squared error; pixels of points count `1 + weight` times.
 
     Parameters and result as for `weighted_bce`.
 
@@ -83,8 +83,8 @@ def focal(logits: Tensor, target: Tensor, *, alpha: float = 2.0, beta: float = 4
 
     ``-(1 - p)^alpha log p`` at the peaks and ``-(1 - t)^beta p^alpha log(1 - p)`` elsewhere,
     summed and divided by the number of peaks. It needs a target of exactly 1 at a peak, which a
-    sub-pixel Gaussian never reaches: the 3x3 maxima of the target are taken as 1. It is not 0 for
-    the target itself, but for certain peaks on an empty background.
+    sub-pixel Gaussian never reaches: the 3x3 maxima of the target are taken as 1. It is 0 not for
+    the target itself, but for peaks of 1 on a background of 0.
 
     Parameters and result as for `weighted_bce`.
 

@@ -1,11 +1,11 @@
-"""Matching: which found point is paired with which true one, by our rule and by other people's.
+"""Matching: which found point pairs with which true one, by our rule and by other people's.
 
-`match_points` is the way in, and `match_classes` where points have labels.
+Use `match_points`, or `match_classes` if points have labels.
 
-Ours in two steps: `near_pairs` lists every pair within the radius, `best_pairs` takes as many of
-them as possible, one-to-one, with the least total distance; `growing_pairs` only counts, while
-found points arrive one by one. The rules of others are here to show what the same points score
-elsewhere; they hold the whole distance matrix, so they are for thousands of points, not more.
+Our rule has two steps: `near_pairs` lists every pair within the radius, `best_pairs` takes as many
+of them as possible, one-to-one, with the least total distance; `growing_pairs` only counts, as
+found points are added one by one. The rules of others show what the same points score elsewhere;
+they need the whole distance matrix, so they are for thousands of points, not more.
 
 Not about scores or images, nor about the numbers that follow from a match: metrics.py.
 """
@@ -23,31 +23,31 @@ from scipy.spatial.distance import cdist
 from pointlib.errors import InputError
 from pointlib.points import check_points
 
-DENSE_CELLS = 40_000  # a block of up to so many true x found cells is faster as a full matrix
+DENSE_CELLS = 40_000  # up to this size (true x found) a dense matrix is faster than a sparse one
 MAX_NEAR_PAIRS = 50_000_000  # about 3 GB while they are sorted
 
 
 class Match(NamedTuple):
-    """Who belongs to whom: indices into true and found points."""
+    """Which points pair: indices of true and found points."""
 
     pairs: np.ndarray  # (M, 2) int: true index, found index; by rising true index
     distances: np.ndarray  # (M,) float64, pixels
-    missed: np.ndarray  # (K,) int: true points without a partner
-    false_positives: np.ndarray  # (L,) int: found points without a partner
+    missed: np.ndarray  # (K,) int: unpaired true points
+    false_positives: np.ndarray  # (L,) int: unpaired found points
 
 
 def match_points(true: ArrayLike, found: ArrayLike, *, radius: float) -> Match:
     """Match found points to true ones: most pairs first, then least total distance.
 
-    Ties: both sides are taken by rising y, then x, whatever order they came in, so the same
-    points give the same pairs. Twins (points at one place) are legal.
+    Ties: both sides are sorted by y, then x, so the same points give the same pairs in any order.
+    Several points at the same place are allowed.
 
     Parameters
     ----------
     true, found : (N, 2) and (M, 2) array
         x, y in pixels.
     radius : float
-        The farthest that a pair may be apart, pixels.
+        The largest distance of a pair, pixels.
 
     Returns
     -------
@@ -55,9 +55,9 @@ def match_points(true: ArrayLike, found: ArrayLike, *, radius: float) -> Match:
 
     Notes
     -----
-    Only points within the radius can pair, so each connected block of that graph is solved on
-    its own. 100,000 true and found points take about a second where blocks are small. Where the
-    radius joins nearly everything into one block, time grows with its square.
+    Only points within the radius can pair, so each connected component of that graph is solved
+    separately. 100,000 true and found points take about a second if components are small. If the
+    radius joins nearly everything into one component, time grows with its square.
 
     Examples
     --------
@@ -80,12 +80,12 @@ def match_classes(true, true_labels, found, found_labels, *, radius):
         x, y in pixels.
     true_labels, found_labels : (N,) and (M,) array of str
     radius : float
-        The farthest that a pair may be apart, pixels.
+        The largest distance of a pair, pixels.
 
     Returns
     -------
     Match
-        Of all classes together: what `match_points` gives for each, with indices into the whole.
+        Of all classes together: the result of `match_points` for each, with indices of all points.
     """
     true, found = check_sides(true, found)
     true_labels = check_labels(true_labels, len(true))
@@ -93,8 +93,8 @@ def match_classes(true, true_labels, found, found_labels, *, radius):
     true_order, found_order = np.lexsort(true.T), np.lexsort(found.T)
     radius = check_amount(radius, "radius")
     i, j, distance = near_pairs(true[true_order], found[found_order], radius)
-    alike = true_labels[true_order[i]] == found_labels[found_order[j]]
-    i, j, distance = i[alike], j[alike], distance[alike]
+    same = true_labels[true_order[i]] == found_labels[found_order[j]]
+    i, j, distance = i[same], j[same], distance[same]
     chosen = best_pairs(i, j, distance, (len(true), len(found)))
     pairs = np.stack([true_order[i[chosen]], found_order[j[chosen]]], axis=1)
     by_true = np.argsort(pairs[:, 0])
@@ -109,7 +109,7 @@ def match_classes(true, true_labels, found, found_labels, *, radius):
 def tp_curve(true, found, *, radius):
     """Return (M,) int: the most pairs possible with the first k + 1 found points, best first.
 
-    The last value is the number of pairs of `match_points`, and so is each value for its prefix.
+    Each value is the number of pairs that `match_points` gives for these points.
     """
     true, found = check_sides(true, found)
     i, j, _ = near_pairs(true, found, check_amount(radius, "radius"))
@@ -120,7 +120,7 @@ def tp_curve(true, found, *, radius):
 
 def near_pairs(true, found, radius):
     """Return indices i, j and distances of all pairs within the radius, by rising i, then j."""
-    reach = radius * (1 + 1e-9)  # the tree's rounding must not decide
+    reach = radius * (1 + 1e-9)  # rounding in the tree must not decide
     true_tree, found_tree = KDTree(true), KDTree(found)
     if (n_pairs := true_tree.count_neighbors(found_tree, reach)) > MAX_NEAR_PAIRS:
         raise InputError(
@@ -130,14 +130,14 @@ def near_pairs(true, found, radius):
     near = true_tree.sparse_distance_matrix(found_tree, reach, output_type="ndarray")
     i, j = near["i"], near["j"]
     dx, dy = (true[i] - found[j]).T
-    distance = np.sqrt(dx * dx + dy * dy)  # step for step as the browser does it, unlike hypot
+    distance = np.sqrt(dx * dx + dy * dy)  # the same operations as in the browser, unlike hypot
     order = np.lexsort((j, i))
     order = order[distance[order] <= radius]
     return i[order], j[order], distance[order]
 
 
 def best_pairs(i, j, distance, shape):
-    """Return which of the near pairs (their positions) make up the best matching."""
+    """Return the indices of the near pairs that form the best matching."""
     if not len(i):
         return np.zeros(0, dtype=int)
     of_true, of_found = _blocks(i, j, shape)
@@ -145,8 +145,8 @@ def best_pairs(i, j, distance, shape):
     n_true, n_found = (np.bincount(of, minlength=n_blocks) for of in (of_true, of_found))
     block = of_true[i]
     order = np.lexsort((distance, block))
-    nearest = order[np.flatnonzero(np.diff(block[order], prepend=-1))]  # one for each block
-    lone = np.minimum(n_true, n_found) == 1  # one point with one or several: takes the nearest
+    nearest = order[np.flatnonzero(np.diff(block[order], prepend=-1))]  # one per block
+    lone = np.minimum(n_true, n_found) == 1  # one point and one or several: take the nearest
     chosen = [nearest[lone[block[nearest]]]]
     row, column = _places(of_true)[i], _places(of_found)[j]
     rest = np.flatnonzero(~lone[block])
@@ -160,8 +160,8 @@ def best_pairs(i, j, distance, shape):
 def growing_pairs(i, j):
     """Return the found points, ascending, that each make one more pair possible.
 
-    Found points arrive by rising j. A pair once possible stays so: its true point may be handed
-    on, but never gets lost.
+    Found points are added by rising j. The number of pairs never falls: a true point may get
+    another partner, but always keeps one.
     """
     near = {}
     for true, found in zip(i.tolist(), j.tolist(), strict=True):
@@ -171,27 +171,27 @@ def growing_pairs(i, j):
 
 
 def maximum_pairs(true, found, radius):
-    """Return tp, fp, fn by our own rule and that of NWPU-Crowd: as many pairs as possible."""
+    """Return tp, fp, fn by our rule, also that of NWPU-Crowd: as many pairs as possible."""
     i, j, _ = near_pairs(true, found, radius)
     return _one_to_one(len(growing_pairs(i, j)), (len(true), len(found)))
 
 
 def greedy_nearest(true, found, radius):
-    """Return tp, fp, fn by HerdNet's rule: each true point asks for its nearest found point only.
+    """Return tp, fp, fn by HerdNet's rule: each true point may pair with its nearest found point.
 
-    Of several that ask for the same one the closest gets it; the others have no second choice.
+    If several have the same one, the closest gets it; the others have no second choice.
     """
     distance = cdist(true, found)
     if not distance.size:
         return _one_to_one(0, distance.shape)
-    asked = distance.argmin(axis=1)[distance.min(axis=1) <= radius]
-    return _one_to_one(len(np.unique(asked)), distance.shape)
+    nearest = distance.argmin(axis=1)[distance.min(axis=1) <= radius]
+    return _one_to_one(len(np.unique(nearest)), distance.shape)
 
 
 def nearest_then_cut(true, found, radius):
-    """Return tp, fp, fn by sleap-nn's rule: least total distance of all points, then the cut.
+    """Return tp, fp, fn by sleap-nn's rule: least total distance of all points, then the radius.
 
-    The radius comes too late: a far pair can take a point away from a good one.
+    The radius is applied too late: a distant pair can take a point from a good one.
     """
     distance = cdist(true, found)
     rows, columns = linear_sum_assignment(distance)
@@ -199,9 +199,9 @@ def nearest_then_cut(true, found, radius):
 
 
 def not_one_to_one(true, found, radius):
-    """Return tp, fp, fn by Ribera's rule: a found point is right where any true one is near.
+    """Return tp, fp, fn by Ribera's rule: a found point is a hit if any true one is near.
 
-    Five found points on one true point are five right ones.
+    Five found points on one true point are five hits.
     """
     near = cdist(true, found) <= radius
     tp = int(near.any(axis=0).sum())
@@ -209,7 +209,7 @@ def not_one_to_one(true, found, radius):
 
 
 def _blocks(i, j, shape):
-    """Return the number of the connected block of each true point, and of each found one."""
+    """Return the number of the connected component of each true point, and of each found one."""
     n = sum(shape)
     graph = csr_array((np.ones(len(i), dtype=bool), (i, j + shape[0])), shape=(n, n))
     _, block = connected_components(graph, directed=False)
@@ -217,7 +217,7 @@ def _blocks(i, j, shape):
 
 
 def _places(block):
-    """Return for each point how many of its block come before it."""
+    """Return for each point how many points of its block precede it."""
     order = np.argsort(block, kind="stable")
     place = np.empty(len(block), dtype=int)
     place[order] = np.arange(len(block)) - np.searchsorted(block[order], block[order])
@@ -227,10 +227,10 @@ def _places(block):
 def _solve_block(row, column, distance, size):
     """Return which near pairs (a mask) to take in one block of `size` true and found points.
 
-    A forbidden pair costs more than all allowed ones together, so none is taken where an allowed
-    one could be. The sparse solver wants a partner for every row, and first looks whether that can
-    be, which may take minutes (scipy issue 26147). Each row has a dummy column of its own at that
-    price, so the answer is a quick yes. Its costs are raised by 1 because it drops stored zeros.
+    A forbidden pair costs more than all allowed ones together, so none is taken if an allowed one
+    is possible. The sparse solver needs a partner for every row, and checking that may take minutes
+    (scipy issue 26147). Each row has its own dummy column at that price, so the check is fast. All
+    costs are raised by 1 because the solver drops stored zeros.
     """
     (n, m), price = size, distance.max() * (min(size) + 1) + 1
     if n * m <= DENSE_CELLS:
@@ -247,10 +247,10 @@ def _solve_block(row, column, distance, size):
 
 
 def _add_point(start, near, owner, partner, closed):
-    """Give found point `start` a true point; True where others could move so that one is free.
+    """Give found point `start` a true point, by moving others if needed; True if that works.
 
     Breadth-first search for an augmenting path. After a failed search the true points it reached
-    are closed for good: whoever owns them has nowhere else to go, now or later.
+    are closed for good: their owners can never move.
     """
     reached, queue = {}, [start]
     for found in queue:
@@ -267,14 +267,14 @@ def _add_point(start, near, owner, partner, closed):
 
 
 def _move_owners(true, reached, owner, partner):
-    """Hand each true point on the way back to the found point that reached it."""
+    """Give each true point on the path back to the found point that reached it."""
     while true is not None:
         found = owner[true] = reached[true]
         partner[found], true = true, partner.get(found)
 
 
 def _one_to_one(n_pairs, shape):
-    """Return tp, fp, fn of so many pairs of shape[0] true and shape[1] found points."""
+    """Return tp, fp, fn for a number of pairs of shape[0] true and shape[1] found points."""
     return int(n_pairs), shape[1] - int(n_pairs), shape[0] - int(n_pairs)
 
 
@@ -287,29 +287,29 @@ RULES = {
 
 
 def check_amount(value, name):
-    """Return `value` as a float of 0 or more, pixels, or raise InputError that calls it `name`."""
+    """Return `value` as a float of 0 or more, pixels, or raise InputError that names it `name`."""
     if not np.isscalar(value) or isinstance(value, str) or not 0 <= value < np.inf:
         raise InputError(f"{name} is {value!r}; expected a number of pixels, 0 or more.")
     return float(value)
 
 
 def check_reach(radius, shapes):
-    """Raise InputError where a match radius is as long as images of `shapes` (H, W, ...) are."""
+    """Raise InputError if a match radius is as long as the images of `shapes` (H, W, ...)."""
     side = max((max(shape[:2]) for shape in shapes), default=np.inf)
     if check_amount(radius, "radius") >= side > 1:
         raise InputError(
             f"the match radius is {radius:g} px, and no image is over {side} px long: any point "
-            "would do for any other. Give about half the size of the objects, in pixels."
+            "would match any other. Give about half the size of the objects, in pixels."
         )
 
 
 def check_column(values, n_points, name):
-    """Return one number a found point, (n_points,) float64, or raise InputError."""
+    """Return one number per found point, (n_points,) float64, or raise InputError."""
     values = np.asarray(values, dtype=float)
     if values.shape != (n_points,):
         raise InputError(
             f"{name} has shape {values.shape} for {n_points} found points; expected one number "
-            "each. Give ones where there are no scores."
+            "each. Give ones if there are no scores."
         )
     if np.isnan(values).any():
         raise InputError(f"{name}[{np.isnan(values).argmax()}] is NaN; expected numbers.")
@@ -317,7 +317,7 @@ def check_column(values, n_points, name):
 
 
 def check_labels(labels, n_points, classes=None):
-    """Return one class name a point, (n_points,) str, or raise InputError; `classes` are known."""
+    """Return one class per point, (n_points,) str, or raise InputError; `classes` are allowed."""
     labels = np.asarray(labels, dtype=str)
     if labels.shape != (n_points,):
         raise InputError(f"{labels.size} labels for {n_points} points; expected one each.")

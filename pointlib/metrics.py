@@ -1,11 +1,11 @@
-"""Metrics: every number that follows from which found point belongs to which true one.
+"""Metrics: every number that follows from which found point pairs with which true one.
 
 The rule, named wherever a number is shown: one-to-one, as many pairs as possible first, least
-total distance second, no pair farther apart than `radius` pixels (as far is allowed). Classes
+total distance second, no pair farther apart than `radius` pixels (equal is allowed). Classes
 never mix. What is undefined is NaN: the F1 of an image where both sides are empty (a perfect
 one), the mean error of no pairs. "Pooled" adds up counts over images before it divides.
 
-Not about how other people match (matching.py), nor about finding points (thresholds.py).
+Not about how points are matched (matching.py), nor about finding points (thresholds.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,11 +28,11 @@ from pointlib.matching import (
 )
 from pointlib.points import check_points
 
-MAX_LEVEL = 10  # a million cells: GAME asks no finer
+MAX_LEVEL = 10  # of GAME: a million cells
 
 
 class ImageResult(NamedTuple):
-    """What is true and what was found in one image. Scores may all be 1.
+    """The true and the found points of one image. Scores may all be 1.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class ImageResult(NamedTuple):
     scores: np.ndarray  # (M,)
 
     def of_class(self, name):
-        """Return what is true and found of one class."""
+        """Return the true and found points of one class."""
         true, found = self.true_labels == name, self.found_labels == name
         sides = self.true[true], self.true_labels[true], self.found[found], self.found_labels[found]
         return ImageResult(self.name, self.shape, *sides, self.scores[found])
@@ -72,14 +72,14 @@ class _Part(NamedTuple):
 
     n_true: int
     scores: np.ndarray  # (M,) best first
-    gains: np.ndarray  # (M,) 1 where this found point makes one more pair possible
+    gains: np.ndarray  # (M,) 1 if this found point makes one more pair possible
     distances: np.ndarray  # of the pairs
 
 
 def precision_recall_f1(tp: float, fp: float, fn: float) -> tuple[float, float, float]:
-    """Return precision, recall and F1 of three counts; NaN where one has nothing to divide by.
+    """Return precision, recall and F1 of three counts; NaN for a division by 0.
 
-    Nothing true and nothing found is a perfect image, but its three numbers are undefined.
+    An image with nothing true and nothing found is perfect, but all three are undefined.
 
     Examples
     --------
@@ -95,9 +95,8 @@ def precision_recall_f1(tp: float, fp: float, fn: float) -> tuple[float, float, 
 def precision_recall_curve(results, *, radius):
     """Return thresholds (falling), precision and recall, each (T,), pooled over `results`.
 
-    One entry a distinct score: all found points of at least that score, so tied scores are read
-    at the end of their tie. Each class of each image is matched by itself. Recall is NaN where
-    nothing is true.
+    One entry per distinct score, for all found points of at least that score. Each class of each
+    image is matched separately. Recall is NaN if there is no true point.
     """
     results = [_check_result(result) for result in results]
     classes = sorted({str(c) for r in results for c in (*r.true_labels, *r.found_labels)})
@@ -105,9 +104,9 @@ def precision_recall_curve(results, *, radius):
 
 
 def average_precision(precision: ArrayLike, recall: ArrayLike) -> float:
-    """Return the area under the curve, "all points": each recall has the best precision beyond.
+    """Return the area under the curve, where each recall has the best precision at or beyond it.
 
-    As PASCAL VOC has computed it since 2010. An empty curve (nothing found) has area 0; where
+    As in PASCAL VOC since 2010 ("all points"). An empty curve (nothing found) has area 0; if
     recall is undefined, so is the area: NaN.
 
     Examples
@@ -126,36 +125,32 @@ def average_precision(precision: ArrayLike, recall: ArrayLike) -> float:
 
 
 def count_errors(true_counts, found_counts):
-    """Return {"mae", "rmse", "nae"} of counts, one an image; NaN over no images.
+    """Return {"mae", "rmse", "nae"} of counts, one per image; NaN for no images.
 
-    "nae" is the mean of |found - true| / true over images where something is true. Crowd
-    counting papers often print RMSE under the name MSE.
+    "nae" is the mean of |found - true| / true over images with true points. Crowd counting
+    papers often call RMSE MSE.
     """
     true, found = np.asarray(true_counts, float), np.asarray(found_counts, float)
     if true.shape != found.shape or true.ndim != 1 or not np.isfinite([true, found]).all():
         raise InputError(
-            f"counts have shapes {true.shape} and {found.shape}; expected one finite number an "
+            f"counts have shapes {true.shape} and {found.shape}; expected one finite number per "
             "image on both sides."
         )
     error = np.abs(found - true)
-    some = true > 0
-    return {
-        "mae": _mean(error),
-        "rmse": _mean(error**2) ** 0.5,
-        "nae": _mean(error[some] / true[some]),
-    }
+    relative = error[true > 0] / true[true > 0]
+    return {"mae": _mean(error), "rmse": _mean(error**2) ** 0.5, "nae": _mean(relative)}
 
 
 def game(true, found, shape, *, level):
     """Return the grid average mean error: |count errors| summed over 4**level equal cells.
 
-    Of one image (H, W); average it over images. Level 0 is the plain count error, and each level
-    asks more about place. A point outside counts in the nearest cell. After Guerrero-Gomez-Olmedo
-    et al., "Extremely overlapping vehicle counting", 2015.
+    For one image (H, W); average it over images. Level 0 is the plain count error; higher levels
+    depend more on position. A point outside counts in the nearest cell. After
+    Guerrero-Gomez-Olmedo et al., "Extremely overlapping vehicle counting", 2015.
     """
     if level not in range(MAX_LEVEL + 1):
         raise InputError(f"level is {level!r}; expected a whole number from 0 to {MAX_LEVEL}.")
-    check_points([], shape=shape)  # objects to a shape that is none
+    check_points([], shape=shape)  # raises if this is not a shape
     side, counts = 2 ** int(level), []
     for points in check_sides(true, found):
         cell = np.floor((points + 0.5) / np.array(shape)[::-1] * side)
@@ -167,8 +162,8 @@ def game(true, found, shape, *, level):
 def chamfer_distance(a, b):
     """Return the mean distance from `a` to the nearest of `b`, plus the same from `b` to `a`.
 
-    Also called averaged Hausdorff distance; pixels, symmetric, no radius. Infinite where one
-    side is empty, NaN where both are.
+    Also called averaged Hausdorff distance; pixels, symmetric, no radius. Infinite if one side is
+    empty, NaN if both are.
     """
     a, b = check_points(a, name="a"), check_points(b, name="b")
     if not len(a) or not len(b):
@@ -181,7 +176,7 @@ def f1_by_rule(
 ) -> dict[str, float]:
     """Return {rule: F1} of the same points by our rule and by three that others use.
 
-    "maximum pairs" is ours. `pairs_of_points` is a list of (true, found), one an image; counts
+    "maximum pairs" is ours. `pairs_of_points` is a list of (true, found), one per image; counts
     are pooled. Shows how much "F1 at r px" depends on the rule.
 
     Examples
@@ -203,7 +198,7 @@ def f1_by_rule(
 def score_images(
     results: Sequence[ImageResult], *, radius: float, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Return every figure of a set of images, as stored in metrics.json (NaN = undefined).
+    """Return all metrics of a set of images, as stored in metrics.json (NaN = undefined).
 
     Parameters
     ----------
@@ -211,12 +206,12 @@ def score_images(
     radius : float
         Matching radius, pixels.
     classes : sequence of str
-        All classes; a label that is none of them is an error.
+        All classes; any other label is an error.
 
     Returns
     -------
     dict
-        "pooled" sums the classes' counts, each matched by itself; "class_blind" ignores labels;
+        "pooled" sums the classes' counts, each matched separately; "class_blind" ignores labels;
         "per_image_mean_f1" is over the "n_f1_images" images whose F1 is defined. Counts, GAME and
         "chamfer_px" ignore labels; the last is over images with points on both sides.
 
@@ -264,7 +259,7 @@ def score_images(
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
-    """Return the numbers of `score_images` as a small table in text, one line a class.
+    """Return the numbers of `score_images` as a small text table, one line per class.
 
     Examples
     --------
@@ -304,7 +299,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
 
 
 def rank_gains(true, found, scores, radius):
-    """Return scores, best first (ties: smaller y, then x), and 1 where a pair more is possible."""
+    """Return scores, best first (ties: smaller y, then x), and 1 for each that adds a pair."""
     order = np.lexsort((*found.T, -scores))
     tp = tp_curve(true, found[order], radius=radius)
     return scores[order], np.diff(tp, prepend=0)
@@ -313,8 +308,8 @@ def rank_gains(true, found, scores, radius):
 def rank_images(images, *, radius, min_distance=0.0):
     """Return for each image the number of true points, and `rank_gains` of its candidates.
 
-    `images` holds (true, Candidates), of one class; those of an isolation above `min_distance`
-    take part.
+    `images` are (true, Candidates) of one class; candidates with an isolation above `min_distance`
+    count.
     """
     radius = check_amount(radius, "radius")
     min_distance = check_amount(min_distance, "min_distance")
@@ -328,7 +323,7 @@ def rank_images(images, *, radius, min_distance=0.0):
 
 
 def running_sums(scores, steps):
-    """Return distinct scores (T,), falling, and the sums of `steps` (M, ...) down to each."""
+    """Return the distinct scores (T,), falling, and the sums of `steps` (M, ...) down to each."""
     order = np.argsort(-scores, kind="stable")
     scores = scores[order]
     last = np.flatnonzero(np.diff(scores, append=-np.inf))  # tied scores: the end of their tie
@@ -336,7 +331,7 @@ def running_sums(scores, steps):
 
 
 def _part(result, radius):
-    """Match the points of one image, or of one class of it; labels are passed over."""
+    """Match the points of one image, or of one class of it; labels are ignored."""
     true, found, scores = result.true, result.found, result.scores
     distances = match_points(true, found, radius=radius).distances
     return _Part(len(true), *rank_gains(true, found, scores, radius), distances)
@@ -352,32 +347,25 @@ def _curve(parts):
 
 
 def _figures(parts):
-    """Return the figures of matched parts, pooled."""
+    """Return the metrics of matched parts, pooled."""
     distances = [distance for part in parts for distance in part.distances.tolist()]
     tp, n_true = len(distances), sum(part.n_true for part in parts)
     fp, fn = sum(len(part.scores) for part in parts) - tp, n_true - tp
-    precision, recall, f1 = precision_recall_f1(tp, fp, fn)
-    return {
-        "tp": tp,
-        "fp": fp,
-        "fn": fn,
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-        "average_precision": average_precision(*_curve(parts)[1:]) if n_true else float("nan"),
-        "error_px": _mean(distances),
-    }
+    names, rates = ("precision", "recall", "f1"), precision_recall_f1(tp, fp, fn)
+    area = average_precision(*_curve(parts)[1:]) if n_true else float("nan")
+    figures = {"tp": tp, "fp": fp, "fn": fn, **dict(zip(names, rates, strict=True))}
+    return figures | {"average_precision": area, "error_px": _mean(distances)}
 
 
 def _image_row(result, parts):
-    """Return the line of one image in metrics.json."""
+    """Return the row of one image in metrics.json."""
     figures = _figures(parts)
     row = {"name": result.name, "true": len(result.true), "found": len(result.found)}
     return row | {key: figures[key] for key in ("tp", "fp", "fn", "f1", "error_px")}
 
 
 def _count_figures(results):
-    """Return the errors of the counts, and their sums over 4 and over 16 cells an image."""
+    """Return the count errors, and GAME with 4 and with 16 cells per image."""
     errors = count_errors([len(r.true) for r in results], [len(r.found) for r in results])
     for level in (1, 2):
         cells = [game(r.true, r.found, r.shape, level=level) for r in results]

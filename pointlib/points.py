@@ -1,17 +1,17 @@
-"""Points: what their numbers mean, how they are checked, and the text files that hold them.
+"""Points: what their numbers mean, how they are checked, and the text files that store them.
 
-The coordinate convention of the whole kit, once and in words: `points` is an (N, 2) float64
+The coordinate convention of the whole kit: `points` is an (N, 2) float64
 array whose columns are x (to the right) and y (down), in pixels. The *centre* of the top-left
 pixel is (0, 0), so whole numbers are pixel centres, and an image of H rows and W columns covers
 x from -0.5 to W - 0.5 and y from -0.5 to H - 0.5. Resizing by a factor s moves a point to
-(p + 0.5) s - 0.5; a mirror image to W - 1 - x. `shape` is always (H, W). Only code that touches
-an array's elements writes [y, x].
+(p + 0.5) s - 0.5; a horizontal flip to W - 1 - x. `shape` is always (H, W). Only code that indexes
+an array writes [y, x].
 
-A text file beside the image, of the same stem, holds one point a line: `x,y` or `x,y,label`, as
+A text file beside the image, of the same stem, has one point per line: `x,y` or `x,y,label`, as
 fractions of the image from its left (top) edge, 0, to its right (bottom) edge, 1:
-fraction = (p + 0.5) / size. So the file stays true when the image is resized. An image without
+fraction = (p + 0.5) / size. So the file stays valid when the image is resized. An image without
 a text file is not labelled yet; an empty text file says "I looked, there is nothing". Two points
-at the same place are legal.
+at the same place are allowed.
 
 Not about other tools' files (formats), nor about matching true and found points (metrics).
 """
@@ -29,8 +29,8 @@ from scipy.spatial import KDTree
 from pointlib.errors import InputError
 from pointlib.files import LONGEST, NAME_FAULTS, is_name, need_file, write_atomic
 
-MOST_SHOWN = 100  # letters of a line in a sentence
-EDGE_SLACK = 1e-6  # pixels: how far arithmetic may carry a point over the edge before we object
+MOST_SHOWN = 100  # characters of a line in a message
+EDGE_SLACK = 1e-6  # pixels by which rounding may carry a point over the edge
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _FRACTION, _LABEL = r"(0\.[0-9]+|1\.0+)", rf"(\w(?:[\w .-]{{,{LONGEST - 2}}}\w)?)"
 _PLAIN_LINE = re.compile(rf"^{_FRACTION},{_FRACTION}(?:,{_LABEL})?$", re.MULTILINE)
@@ -41,8 +41,8 @@ def check_points(
 ) -> np.ndarray:
     """Return `points` as an (N, 2) float64 array, or raise InputError that says what is wrong.
 
-    An empty list is no points. Where `shape` (H, W) is given, a point outside is an error; one
-    that arithmetic carried less than `EDGE_SLACK` over the edge is put back.
+    An empty list is no points. If `shape` (H, W) is given, a point outside is an error; one that
+    rounding carried less than `EDGE_SLACK` over the edge is moved back.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def to_pixels(relative, shape):
 def boxes_to_points(boxes: ArrayLike) -> np.ndarray:
     """Return the centres of `boxes` (N, 4): x_min, y_min, x_max, y_max, as *edges*.
 
-    A box round the top-left pixel alone is (0, 0, 1, 1); its centre is the point (0, 0).
+    A box around only the top-left pixel is (0, 0, 1, 1); its centre is the point (0, 0).
 
     Examples
     --------
@@ -87,15 +87,15 @@ def boxes_to_points(boxes: ArrayLike) -> np.ndarray:
     if wrong.size:
         raise InputError(
             f"boxes[{wrong[0]}] is {boxes[wrong[0]].tolist()}; expected x_min, y_min, x_max, "
-            "y_max. Turn x, y, width, height into edges first."
+            "y_max. Convert x, y, width, height to edges first."
         )
     return check_points((boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5, name="boxes")
 
 
 def masks_to_points(mask: ArrayLike) -> np.ndarray:
-    """Return the mean of each object's pixel centres, (N, 2), by rising value.
+    """Return the mean of each object's pixel centres, (N, 2), in order of the objects' values.
 
-    `mask` (H, W) holds whole numbers: one value per object, 0 for the background.
+    `mask` (H, W) contains integers: one value per object, 0 for the background.
 
     Examples
     --------
@@ -108,14 +108,14 @@ def masks_to_points(mask: ArrayLike) -> np.ndarray:
     if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
         raise InputError(
             f"mask is {mask.dtype} of shape {mask.shape}; expected whole numbers (H, W), one value "
-            "per object. For a mask of yes and no use scipy.ndimage.label(mask)[0]."
+            "per object. For a boolean mask use scipy.ndimage.label(mask)[0]."
         )
     centres = center_of_mass(np.ones(mask.shape), labels=mask, index=np.unique(mask[mask != 0]))
     return np.array(centres, dtype=float).reshape(-1, 2)[:, ::-1].copy()
 
 
 def text_path(image_path: str | Path) -> Path:
-    """Return where the points of an image are kept: `cat.JPG` -> `cat.txt`.
+    """Return the path of an image's text file of points: `cat.JPG` -> `cat.txt`.
 
     Examples
     --------
@@ -129,20 +129,25 @@ def text_path(image_path: str | Path) -> Path:
 def label_state(image_path):
     """Return "unlabelled" (no text file), "empty" (looked, nothing there) or "labelled"."""
     path = text_path(image_path)
-    if not os.path.lexists(path):  # a link to nowhere is a text that has gone
+    if not os.path.lexists(path):  # a broken link is a text file that is missing
         return "unlabelled"
     return "labelled" if read_text(path).strip() else "empty"
 
 
 def read_points(path: str | Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Read the text file `path`, as `text_path` names it, of an image of `shape` (H, W).
+    """Read the text file `path`, see `text_path`, of an image of `shape` (H, W).
 
     Returns
     -------
     points : ndarray of shape (N, 2), float64
         (x, y) in pixels, in the order of the file.
     labels : ndarray of shape (N,), str
-        "" where the file names no class. An error names the file and the line.
+        "" if the file names no class.
+
+    Raises
+    ------
+    InputError
+        Names the file and the line.
 
     Examples
     --------
@@ -153,8 +158,8 @@ def read_points(path: str | Path, shape: tuple[int, int]) -> tuple[np.ndarray, n
     ([[9.5, 4.5]], ['cat'])
     """
     text = read_text(path)
-    rows = _plain_rows(text)
-    rows = _parse_lines(text, path) if rows is None else rows
+    if (rows := _plain_rows(text)) is None:
+        rows = _parse_lines(text, path)
     relative = np.array([row[:2] for row in rows], dtype=float).reshape(-1, 2)
     return to_pixels(relative, shape), np.array([row[2] for row in rows], dtype=str)
 
@@ -167,10 +172,10 @@ def write_points(
     labels: Sequence[str] | None = None,
     decimals: int = 8,
 ) -> None:
-    """Write a text file of points, whole or not at all; no points make an empty file.
+    """Write a text file of points, completely or not at all; no points give an empty file.
 
     `points` (N, 2) in pixels, `shape` (H, W), `labels` N strings: all named or all "".
-    With eight decimals what is read back lies within 1e-8 of the image's size of what was written.
+    With eight decimals a point read back is off by at most 1e-8 of the image's size.
 
     Examples
     --------
@@ -186,7 +191,7 @@ def write_points(
 
 
 def format_points(points, labels, shape, *, decimals=8):
-    """Return the lines of a text file, one a point; see `write_points`, which checks them."""
+    """Return the lines of a text file, one per point; `write_points` checks them."""
     return [
         f"{x:.{decimals}f},{y:.{decimals}f}{',' if label else ''}{label}\n"
         for (x, y), label in zip(to_relative(points, shape).tolist(), labels, strict=True)
@@ -194,7 +199,7 @@ def format_points(points, labels, shape, *, decimals=8):
 
 
 def class_names(list_of_labels):
-    """Return the classes named in several files' labels, sorted; ("point",) where none is."""
+    """Return the classes named in several files' labels, sorted; ("point",) if none is."""
     found = {str(label) for labels in list_of_labels for label in labels}
     named = sorted(found - {""})
     if named and "" in found:
@@ -203,7 +208,7 @@ def class_names(list_of_labels):
 
 
 def nearest_distances(points):
-    """Return each point's distance to the nearest other, (N,) pixels; inf where it is alone."""
+    """Return each point's distance to the nearest other, (N,) pixels; inf if it is alone."""
     points = check_points(points)
     return KDTree(points).query(points, k=2)[0][:, 1] if len(points) else np.empty(0)
 
@@ -222,7 +227,7 @@ def _as_table(values, n_columns, name):
 
 
 def _check_inside(points, shape, name):
-    """Return points clipped by at most EDGE_SLACK; InputError where one lies outside."""
+    """Return points clipped by at most EDGE_SLACK; InputError if one lies outside."""
     size = _width_height(shape)
     clipped = np.clip(points, -0.5, size - 0.5)
     outside = np.flatnonzero((np.abs(points - clipped) > EDGE_SLACK).any(axis=1))
@@ -251,14 +256,14 @@ def read_text(path):
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path} is not UTF-8 text. Save it as UTF-8 (a spreadsheet: export it as CSV)."
+            f"{path} is not UTF-8 text. Save it as UTF-8 (from a spreadsheet: export as CSV)."
         ) from error
 
 
 def _plain_rows(text):
-    """Return (x, y, label) a line of a text as the kit writes it, or None of any other text.
+    """Return (x, y, label) per line of a text as the kit writes it, or None for any other text.
 
-    Gives what `_parse_lines` gives, several times as fast: folders hold ten thousand texts.
+    The same as `_parse_lines`, several times as fast: a folder may have ten thousand text files.
     """
     found = _PLAIN_LINE.findall(text)
     n_lines = text.count("\n") + (text[-1:] not in ("", "\n"))
@@ -268,7 +273,7 @@ def _plain_rows(text):
 
 
 def _parse_lines(text, path):
-    """Return (x, y, label) a line that is not blank, or raise InputError with file and line."""
+    """Return (x, y, label) per line that is not blank, or raise InputError with file and line."""
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -281,7 +286,7 @@ def _parse_lines(text, path):
 
 
 def _parse_line(line, where):
-    """Return (x, y, label) of one line, label "" where there is none."""
+    """Return (x, y, label) of one line, label "" if there is none."""
     fields = [field.strip() for field in line.split(",")]
     if len(fields) not in (2, 3) or not all(map(_NUMBER.fullmatch, fields[:2])):
         raise InputError(f"{where} {_line_hint(line, fields)}")
@@ -289,10 +294,10 @@ def _parse_line(line, where):
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise InputError(
             f"{where} lies outside the image; expected fractions of its width and height, 0 to 1. "
-            "Pixels come in through convert."
+            "For pixels use convert."
         )
     if fields[-1] == "":
-        raise InputError(f"{where} ends in an empty label. Drop the last comma.")
+        raise InputError(f"{where} ends in an empty label. Remove the last comma.")
     if fields[2:] and not is_name(fields[2]):
         raise InputError(f"{where} has a label with {NAME_FAULTS}. Rename it.")
     return x, y, "".join(fields[2:])
@@ -315,5 +320,5 @@ def _check_labels(labels, n_points):
     for label in set(labels) - {""}:
         if not is_name(label):
             raise InputError(f"label {label[:MOST_SHOWN]!r} has {NAME_FAULTS}. Rename it.")
-    class_names([labels])  # objects where some are named and some not
+    class_names([labels])  # raises if some are named and some are not
     return labels

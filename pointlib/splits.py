@@ -1,7 +1,7 @@
-"""Splits: which images train, validate and test, by lists in the folder or by chance.
+"""Splits: which images are for training, validation and testing, by lists or at random.
 
-About train.txt, val.txt and test.txt, and what happens without them. Not about what an image
-holds: dataset.py.
+About train.txt, val.txt and test.txt, and what happens without them. Not about the images
+themselves: dataset.py.
 """
 
 import contextlib
@@ -43,13 +43,13 @@ def read_list(path: str | Path, *, may_be_empty: bool = False) -> list[str]:
 
 
 def find_lists(folder, images=()):
-    """Return {part: path} of the lists that lie in a folder.
+    """Return {part: path} of the lists in a folder.
 
-    `images` are paths: the text beside an image test.png holds its points and is no list.
+    `images` are paths: the text file beside an image test.png has its points and is not a list.
     """
     texts = {text_path(path) for path in images}
     paths = {part: folder / f"{part}.txt" for part in PARTS}
-    # a link to nowhere is a list that has gone: who reads it is told so
+    # a broken link is a missing list: reading it raises an error
     return {p: path for p, path in paths.items() if os.path.lexists(path) and path not in texts}
 
 
@@ -66,15 +66,15 @@ def split_names(
     ----------
     names : sequence of str
     fraction : float
-        Share of the names (or groups) for validation; each part gets one at least.
+        Share of the names (or groups) for validation; each part gets at least one.
     groups : sequence of str, optional
-        One a name: all names of a group (a place, a day, a patient) stay together.
+        One per name: all names of a group (a place, a day, a patient) stay together.
     seed : int
 
     Returns
     -------
     train, val : list of str
-        In the order given.
+        In the given order.
 
     Examples
     --------
@@ -98,15 +98,15 @@ def split_names(
 
 
 def not_in(names, others):
-    """Return the names that are not among others, in their order; None holds no name."""
+    """Return the names that are not among others, in their order; None has no names."""
     others = set(others or ())
     return [name for name in names if name not in others]
 
 
 def split_by_crops(dataset, *, fraction=0.2):
-    """Cut each image in two: the end of its longer side validates, the rest trains.
+    """Cut each image in two: the end of its longer side is for validation, the rest for training.
 
-    For a handful of images, where leaving one out whole would leave too little to learn from.
+    For a handful of images, if leaving out a whole one would leave too few for training.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def split_by_crops(dataset, *, fraction=0.2):
 
 
 def place_cut(shape, *, fraction=0.2):
-    """Return the axis along which `split_by_crops` cuts an image, 1 being x, and where."""
+    """Return the axis along which `split_by_crops` cuts an image (1 is x) and the position."""
     axis = int(shape[1] >= shape[0])
     return axis, round(shape[axis] * (1 - fraction))
 
@@ -140,11 +140,11 @@ def load_splits(
     classes: Sequence[str] | None = None,
     n_channels: int | None = None,
 ) -> tuple:
-    """Load the training and validation part of a dataset folder.
+    """Load the training and validation parts of a dataset folder.
 
-    Its `train.txt` and `val.txt` decide where they stand (one alone leaves the rest to the other
-    part), and what `test.txt` names is used for neither; else images are split at random, and
-    fewer than five labelled images are split by crops.
+    Its `train.txt` and `val.txt` decide if they exist (with one alone, the rest is the other part),
+    and images in `test.txt` are in neither. Otherwise images are split at random, and fewer than
+    five labelled images by crops.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def load_splits(
     ...     write_points(text_path(path), scene.points, scene.image.shape[:2])
     >>> train, val, how = load_splits("cells")
     >>> how
-    '10 images train and 2 validate, split at random (seed 0)'
+    '10 images for training and 2 for validation, split at random (seed 0)'
     """
     folder = need_folder(folder, "dataset folder")
     lists = read_lists(folder)
@@ -176,28 +176,28 @@ def load_splits(
         train = lists.get("train") or not_in(rest, lists["val"])
         val = lists.get("val") or not_in(rest, lists["train"])
         found = " and ".join(f"{part}.txt" for part in ("train", "val") if part in lists)
-        say = "say" if "and" in found else "says"
-        how = f"{len(train)} images train and {len(val)} validate, as {found} {say}"
+        how = f"as {found} {'say' if 'and' in found else 'says'}"
     elif len(rest) < FEW:
         few = ImagePointDataset(folder, names=rest, **options)
-        how = f"only {len(few)} labelled images: each is cut in two to train and validate"
+        how = f"only {len(few)} labelled images: each is cut in two, for training and validation"
         return *split_by_crops(few, fraction=val_split), how + left_out
     else:
         train, val = split_names(rest, fraction=val_split, seed=seed)
-        how = f"{len(train)} images train and {len(val)} validate, split at random (seed {seed})"
+        how = f"split at random (seed {seed})"
     if not (train and val):
         used = " and ".join(f"{part}.txt" for part in lists)
         part = "validate" if train else "train"
         raise InputError(f"with {used} of {folder} no image is left to {part}. Name fewer there.")
     sets = (ImagePointDataset(folder, names=part, **options) for part in (train, val))
-    return *sets, how + left_out
+    counts = f"{len(train)} images for training and {len(val)} for validation"
+    return *sets, f"{counts}, {how}{left_out}"
 
 
 def load_three(folder: str | Path, *, seed: int = 0, **options: Any) -> tuple:
-    """Load a dataset folder in three parts: to learn from, to choose by, and to judge by.
+    """Load a dataset folder in three parts: training, validation and test.
 
-    What `test.txt` names judges. Without it a fifth of the training images is held back, at random,
-    where there are ten or more; else the validation images must judge as well, and `how` says so.
+    `test.txt` names the test images. Without it a fifth of the training images is held back at
+    random if there are ten or more; otherwise the validation images also test, and `how` says so.
 
     Parameters
     ----------
@@ -224,34 +224,32 @@ def load_three(folder: str | Path, *, seed: int = 0, **options: Any) -> tuple:
     train, val, how = load_splits(folder, seed=seed, **options)
     same = {"classes": train.classes, "n_channels": train.n_channels}
     if names := read_lists(need_folder(folder)).get("test"):
-        how += f"; {len(names)} judge, as test.txt says"
+        how += f"; {len(names)} for testing, as test.txt says"
     elif len(train) < ENOUGH:
-        return train, val, val, f"{how}; too few to hold any back: those that validate also judge"
+        return train, val, val, f"{how}; too few to hold any back: validation images also test"
     else:
         rest, names = split_names(train.names, seed=seed)
         train = ImagePointDataset(folder, names=rest, **same)
-        how += f"; {len(names)} of those that train are held back to judge"
+        how += f"; {len(names)} of those for training are held back for testing"
     return train, val, ImagePointDataset(folder, names=names, **same), how
 
 
 def read_lists(folder):
-    """Return {part: names} of train.txt, val.txt, test.txt; no image may stand in two of them."""
+    """Return {part: names} of train.txt, val.txt, test.txt; no image may be in two of them."""
     images = list_images(image_folder(folder))
     lists = {part: read_list(path) for part, path in find_lists(folder, images).items()}
     if stray := stray_list(folder, {path.name for path in images}):
         raise InputError(f"{stray} {why_stray(stray)}")
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         if both := sorted(set(lists.get(one, ())) & set(lists.get(other, ()))):
-            raise InputError(
-                f"{both[0]} stands in both {one}.txt and {other}.txt of {folder}. Drop one."
-            )
+            raise InputError(f"{both[0]} is in {one}.txt and {other}.txt of {folder}. Drop one.")
     return lists
 
 
 def stray_list(folder, names):
-    """Return a list of these images that is not read, for its place or its letters, or None.
+    """Return a list of these images that is not read, for its place or its capitals, or None.
 
-    Nobody would hear that the images which it holds back for a test are trained on.
+    Otherwise the images that it holds back for testing would be trained on silently.
     """
     places = {folder, image_folder(folder)}
     if (above := folder.resolve()).name == "images":
@@ -267,12 +265,12 @@ def stray_list(folder, names):
 def why_stray(path):
     """Return why the list at `path`, of `stray_list`, is not read, and what to do."""
     if (path.parent / "images").is_dir() and path.name in LISTS:
-        return f"is not read where images/ is named. Name the folder above it: {path.parent}"
-    return "is not read: lists stand beside images/, named in small letters. Move or rename it."
+        return f"is not read if images/ is named. Name the folder above it: {path.parent}"
+    return "is not read: lists belong beside images/, in lower case. Move or rename it."
 
 
 def part_of(paths):
-    """Return "test" where a test list names any of the files, else which list names all, or ""."""
+    """Return "test" if a test list names any of the files, else the list that names all, or ""."""
     lists = {path.parent: _lists(path.parent) for path in paths if path is not None}
     named = [
         {part for part in PARTS if path is not None and path.name in lists[path.parent][part]}
@@ -284,7 +282,7 @@ def part_of(paths):
 
 
 def _lists(folder):
-    """Return {part: file names} of the lists in a folder, and of those above one of images."""
+    """Return {part: file names} of the lists in a folder, and above it if it is `images/`."""
     folder, lists = folder.absolute(), {part: set() for part in PARTS}
     for top in (folder, folder.parent) if folder.name == "images" else (folder,):
         for part, path in find_lists(top).items():

@@ -1,14 +1,14 @@
-"""Sweep: every threshold at once, and which of them to take.
+"""Sweep: the counts at every threshold, and which threshold to choose.
 
-About one class: found points, hits and count errors at each score that a candidate has, so that a
-slider, a curve and the best setting are all look-ups. At a threshold these are the numbers that
-`Candidates.select` and `match_points` give, computed once instead of over and over.
+About one class: found points, hits and count errors at the score of each candidate, so that a
+slider, a curve and the best settings are all look-ups. At a threshold these are the numbers that
+`Candidates.select` and `match_points` give, computed once for all thresholds.
 
-`choose_settings` is the choice for one class, `choose_for_classes` that for all, and `choose_asked`
-that for a threshold function which may be asked but not looked up. Where nothing can be learned,
-all of them fall back on settings known before: `default_settings`, or a model's own.
+`choose_settings` chooses for one class, `choose_for_classes` for all, and `choose_asked` for a
+threshold function that must be called at each threshold. If the data do not tell, all of them fall
+back on known settings: `default_settings`, or a model's own.
 
-Not about who is paired with whom at one threshold (matching.py), nor about what went wrong there
+Not about which points pair at one threshold (matching.py), nor about what went wrong there
 (study/errors.py).
 """
 
@@ -22,27 +22,27 @@ from pointlib.matching import check_amount, check_column
 from pointlib.metrics import rank_images, running_sums
 from pointlib.thresholds import DEFAULT_DISTANCE, DEFAULT_THRESHOLD, FLOOR, Candidates
 
-TRIED = tuple(k / 20 for k in range(1, 20))  # thresholds for rules that must be asked anew at each
+TRIED = tuple(k / 20 for k in range(1, 20))  # thresholds for rules that must be called at each
 
 
 class Sweep(NamedTuple):
-    """Counts at every threshold: entry k holds all candidates of score >= thresholds[k]."""
+    """Counts at every threshold: entry k counts all candidates of score >= thresholds[k]."""
 
     thresholds: np.ndarray  # (T,) float64: the distinct scores, falling
     n_found: np.ndarray  # (T,) int, rising
     tp: np.ndarray  # (T,) int: the most pairs possible, rising
-    count_error: np.ndarray  # (T,) float64: mean |found - true| an image
+    count_error: np.ndarray  # (T,) float64: mean |found - true| per image
     n_true: int
     n_images: int
 
     @property
     def precision(self):
-        """Share of found points that are hits, (T,)."""
+        """Fraction of found points that are hits, (T,)."""
         return self.tp / self.n_found
 
     @property
     def recall(self):
-        """Share of true points that are hit, (T,); NaN where nothing is true."""
+        """Fraction of true points that are hit, (T,); NaN if there are none."""
         return self.tp / (self.n_true or np.nan)
 
     @property
@@ -52,7 +52,7 @@ class Sweep(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """How to read points off a heatmap, and the pooled F1 that this gave."""
+    """How to find points in a heatmap, and the pooled F1 that this gave."""
 
     threshold: float
     min_distance: float
@@ -60,12 +60,12 @@ class Settings(NamedTuple):
 
     @property
     def options(self):
-        """Threshold and minimum distance by name, as threshold functions take them."""
+        """Threshold and minimum distance as the keyword arguments of threshold functions."""
         return {"threshold": self.threshold, "min_distance": self.min_distance}
 
 
 def sweep(images, *, radius, min_distance=0.0):
-    """Count what is found and what of it is right, at every threshold, pooled over images.
+    """Count found points and hits at every threshold, pooled over images.
 
     Parameters
     ----------
@@ -75,17 +75,17 @@ def sweep(images, *, radius, min_distance=0.0):
     radius : float
         Matching radius, pixels.
     min_distance : float
-        Pixels. Only candidates whose isolation is larger take part.
+        Pixels. Only candidates with a larger isolation count.
 
     Returns
     -------
     Sweep
-        Tied scores are one entry, read at the end of their tie. Without candidates it has none.
+        Tied scores are one entry, counted together. Without candidates there are no entries.
     """
     images = rank_images(images, radius=radius, min_distance=min_distance)
     scores, steps = [np.zeros(0)], [np.zeros((0, 3), dtype=int)]
     for n_here, ranked, gains in images:
-        # as long as points are lacking, each one found brings the count nearer
+        # as long as points are missing, each one found brings the count closer
         nearer = np.where(np.arange(len(ranked)) < n_here, -1, 1)
         scores.append(ranked)
         steps.append(np.stack([np.ones_like(gains), gains, nearer], axis=1))
@@ -97,15 +97,15 @@ def sweep(images, *, radius, min_distance=0.0):
 
 
 def best_threshold(sweep, goal="f1", *, most_false=0.05):
-    """Return the threshold of a sweep that serves a goal best; NaN where there is none to choose.
+    """Return the best threshold of a sweep for a goal; NaN if there is none.
 
     Parameters
     ----------
     sweep : Sweep
     goal : str
-        ``"f1"``: the highest F1. ``"count"``: the least count error. ``"equal"``: as many points
-        found as are true, or as near as can be, so that precision and recall are equal.
-        ``"few false"``: the most hits while no more than a share `most_false` of what is found is
+        ``"f1"``: the highest F1. ``"count"``: the smallest count error. ``"equal"``: as many found
+        points as true ones, or as close as possible, so that precision and recall are equal.
+        ``"few false"``: the most hits while at most a fraction `most_false` of the found points is
         false.
     most_false : float
         From 0 to 1.
@@ -113,9 +113,9 @@ def best_threshold(sweep, goal="f1", *, most_false=0.05):
     Returns
     -------
     float
-        Equally good neighbours are one run; the middle of the widest, of equally wide ones the
-        higher. A run reaches down to the next lower score, or to 0.05, below which no candidate
-        is listed.
+        Equally good neighbours form a run: the middle of the widest run, or of the higher one of
+        equally wide runs. A run extends down to the next lower score, or to 0.05, the lowest
+        score of a candidate.
     """
     if goal not in GOALS:
         raise InputError(f"goal is {goal!r}. {suggest(goal, GOALS)}")
@@ -134,13 +134,13 @@ def plateau(scores, *, slack=0.05):
     scores : array of shape (M,)
         Of all candidates kept at the minimum distance, all images together.
     slack : float
-        By what share the count at the low end may exceed the one at the high end.
+        The fraction by which the count at the low end may exceed that at the high end.
 
     Returns
     -------
     low, high : float
-        At least one point is found at `high`; any threshold above `low`, and up to `high`, is in
-        the range. Of equally wide ranges the higher; NaN where no score is 0.05 or more.
+        At least one point is found at `high`; the range excludes `low` and includes `high`. Of
+        equally wide ranges the higher; NaN if no score is 0.05 or more.
     """
     slack = _check_share(slack, "slack")
     scores = check_column(scores, np.size(scores), "scores")
@@ -155,22 +155,22 @@ def plateau(scores, *, slack=0.05):
 
 
 def default_settings(sigma=None):
-    """Return the threshold and minimum distance where nothing can be learned about them, a dict.
+    """Return the threshold and minimum distance to use if the data do not tell better, a dict.
 
-    Two peaks nearer than sigma, the width of the Gaussians in pixels, are hardly two; where sigma
-    is not known either, the distance is that of `find_peaks`.
+    Two peaks closer than sigma, the width of the Gaussians in pixels, are hardly two objects; if
+    sigma is unknown too, the distance is that of `find_peaks`.
     """
     return {"threshold": DEFAULT_THRESHOLD, "min_distance": sigma or DEFAULT_DISTANCE}
 
 
 def distances_to_try(*, radius, sigma=None):
-    """Return the minimum distances among which to choose, pixels, rising, each once.
+    """Return the minimum distances to choose from, pixels, rising, without repeats.
 
-    `radius` is the match radius and `sigma` the width of the Gaussians, where it is known.
+    `radius` is the match radius and `sigma` the width of the Gaussians, if it is known.
     """
-    if sigma is None:  # heatmaps of somebody else: how wide their hills are is not known
+    if sigma is None:  # heatmaps from elsewhere: the width of their peaks is unknown
         return [round(radius * share, 2) for share in (0.25, 0.5, 1)]
-    # from what two hills need to stay apart up to what two objects do
+    # from what separates two Gaussians up to what separates two objects
     tried = [sigma * f for f in (0.5, 1, 1.5, 2)] + [radius * f for f in (0.75, 1, 1.5)]
     return sorted({round(d, 2) for d in tried})
 
@@ -178,8 +178,8 @@ def distances_to_try(*, radius, sigma=None):
 def choose_settings(images, *, radius, distances, sigma=None):
     """Return the threshold and minimum distance with the best pooled F1 of one class.
 
-    Exact: every score is tried as a threshold, with every distance. Ties: the smaller distance;
-    there as `best_threshold` has it.
+    Exact: every score is tried as a threshold, with every distance. Ties: the smaller distance,
+    then as in `best_threshold`.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def choose_settings(images, *, radius, distances, sigma=None):
     Returns
     -------
     Settings
-        Where no candidate can be paired: `default_settings`, and F1 0 (NaN where nothing is true).
+        If no candidate can be paired: `default_settings`, and F1 0 (NaN if there is no true point).
     """
     distances = sorted(check_amount(d, "a distance") for d in distances)
     if not distances:
@@ -210,9 +210,9 @@ def choose_settings(images, *, radius, distances, sigma=None):
 
 
 def choose_for_classes(by_class, *, radius, sigma=None):
-    """Return {class: {"threshold", "min_distance"}} with the best F1, a class at a time.
+    """Return {class: {"threshold", "min_distance"}} with the best F1 of each class.
 
-    `by_class` is {class: images}; all else is as for `choose_settings`.
+    `by_class` is {class: images}; the rest is as for `choose_settings`.
     """
     options = {"radius": radius, "distances": distances_to_try(radius=radius, sigma=sigma)}
     return {
@@ -222,40 +222,40 @@ def choose_for_classes(by_class, *, radius, sigma=None):
 
 
 def ask(images, find, *, one_pass, thresholds=TRIED):
-    """Return what any threshold function finds, in a form from which settings can be chosen.
+    """Call any threshold function, and return what it finds as input for `sweep`.
 
     Parameters
     ----------
     images : iterable of (true, heatmap)
-        True points (N, 2), and whatever `find` takes. Each is looked at once.
+        True points (N, 2), and whatever `find` takes. Iterated over once.
     find : callable
         ``find(heatmap, *, threshold) -> points, scores``.
     one_pass : bool
-        Whether a higher threshold only drops points of lower scores, as `thresholds.ONE_PASS` do:
-        what is found at 0.05 then tells what any threshold finds. Others must be asked anew.
+        Whether a higher threshold only drops points of lower scores, as for `thresholds.ONE_PASS`:
+        the points at 0.05 then tell those at any threshold. Other rules are called at each one.
     thresholds : sequence of float
-        Those to ask at where one pass is not enough.
+        Where to call it if one pass is not enough.
 
     Returns
     -------
     dict
-        {threshold asked at: images as `sweep` takes them}.
+        {threshold: images as `sweep` takes them}.
     """
     runs = {threshold: [] for threshold in ((FLOOR,) if one_pass else thresholds)}
     for true, heatmap in images:
         for threshold, run in runs.items():
             points, scores = find(heatmap, threshold=threshold)
-            if not one_pass:  # a cut by score would be another rule than this one
+            if not one_pass:  # selecting by score would not be the same as this rule
                 scores = np.full(len(points), threshold)
             run.append((true, Candidates(points, scores, np.full(len(points), np.inf))))
     return runs
 
 
 def choose_asked(images, find, *, radius, distances, known, one_pass):
-    """Return the settings of the best F1 of one class, for any threshold function.
+    """Return the settings with the best F1 of one class, for any threshold function.
 
-    In one pass every threshold is tried with each distance. Other rules go by turns: the best of
-    0.05, 0.10, ... 0.95 at the distance known before, then the best distance at this threshold.
+    In one pass every threshold is tried with each distance. Other rules take two steps: the best of
+    0.05, 0.10, ... 0.95 at the known distance, then the best distance at this threshold.
 
     Parameters
     ----------
@@ -267,14 +267,14 @@ def choose_asked(images, find, *, radius, distances, known, one_pass):
     distances : sequence of float
         Minimum distances to try, pixels.
     known : dict
-        ``threshold`` and ``min_distance`` as chosen before, with another function.
+        ``threshold`` and ``min_distance`` chosen earlier, for another function.
     one_pass : bool
         As for `ask`.
 
     Returns
     -------
     Settings
-        What was known before where no found point can be paired.
+        `known` if no found point can be paired.
     """
     if not any(len(true) for true, _ in images):
         return Settings(**known, f1=np.nan)
@@ -291,7 +291,7 @@ def choose_asked(images, find, *, radius, distances, known, one_pass):
         tried = list(best_at(distances[0]))
         top = max(one.f1 for one in tried)
         good = [one.threshold for one in tried if one.f1 == top]
-        thresholds = [good[len(good) // 2]]  # as far from the edges of what is good as can be
+        thresholds = [good[len(good) // 2]]  # as far as possible from worse ones
     tried = [one for distance in distances for one in best_at(distance, thresholds)]
     best = max(tried, key=lambda one: one.f1)
     return best if best.f1 else Settings(**known, f1=0.0)
@@ -302,7 +302,7 @@ def _few_false(sweep, most_false):
     return np.where(allowed, sweep.tp, -np.inf)
 
 
-GOALS = {  # what an entry is worth, (T,): the most is best; -inf is forbidden
+GOALS = {  # the value of each entry, (T,): the highest is best; -inf is excluded
     "f1": lambda sweep, _: sweep.f1,
     "count": lambda sweep, _: -sweep.count_error,
     "equal": lambda sweep, _: -np.abs(sweep.n_found - sweep.n_true),
@@ -321,10 +321,10 @@ def _widest_run(thresholds, good):
 
 def _middle(low, high):
     middle = (high + low) / 2
-    return float(middle if middle > low else high)  # between neighbouring floats lies none
+    return float(middle if middle > low else high)  # adjacent floats have none in between
 
 
 def _check_share(value, name):
     if not np.isscalar(value) or isinstance(value, str) or not 0 <= value <= 1:
-        raise InputError(f"{name} is {value!r}; expected a share from 0 to 1.")
+        raise InputError(f"{name} is {value!r}; expected a fraction from 0 to 1.")
     return value

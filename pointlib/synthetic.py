@@ -1,10 +1,10 @@
-"""Draw pictures whose points are known exactly: cells, seedlings in a field, the pupils of cats.
+"""Synthetic images whose points are known exactly: cells, seedlings in a field, pupils of cats.
 
-About images with known answers, for tests, for lessons and for the folder `data`. Not about
-learning from them, and not a simulator: the optics are simple and the cats are friendly.
+About images with known points, for tests, for lessons and for the folder `data`. Not about
+training on them, and not a simulator: the optics are simple.
 
 Every shape is a function of sub-pixel coordinates, averaged over each pixel's area: a point is
-the centre of what was drawn, not the nearest pixel. points.py says what coordinates mean.
+the centre of what was drawn, not the nearest pixel. points.py defines the coordinates.
 `python -m pointlib.synthetic data` draws the sample sets again, byte for byte.
 """
 
@@ -23,9 +23,9 @@ from pointlib.files import write_atomic
 from pointlib.images import encode_image
 from pointlib.points import text_path, write_points
 
-MARGIN = 3  # pixels between a centre and the border of the picture
-SMALLEST = 32  # pixels a picture needs each way
-DIVIDING = 0.06  # share of the cells
+MARGIN = 3  # pixels between a centre and the image border
+SMALLEST = 32  # pixels, minimum height and width
+DIVIDING = 0.06  # fraction of the cells
 GREEN = np.array([112, 160, 62])
 PLANTS = {  # colour; pairs of leaves: turn, length, half width, bend, share of the stalk
     "seedling": (GREEN, [(1.6, 8, 2.2, 0, 0.3), (0, 12, 3, 0.2, 0.2), (0.8, 9, 2.6, 0.2, 0.1)]),
@@ -33,7 +33,7 @@ PLANTS = {  # colour; pairs of leaves: turn, length, half width, bend, share of 
     "grass": ((138, 158, 84), [(k / 2, 8 + k, 0.9, 0.4 - 0.2 * k, 0) for k in range(5)]),
     "straw": ((196, 172, 122), [(0, 9, 0.6, 0.1, 0)]),
 }
-COATS = (  # colours of fur, marks and bib; pattern
+COATS = (  # colours of fur, markings and bib; pattern
     ((208, 132, 66), (150, 76, 30), (246, 226, 200), "stripes"),
     ((146, 136, 126), (70, 64, 60), (224, 216, 204), "stripes"),
     ((50, 47, 50), (30, 28, 31), (64, 60, 62), "plain"),
@@ -47,7 +47,7 @@ IRISES = ((150, 190, 70), (226, 178, 50), (196, 120, 40), (112, 170, 130))
 
 
 class Scene(NamedTuple):
-    """An image, points (N, 2) of x, y in pixels, labels (N,): `point` where there is one class."""
+    """An image, points (N, 2) of x, y in pixels, labels (N,): `point` if there is one class."""
 
     image: np.ndarray
     points: np.ndarray
@@ -57,7 +57,7 @@ class Scene(NamedTuple):
 def draw_cells(
     shape: tuple[int, int] = (192, 256), *, n: int = 40, difficulty: float = 0.5, seed: int = 0
 ) -> Scene:
-    """Draw fluorescent nuclei, bright on dark; each point is the centroid of its nucleus' light.
+    """Draw fluorescent nuclei, bright on dark; each point is its nucleus's centre of intensity.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def draw_cells(
     n : int
         Number of cells, exactly.
     difficulty : float
-        0: apart, sharp and free of noise. 1: crowded, blurred, hazy, noisy, full of debris.
+        0: separate, sharp and free of noise. 1: crowded, blurred, hazy, noisy, full of debris.
     seed : int
-        The same seed draws the same picture.
+        The same seed draws the same image.
 
     Returns
     -------
@@ -103,18 +103,18 @@ def draw_field(
 ) -> Scene:
     """Draw rows of seedlings among weeds, from the air, in RGB: labels `seedling` and `weed`.
 
-    Leaves grow in opposite pairs: their centre of mass is the stem, and that is the point.
+    Leaves are in opposite pairs: their centre of mass is the stem, which is the point.
 
     Parameters
     ----------
     shape, seed
         As for `draw_cells`; the image is (H, W, 3).
     spacing : float
-        Pixels between two rows. The number of seedlings follows from it.
+        Pixels between two rows, which determines the number of seedlings.
     n_weeds : int
         Number of weeds, exactly.
     difficulty : float
-        0: clean soil, weeds of their own colours. 1: one green, straw, deep shade, blur, noise.
+        0: clean soil, weeds of other colours. 1: all one green, straw, dark shadows, blur, noise.
 
     Examples
     --------
@@ -133,11 +133,11 @@ def draw_field(
     kinds = ["seedling"] * len(rows) + list(rng.choice(["round", "grass"], n_weeds))
     plants = [_plant(rng, kind, sun, difficulty) for kind in kinds]
     stamps = [_sample(plant, centre, 15) for plant, centre in zip(plants, places, strict=True)]
-    shade, fall = np.zeros(shape), np.round(_turn(3.5, 0, sun)).astype(int)
+    shadow, offset = np.zeros(shape), np.round(_turn(3.5, 0, sun)).astype(int)
     for patch, corner in stamps:
-        _lay(shade, patch[..., 3], corner + fall)
-    shade = ndimage.gaussian_filter(shade.clip(0, 1), 0.8)
-    image *= 1 - (0.4 + 0.25 * difficulty) * shade[..., None]
+        _lay(shadow, patch[..., 3], corner + offset)
+    shadow = ndimage.gaussian_filter(shadow.clip(0, 1), 0.8)
+    image *= 1 - (0.4 + 0.25 * difficulty) * shadow[..., None]
     for k in rng.permutation(len(stamps)):
         _lay(image, *stamps[k])
     labels = ["seedling"] * len(rows) + ["weed"] * n_weeds
@@ -147,7 +147,7 @@ def draw_field(
 def draw_cats(
     shape: tuple[int, int] = (240, 320), *, n: int = 2, difficulty: float = 0.5, seed: int = 0
 ) -> Scene:
-    """Draw faces of cats, in RGB; the points are the centres of the pupils, two to a face.
+    """Draw cat faces, in RGB; the points are the centres of the pupils, two per face.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def draw_cats(
     n : int
         Number of faces, exactly; the more, the smaller.
     difficulty : float
-        0: large, upright, bright and sharp. 1: small, tilted, dim, blurred, dark irises, noise.
+        0: large, upright, bright and sharp. 1: small, tilted, dark, blurred, dark irises, noise.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def draw_cats(
     reach = largest * (1 - 0.3 * difficulty)
     inner = (shape[0] - 2.6 * reach, shape[1] - 2.2 * reach)
     centres = _scatter(rng, inner, n, distance=2.5 * reach)
-    for place in sorted(centres, key=lambda xy: xy[1]):  # the lower, the nearer
+    for place in sorted(centres, key=lambda xy: xy[1]):  # lower ones are in front
         centre = place + reach * np.array([1.1, 1.4])
         cat = _cat(rng, reach * rng.uniform(0.85, 1.1), difficulty)
         _lay(image, *_sample(partial(_fur, cat), centre, int(3.3 * cat.size), per_pixel=1))
@@ -182,7 +182,7 @@ def draw_cats(
 
 
 def _start(shape, difficulty, seed):
-    """Check what every scene takes and return its random generator."""
+    """Check the options of every scene and return its random generator."""
     if np.shape(shape) != (2,) or min(shape) < SMALLEST:
         raise InputError(f"shape is {shape}; expected (H, W), both {SMALLEST} or more.")
     if not 0 <= difficulty <= 1:
@@ -197,28 +197,28 @@ def _scene(image, points, labels):
 
 
 def _turn(x, y, angle):
-    """Return x, y, numbers or arrays, turned clockwise on the screen by `angle` radians."""
+    """Return x, y, numbers or arrays, rotated clockwise on the screen by `angle` radians."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([x * c - y * s, x * s + y * c])
 
 
 def _scatter(rng, shape, n, *, distance, clumps=0.0, keep=()):
-    """Return n random centres that keep their distance, also from `keep`, while there is room."""
+    """Return n random centres at a minimum distance, also from `keep`, while there is room."""
     points, high = list(keep), np.array(shape[::-1]) - 1 - MARGIN
     while len(points) < n + len(keep):
         new = rng.uniform(MARGIN, high)
-        if points and rng.random() < clumps:  # beside one that is there
+        if points and rng.random() < clumps:  # next to an existing one
             step = distance * rng.uniform(1, 1.5)
             new = points[rng.integers(len(points))] + _turn(step, 0, rng.uniform(0, 2 * np.pi))
         apart = np.hypot(*(np.reshape(points, (-1, 2)) - new).T)
         if (new > MARGIN).all() and (new < high).all() and (apart > distance).all():
             points.append(new)
-        distance *= 0.9995  # so that a full picture gets crowded instead of hanging
+        distance *= 0.9995  # so that this ends when there is no room
     return points[len(keep) :]
 
 
 def _sample(layer, centre, reach, per_pixel=3):
-    """Return layer(x, y), x and y from `centre`, averaged over pixels, and its corner x, y."""
+    """Return layer(x, y), relative to `centre`, averaged over pixels, and its corner x, y."""
     corner, n = np.floor(centre).astype(int) - reach, 2 * reach + 2
     ticks = (np.arange(n * per_pixel) + 0.5) / per_pixel - 0.5  # from the first pixel's centre
     values = layer(*np.meshgrid(*(ticks + (corner - centre)[:, None])))
@@ -226,7 +226,7 @@ def _sample(layer, centre, reach, per_pixel=3):
 
 
 def _lay(image, patch, corner):
-    """Lay a patch at its corner x, y: light (h, w), or colour times cover and cover (h, w, 4)."""
+    """Add a patch at its corner x, y: light (h, w), or premultiplied colour and alpha (h, w, 4)."""
     (x, y), (h, w) = corner, patch.shape[:2]
     target = image[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)]
     patch = patch[max(-y, 0) :, max(-x, 0) :][: target.shape[0], : target.shape[1]]
@@ -237,17 +237,17 @@ def _lay(image, patch, corner):
 
 
 def _stack(layers):
-    """Return pairs of cover (h, w) and colour, the last on top, as one patch for `_lay`."""
+    """Return pairs of alpha (h, w) and colour, the last on top, as one patch for `_lay`."""
     patch = np.zeros((*layers[0][0].shape, 4))
-    for cover, colour in layers:
-        patch *= 1 - cover[..., None]
-        patch[..., :3] += cover[..., None] * colour
-        patch[..., 3] += cover
+    for alpha, colour in layers:
+        patch *= 1 - alpha[..., None]
+        patch[..., :3] += alpha[..., None] * colour
+        patch[..., 3] += alpha
     return patch
 
 
 def _noise(rng, shape, scale):
-    """Return smooth noise of mean 0, deviation 1; `scale`: pixels of a blob, or (y, x)."""
+    """Return smooth noise of mean 0 and deviation 1; `scale` is the blur in pixels, or (y, x)."""
     step = max(1, int(np.min(scale) / 2))  # drawn coarse, then enlarged
     coarse = rng.standard_normal([s // step + 2 for s in shape])
     coarse = ndimage.gaussian_filter(coarse, np.divide(scale, step))
@@ -256,7 +256,7 @@ def _noise(rng, shape, scale):
 
 
 def _camera(rng, image, difficulty):
-    """Return an RGB picture blurred, dimmed and with noise."""
+    """Return an RGB image blurred, dimmed and with noise."""
     blur = 0.45 + 0.7 * difficulty
     image = ndimage.gaussian_filter(image, (blur, blur, 0))
     image = image * (1 - 0.35 * difficulty) + 14 * difficulty
@@ -264,11 +264,11 @@ def _camera(rng, image, difficulty):
 
 
 def _nucleus(rng, size, x, y):
-    """Return the light of a nucleus, a bent oval full of chromatin; a few are dividing."""
+    """Return the intensity of a nucleus, a bent textured oval; a few are dividing."""
     dividing = rng.random() < DIVIDING
     a, b = size * rng.uniform(1, 1.2), size * (0.4 if dividing else rng.uniform(0.65, 0.95))
     u, v = _turn(x, y, rng.uniform(0, np.pi))
-    v = v + rng.uniform(0, 0.2) * (u * u / a - a / 3)  # like a bean
+    v = v + rng.uniform(0, 0.2) * (u * u / a - a / 3)  # bent
     angle = np.arctan2(v / b, u / a)
     rim = 1 + sum(rng.normal(0, 0.035) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in (2, 3))
     rho = np.hypot(u / a, v / b) / rim
@@ -289,12 +289,12 @@ def _microscope(rng, light, difficulty):
 
 
 def _rows(rng, shape, spacing, tilt):
-    """Return the places of seedlings in slightly tilted rows with gaps."""
+    """Return the positions of seedlings in slightly tilted rows with gaps."""
     step = 27  # pixels between two seedlings
     n = int(sum(shape) / min(spacing, step)) + 1
     row, plant = np.mgrid[-n:n, -n:n] + rng.random((2, 1, 1))
     x = row * spacing + rng.normal(0, 1.5, row.shape)
-    y = (plant + rng.random((2 * n, 1))) * step + rng.normal(0, 2, row.shape)  # rows start apart
+    y = (plant + rng.random((2 * n, 1))) * step + rng.normal(0, 2, row.shape)  # offset per row
     x, y = _turn(x, y, tilt)
     grown = _noise(rng, row.shape, (0.1, 0.8)) < 1
     grown &= (np.minimum(x, y) > MARGIN) & (x < shape[1] - 1 - MARGIN) & (y < shape[0] - 1 - MARGIN)
@@ -302,7 +302,7 @@ def _rows(rng, shape, spacing, tilt):
 
 
 def _plant(rng, kind, sun, difficulty):
-    """Return the layer of one random plant; the harder, the more a weed has the crop's green."""
+    """Return the layer of one random plant; the harder, the more weeds look like the crop."""
     colour, pairs = PLANTS[kind]
     colour = (colour + 0.9 * difficulty * (GREEN - colour)) * rng.uniform(0.8, 1.1)
     turns = rng.uniform(0, np.pi) + rng.normal(0, 0.2, len(pairs))
@@ -315,7 +315,7 @@ def _plant(rng, kind, sun, difficulty):
 
 
 def _pair(x, y, leaf, sun, colour):
-    """Return cover and colour of two opposite leaves with midribs, lighter towards the sun."""
+    """Return alpha and colour of two opposite leaves with midribs, lighter towards the sun."""
     angle, length, width, bend, stalk = leaf
     s, t = _turn(x, y, -angle)
     q, t = np.abs(s) / length, np.sign(s) * t + bend * s * s / length  # point symmetry
@@ -326,7 +326,7 @@ def _pair(x, y, leaf, sun, colour):
 
 
 def _soil(rng, shape, sun, tilt, spacing):
-    """Return bare earth (H, W, 3): clods, ridges and wheel tracks lit from the side."""
+    """Return bare soil (H, W, 3): clods, ridges and wheel tracks lit from the side."""
     across, along = _turn(*np.indices(shape)[::-1], -tilt)
     height = sum(s**0.8 * _noise(rng, shape, s) for s in (1.2, 2.2, 5))
     height += 0.8 * np.cos(2 * np.pi * across / spacing)
@@ -355,23 +355,23 @@ def _cat(rng, size, difficulty):
 
 
 def _edge(scale, distance, soft=0.0):
-    """Return the cover of what has this signed distance; one unit is `scale` pixels."""
+    """Return the alpha at a signed distance from an edge; one unit is `scale` pixels."""
     return np.clip(0.5 - distance / (1 / scale + soft), 0, 1)
 
 
 def _oval(u, v, at, axes):
-    """Return about the signed distance to an ellipse, negative inside."""
+    """Return the approximate signed distance to an ellipse, negative inside."""
     return (np.hypot((u - at[0]) / axes[0], (v - at[1]) / axes[1]) - 1) * min(axes)
 
 
 def _lens(u, v, a, b):
-    """Return the signed distance to a lens, two arcs: half lengths a along u and b along v."""
+    """Return the signed distance to a lens of two arcs, with half axes a along u and b along v."""
     r = (a * a + b * b) / (2 * b)
     return np.hypot(u, np.abs(v) + r - b) - r
 
 
 def _fur(cat, x, y):
-    """Return the patch of a body and a head without its eyes; (0, 0) is between the eyes."""
+    """Return the patch of a body and a head without eyes; (0, 0) is between the eyes."""
     u, v = _turn(x, y, -cat.tilt) / cat.size
     w, theta, r = np.abs(u), np.arctan2(v - 0.2, u), np.hypot(u, v - 0.2)
     tufts = cat.tufts[(81.5 * theta + 5 * np.sin(5 * r + 2 * theta)).astype(int) % 512]
@@ -401,7 +401,7 @@ def _fur(cat, x, y):
 
 
 def _pattern(cat, u, v):
-    """Return the colours (..., 3) of the fur."""
+    """Return the colours (..., 3) of the coat."""
     w, mark, other = np.abs(u), np.zeros_like(u), cat.marks
     if cat.pattern == "stripes":
         brow = (2 * np.cos(17 * w + 2.5 * v) - 0.4) * (-5 * v - 1.6).clip(0, 1)
@@ -409,7 +409,7 @@ def _pattern(cat, u, v):
     elif cat.pattern == "points":
         mark = np.exp(-((4 * u * u + 3.3 * (v - 0.25) ** 2) ** 1.5))
     elif cat.pattern == "patches":
-        p, q = 99 * cat.tufts[:2]  # any two numbers of this cat's own
+        p, q = 99 * cat.tufts[:2]  # two random numbers of this cat
         mark = 8 * (np.sin(2.3 * u + p) + np.sin(2.9 * v + q) + 0.5 * np.sin(5 * u * v)) - 2
     elif cat.pattern == "bib":
         mark, other = 9 * (0.06 + 0.5 * (v - 0.1).clip(0) - w), cat.bib
@@ -417,7 +417,7 @@ def _pattern(cat, u, v):
 
 
 def _eye(cat, side, x, y):
-    """Return the patch of an eye: almond, iris, slit pupil at (0, 0), catch light."""
+    """Return the patch of an eye: outline, iris, slit pupil at (0, 0), highlight."""
     u, v = _turn(x, y, -cat.tilt) / cat.size
     almond, edge = _lens(*_turn(u * side, v, 0.2), 0.25, 0.19), partial(_edge, cat.size)
     layers = [
@@ -430,7 +430,7 @@ def _eye(cat, side, x, y):
 
 
 def _room(rng, shape):
-    """Return what is behind the cats, out of focus: planks, a woven blanket, or a lawn."""
+    """Return the background, out of focus: planks, a woven blanket, or a lawn."""
     s, t = _turn(*np.indices(shape)[::-1], rng.uniform(-0.4, 0.4))
     kind, width = rng.integers(3), rng.uniform(24, 40)
     if kind == 0:
@@ -446,7 +446,7 @@ def _room(rng, shape):
 
 
 PARTS = ("train", "val", "test", "unlabelled")
-SETS = {  # function, (H, W), option that varies, from, up to, difficulty; images of each part
+SETS = {  # function, (H, W), option that varies, its range, difficulty; number of images per part
     "cells": (draw_cells, (192, 256), "n", 25, 45, (0.4, 0.95), (24, 8, 8, 2)),
     "field": (draw_field, (240, 320), "n_weeds", 6, 26, (0.2, 0.65), (18, 6, 6, 0)),
     "cats": (draw_cats, (240, 320), "n", 1, 4, (0.05, 0.35), (18, 6, 6, 0)),
@@ -487,7 +487,7 @@ def draw_sample(name: str, index: int, *, shape: tuple[int, int] | None = None) 
 
 
 def draw_set(name, folder, *, shape=None):
-    """Write the sample set `name` to folder/name: images, texts of points, lists and README."""
+    """Write the sample set `name` to folder/name: images, text files of points, lists, README."""
     home, files, count = Path(folder) / name, {part: [] for part in PARTS}, Counter()
     for index, part in enumerate(np.repeat(PARTS, SETS[name][-1])):
         path = home / "images" / f"{name.rstrip('s')}_{index + 1:03d}.png"
@@ -496,7 +496,7 @@ def draw_set(name, folder, *, shape=None):
         files[part].append(path.name)
         if part != "unlabelled":
             labels = ["" if label == "point" else label for label in scene.labels]
-            # the models in data/, and what lessons print of them, hang on the last digit
+            # the models in data/, and the lessons' outputs, depend on the last digit
             options = {"labels": labels, "decimals": 9}
             write_points(text_path(path), scene.points, scene.image.shape[:2], **options)
             count.update(scene.labels)

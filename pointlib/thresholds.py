@@ -1,10 +1,10 @@
 """Heatmaps back to points: numpy and scipy, no torch.
 
-About finding peaks. Not about which of them are right: metrics.py says that.
+About finding peaks. Not about which of them are right: metrics.py.
 
-A threshold function has the shape ``threshold_fn(heatmap, *, threshold, min_distance) -> points,
-scores``; write your own and pass it wherever one is asked for. Points come best first. Ties are
-broken by one rule everywhere: higher score, then smaller y, then smaller x.
+A threshold function has the signature ``threshold_fn(heatmap, *, threshold, min_distance) ->
+points, scores``; write your own and pass it wherever one is needed. Points come best first. Ties
+are broken by one rule everywhere: higher score, then smaller y, then smaller x.
 """
 
 from typing import NamedTuple
@@ -19,13 +19,13 @@ from scipy.spatial import KDTree
 from pointlib.errors import InputError
 
 FLOOR = 0.05  # lowest score that counts as a candidate
-DEFAULT_THRESHOLD = 0.3  # where nothing can be learned about it; see sweep.default_settings
-DEFAULT_DISTANCE = 2.0  # pixels; likewise, where sigma is not known either
+DEFAULT_THRESHOLD = 0.3  # if the data do not tell a better one; see sweep.default_settings
+DEFAULT_DISTANCE = 2.0  # pixels; likewise, if sigma is unknown too
 TINY = 1e-12  # keeps the logarithm of an empty pixel finite
 
 
 class Candidates(NamedTuple):
-    """Peaks of a heatmap before any choice, best first.
+    """Peaks of a heatmap before any selection, best first.
 
     ``isolation`` is the distance in pixels to the nearest candidate that ranks higher (inf for
     the first), so that any threshold and any minimum distance is a look-up.
@@ -52,16 +52,16 @@ def find_peaks(
     Parameters
     ----------
     heatmap : ndarray of shape (H, W), float
-        NaN counts as nothing. A constant map has no peak.
+        NaN counts as 0. A constant heatmap has no peak.
     threshold : float
-        Lowest height of a peak. It means the same in every image.
+        Lowest height of a peak, absolute: it means the same in every image.
     min_distance : float
         In pixels. Of two peaks that are not farther apart, only the higher one is kept.
 
     Returns
     -------
     points : ndarray of shape (N, 2), float64
-        x, y in pixels, highest score first; (0, 2) when nothing is found.
+        x, y in pixels, highest score first; (0, 2) if nothing is found.
     scores : ndarray of shape (N,), float64
         The heatmap's value at the peak's pixel.
 
@@ -89,23 +89,23 @@ def find_candidates(
 ) -> Candidates:
     """Find every local maximum of at least `floor`, with its score and isolation.
 
-    A maximum is higher than all around it; equal neighbours are one plateau, which gives one
-    point. Its place is refined by a parabola on the *logarithm* of the heatmap, along x and y,
-    by half a pixel at most: exact for a Gaussian.
+    A maximum is higher than all its neighbours; equal neighbours are one plateau, which gives one
+    point. Its position is refined by a parabola through the *logarithm* of the heatmap, along x
+    and y, by at most half a pixel: exact for a Gaussian.
 
     Parameters
     ----------
     heatmap : ndarray of shape (H, W), float
     floor : float
-        Lower floors give more candidates; those above keep their isolation.
+        A lower floor gives more candidates; those above keep their isolation.
     log_heatmap : ndarray of shape (H, W), optional
-        The logarithm of the heatmap where it is known more exactly (log-sigmoid of logits).
+        The logarithm of the heatmap if it is known more exactly (log-sigmoid of logits).
     reach : float
-        The largest minimum distance that will be asked for, pixels: an isolation beyond it is
-        given as inf, which is quicker where points are many.
+        The largest minimum distance that will be used, pixels: an isolation beyond it is given as
+        inf, which is faster for many points.
     shape : (int, int), optional
-        Height and width of the image, where the heatmap was drawn at another size: places and
-        distances are those in the image.
+        Height and width of the image if the heatmap has another size: positions and distances are
+        those in the image.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def basic_threshold(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the pixels that equal the maximum of their 3x3 neighbourhood.
 
-    The plain rule many kits use, kept to be compared with: it doubles a peak that lies between
+    The simple rule that many kits use, kept for comparison: it doubles a peak that lies between
     pixels and returns every pixel of a plateau. Whole pixels only. Parameters and result as for
     `find_peaks`.
 
@@ -158,10 +158,10 @@ def basic_threshold(
 def connected_components(
     heatmap: ArrayLike, *, threshold: float = DEFAULT_THRESHOLD, min_distance: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the heatmap at `threshold` and return the weighted centre of each piece.
+    """Cut the heatmap at `threshold` and return the weighted centre of each component.
 
-    Pieces touch along edges and corners; neighbours whose hills meet above the threshold merge.
-    The score is the piece's highest value. Parameters and result as for `find_peaks`.
+    Pixels connect along edges and corners; peaks that meet above the threshold merge. The score is
+    the component's maximum. Parameters and result as for `find_peaks`.
 
     Examples
     --------
@@ -172,10 +172,10 @@ def connected_components(
     """
     _check_settings(threshold, min_distance)
     heatmap = _check_heatmap(heatmap)
-    pieces, n_pieces = ndimage.label((heatmap >= threshold) & (heatmap > 0), np.ones((3, 3)))
-    numbers = np.arange(1, n_pieces + 1)
-    centres = np.array(ndimage.center_of_mass(heatmap, pieces, numbers)).reshape(-1, 2)
-    scores = np.asarray(ndimage.maximum(heatmap, pieces, numbers), dtype=float).reshape(-1)
+    parts, n_parts = ndimage.label((heatmap >= threshold) & (heatmap > 0), np.ones((3, 3)))
+    numbers = np.arange(1, n_parts + 1)
+    centres = np.array(ndimage.center_of_mass(heatmap, parts, numbers)).reshape(-1, 2)
+    scores = np.asarray(ndimage.maximum(heatmap, parts, numbers), dtype=float).reshape(-1)
     return _thin(centres[:, ::-1], scores, min_distance)
 
 
@@ -188,11 +188,7 @@ def join_classes(found):
     return points[order], labels[order], scores[order]
 
 
-THRESHOLDS = {
-    "find_peaks": find_peaks,
-    "basic_threshold": basic_threshold,
-    "connected_components": connected_components,
-}
+THRESHOLDS = {rule.__name__: rule for rule in (find_peaks, basic_threshold, connected_components)}
 ONE_PASS = (find_peaks, basic_threshold)  # a higher threshold only drops points of lower scores
 
 
@@ -219,7 +215,7 @@ def _check_settings(threshold, min_distance):
 def _not_below(heatmap, floor):
     """Return rows and columns of the pixels that no 8-neighbour exceeds, and which equal one.
 
-    Whole rows are compared first, which leaves few pixels to be looked at from every side.
+    Whole arrays are compared first, which leaves few pixels to compare with all 8 neighbours.
     """
     mask = (heatmap >= floor) & (heatmap > 0)
     for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
@@ -232,7 +228,7 @@ def _not_below(heatmap, floor):
 
 
 def _highest_around(heatmap, rows, columns):
-    """Return the highest 8-neighbour of the given pixels; outside the frame all is -inf."""
+    """Return the highest 8-neighbour of the given pixels; outside the heatmap it is -inf."""
     height, width = heatmap.shape
     highest = np.full(len(rows), -np.inf, heatmap.dtype)
     for dy, dx in ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)):
@@ -244,7 +240,7 @@ def _highest_around(heatmap, rows, columns):
 
 
 def _maxima(heatmap, floor):
-    """Return rows and columns of the regional maxima: one pixel, the first, a plateau."""
+    """Return rows and columns of the regional maxima: of a plateau its first pixel."""
     rows, columns, doubtful = _not_below(heatmap, floor)
     if len(rows) == heatmap.size:  # a constant has no peak
         return rows[:0], columns[:0]
@@ -253,7 +249,7 @@ def _maxima(heatmap, floor):
     # rare: follow the plateaus among all equal pixels, in reading order
     piece = _plateaus(heatmap, heatmap[rows[doubtful], columns[doubtful]])
     labels = piece[rows, columns]
-    # a plateau with a way up is a shoulder
+    # a plateau with a higher neighbour is a shoulder
     is_shoulder = np.bincount(piece.ravel()) > np.bincount(labels, minlength=piece.max() + 1)
     _, first = np.unique(labels, return_index=True)
     keep = np.zeros(len(rows), bool)
@@ -264,7 +260,7 @@ def _maxima(heatmap, floor):
 
 
 def _plateaus(heatmap, values):
-    """Return a number for each piece of equal, touching pixels of `values`; 0 elsewhere."""
+    """Return a number for each set of equal, connected pixels of `values`; 0 elsewhere."""
     member = np.isin(heatmap, values)
     number = np.zeros(heatmap.shape, int)
     number[member] = np.arange(1, member.sum() + 1)
@@ -279,19 +275,19 @@ def _plateaus(heatmap, values):
     heads, tails = np.concatenate(heads), np.concatenate(tails)
     size = int(member.sum()) + 1
     graph = coo_array((np.ones(len(heads), bool), (heads, tails)), shape=(size, size))
-    _, piece = graph_components(graph, directed=False)  # the outside, 0, is piece 0
+    _, piece = graph_components(graph, directed=False)  # all other pixels, 0, are piece 0
     return piece[number]
 
 
 def _refine(values, rows, columns, *, take_log):
-    """Return x, y of the peaks: a parabola through three pixels of the logarithm each way."""
+    """Return x, y of the peaks: along each axis the vertex of a parabola through three logs."""
     x = columns + _vertex(values, rows, columns, axis=1, take_log=take_log)
     y = rows + _vertex(values, rows, columns, axis=0, take_log=take_log)
     return np.column_stack([x, y]).astype(float).reshape(-1, 2)
 
 
 def _vertex(values, rows, columns, *, axis, take_log):
-    """Return the parabola's vertex along one axis, in [-0.5, 0.5]; 0 at the frame's edge."""
+    """Return the parabola's vertex along one axis, in [-0.5, 0.5]; 0 at the heatmap's edge."""
     place = (rows, columns)[axis]
     inner = (place > 0) & (place < values.shape[axis] - 1)
     r, c = rows[inner], columns[inner]
@@ -315,12 +311,12 @@ def _rank(points, scores):
 def _isolation(points, reach=np.inf):
     """Return each ranked point's distance to the nearest one before it.
 
-    It is inf for the first, and where there is none within `reach`.
+    It is inf for the first, and if there is none within `reach`.
     """
     distances = np.full(len(points), np.inf)
-    bound = reach * (1 + 1e-9) + TINY  # it is open, and the tree's rounding must not decide
+    bound = reach * (1 + 1e-9) + TINY  # exclusive, and the tree's rounding must not decide
     start = 1
-    while start < len(points):  # the better half, its better half, ...: half of all rank higher
+    while start < len(points):  # in blocks of doubling size, so that half of a tree ranks higher
         stop = len(points) if reach < np.inf else min(max(256, 2 * start), len(points))
         order = np.lexsort(points[:stop].T)  # neighbours in space are neighbours in memory
         tree, rank = KDTree(points[order]), np.append(order, stop)
@@ -337,7 +333,7 @@ def _isolation(points, reach=np.inf):
 
 
 def _thin(points, scores, min_distance):
-    """Rank the points and drop those not farther than `min_distance` from a higher one."""
+    """Rank the points and drop those within `min_distance` of a higher one."""
     order = _rank(points, scores)
     points, scores = points[order], scores[order]
     keep = _isolation(points, min_distance) > min_distance

@@ -1,7 +1,7 @@
-"""TIFF within bounds: what a damaged or hostile file would make tifffile do is told before.
+"""Safe TIFF: damaged or hostile files are refused before tifffile runs out of memory or time.
 
-About pages without end, planes that are described and not there, and strips that grow out of
-all proportion. Not about which pages are an image: images.py says that.
+About endless pages, planes that are declared but missing, and strips that decompress to far too
+much. Not about which pages are an image: images.py.
 """
 
 import lzma
@@ -15,20 +15,20 @@ import tifffile
 from pointlib.errors import InputError
 
 MAX_PAGES = 10_000  # of one file
-ROOM = 200_000_000  # bytes that tiles may take beyond four times their image: a small one's margins
-SLACK = 4096  # bytes by which a strip may be larger than it should be
-# OME's attributes: tifffile makes lists as long as they say
+ROOM = 200_000_000  # bytes that tiles may take beyond four times their image, for small images
+SLACK = 4096  # bytes by which a strip may be too large
+# attributes of OME-XML: tifffile makes lists of these lengths
 _COUNTS = {"SizeZ", "SizeC", "SizeT", "FirstZ", "FirstC", "FirstT", "IFD"}
 _COUNTS |= {"NumPlanes", "PlaneCount", "SamplesPerPixel"}
 _INFLATERS = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor}
 
 
 def open_tiff(path):
-    """Return a TiffFile of this file alone, whose pages and series can be asked for.
+    """Return a TiffFile of this file alone, with pages and series that are safe to access.
 
-    InputError where its pages do not end, or where it describes more planes than MAX_PAGES.
+    InputError if its pages do not end, or if it declares more planes than MAX_PAGES.
     """
-    # formats that are spread over several files would open any file that they name
+    # formats of several files would open any file that they name
     tiff = tifffile.TiffFile(path, _multifile=False, is_mmstack=False, is_ndtiff=False)
     try:
         _check_pages(tiff, path)
@@ -41,9 +41,9 @@ def open_tiff(path):
 
 
 def check_strips(page):
-    """Raise EOFError or ValueError where strips or tiles cannot be what they are said to be.
+    """Raise EOFError or ValueError if strips or tiles cannot be what the header says.
 
-    They must lie in the file, and neither be nor become much larger than their pixels.
+    They must lie in the file and, compressed or not, be hardly larger than their pixels.
     """
     file = page.parent.filehandle
     chunk = math.prod(page.chunks) * (page.dtype.itemsize if page.dtype else 8)
@@ -52,18 +52,18 @@ def check_strips(page):
     most = 2 * chunk + SLACK
     for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
         if offset + size > file.size:
-            raise EOFError("cut short")
+            raise EOFError("truncated")
         if page.compression != 1 and size > most:
-            raise ValueError(f"a strip of {size:,} bytes where {most:,} would be many")
+            raise ValueError(f"a strip of {size:,} bytes; expected at most {most:,}")
         if page.compression in _INFLATERS and size:
             file.seek(offset)
             inflated = _INFLATERS[page.compression]().decompress(file.read(size), most + 1)
             if len(inflated) > most:
-                raise ValueError(f"a strip that grows beyond {most:,} bytes")
+                raise ValueError(f"a strip that decompresses to over {most:,} bytes")
 
 
 def _check_pages(tiff, path):
-    """Walk from page to page: pages that lie upon each other go in a circle, or might as well."""
+    """Follow the chain of pages: if pages take more bytes than the file has, they form a loop."""
     file, form = tiff.filehandle, tiff.tiff
     file.seek(4 if form.offsetsize == 4 else 8)
     n_pages = n_bytes = 0
@@ -74,16 +74,12 @@ def _check_pages(tiff, path):
             n_pages += 1
             n_bytes += form.tagnosize + n_tags * form.tagsize
             if n_bytes > file.size:
-                raise InputError(
-                    f"{path} is damaged: its pages go in a circle. Copy or export it again."
-                )
+                raise InputError(f"{path} is damaged: its pages loop. Copy or export it again.")
             if n_pages > MAX_PAGES:
-                raise InputError(
-                    f"{path} holds over {MAX_PAGES:,} pages. Save one as its own file."
-                )
+                raise InputError(f"{path} has over {MAX_PAGES:,} pages. Save one as its own file.")
             file.seek(offset + form.tagnosize + n_tags * form.tagsize)
     except (struct.error, OSError):
-        return  # cut short, or beside the file: what can be read is for tifffile to say
+        return  # truncated or out of range: tifffile decides what can be read
 
 
 def _number(file, form, size):
@@ -91,25 +87,25 @@ def _number(file, form, size):
 
 
 def _check_planes(tiff, path):
-    """Count the planes that OME's XML speaks of, as far as tifffile would make lists of them."""
+    """Check how many planes the OME-XML declares, as tifffile makes lists of them."""
     text = tiff.ome_metadata or "<none/>"
     try:
         if "<!DOCTYPE" in text:
             raise InputError(f"{path}: its OME-XML has a document type. Export it again.")
         root = ET.fromstring(text)  # noqa: S314 - without a document type it cannot grow
     except ET.ParseError:
-        return  # tifffile passes over it as well
+        return  # tifffile ignores it too
     said = [n for element in root.iter() for n in _planes_of(element, tiff.pages.first.size)]
     most = max(said, default=0)
     if not most <= MAX_PAGES or len(said) > 10 * MAX_PAGES:
         raise InputError(
-            f"{path} is damaged, or no single image: it speaks of {most:,.0f} planes. Save one "
+            f"{path} is damaged, or not a single image: it declares {most:,.0f} planes. Save one "
             "page as its own file."
         )
 
 
 def _planes_of(element, page_size):
-    """Yield the numbers of planes that one element of OME's XML stands for."""
+    """Yield the numbers of planes that one element of the OME-XML declares."""
     numbers = {key: _count(value) for key, value in element.attrib.items()}
     yield from (n for key, n in numbers.items() if key in _COUNTS)
     sizes = [n for key, n in numbers.items() if key.startswith("Size")]
@@ -121,7 +117,7 @@ def _planes_of(element, page_size):
 
 
 def _count(text):
-    """Return a whole number of a text, 0 where it is none."""
+    """Return a text as an int, 0 if it is not one."""
     try:
         return int(text)
     except ValueError:

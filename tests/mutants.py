@@ -473,8 +473,8 @@ MUTANTS = [
     Mutant(
         "two may ask for one",
         "matching.py",
-        "len(np.unique(asked))",
-        "len(asked)",
+        "len(np.unique(nearest))",
+        "len(nearest)",
         (JUDGE, *unit("metrics")),
     ),
     Mutant(

@@ -32,7 +32,9 @@ def travel(true, folder):
     image, read, _ = ImagePointDataset(folder)[0]
     larger = (2 * SHAPE[0], 2 * SHAPE[1])
     matrix = augment.resize(SHAPE, larger) @ augment.flip(SHAPE)
-    matrix = augment.quarter_turns(larger, 1) @ matrix
+    centre = np.array([larger[1] - 1, larger[0] - 1]) / 2
+    turn = augment.shift(*(centre[::-1] - centre)) @ augment.affine(centre, rotation=-90)
+    matrix = turn @ matrix
     pixels = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1))
     warped, _ = augment.warp_image(pixels, matrix, (larger[1], larger[0]))
     model = PointModel(Brightness(), INFO)

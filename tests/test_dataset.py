@@ -128,7 +128,7 @@ def test_load_splits_follows_the_lists_and_says_how(make_folder):
     train, val, how = load_splits(folder)
     assert (train.names, val.names) == (["dots_3.png", "dots_1.png"], ["dots_0.png"])
     (folder / "val.txt").write_text("dots_1.png\n")
-    with pytest.raises(InputError, match="dots_1.png stands in both"):
+    with pytest.raises(InputError, match="dots_1.png is in train.txt and"):
         load_splits(folder)
     train, val, how = load_splits(make_folder(3, folder="few"))
     assert "only 3 labelled images" in how
@@ -147,12 +147,12 @@ def test_load_three_holds_back_images_that_no_other_part_has(make_folder):
     """test.txt judges; without it a fifth of the training images, which then no longer train."""
     folder = make_folder(13)
     train, val, test, how = load_three(folder)
-    assert how.endswith("2 of those that train are held back to judge")
+    assert how.endswith("2 of those for training are held back for testing")
     assert sorted(train.names + val.names + test.names) == ImagePointDataset(folder).names
     assert load_three(folder)[2].names == test.names
     (folder / "test.txt").write_text("dots_2.png\n")
     train, val, test, how = load_three(folder)
-    assert how.endswith("1 judge, as test.txt says")
+    assert how.endswith("1 for testing, as test.txt says")
     assert (test.names, "dots_2.png" in train.names + val.names) == (["dots_2.png"], False)
 
 
@@ -161,7 +161,7 @@ def test_load_three_says_where_there_are_too_few_to_hold_any_back(make_folder):
     for n in (6, 3):
         _, val, test, how = load_three(make_folder(n, folder=f"of_{n}"))
         assert test is val
-        assert "those that validate also judge" in how
+        assert "validation images also test" in how
 
 
 @pytest.fixture
@@ -278,9 +278,9 @@ def test_load_splits_never_trains_on_test_images(make_folder):
     (folder / "val.txt").write_text("dots_1.png\n")
     train, val, how = load_splits(folder)
     assert (len(train), val.names) == (4, ["dots_1.png"])
-    assert how == "4 images train and 1 validate, as val.txt says"
+    assert how == "4 images for training and 1 for validation, as val.txt says"
     (folder / "train.txt").write_text("dots_0.png\n")
-    with pytest.raises(InputError, match="dots_0.png stands in both train.txt and test.txt"):
+    with pytest.raises(InputError, match="dots_0.png is in train.txt and test.txt"):
         load_splits(folder)
     (folder / "train.txt").write_text("\n")
     with pytest.raises(InputError, match="train.txt is empty"):
@@ -292,7 +292,7 @@ def test_one_deep_image_among_many_is_told(make_folder):
     folder = make_folder(70)
     image = read_image(folder / "dots_41.png")
     write_image(folder / "dots_41.png", image.astype(np.uint16) * 256)
-    with pytest.raises(InputError, match="mix uint16 and uint8 pixels, as .*dots_41.png and"):
+    with pytest.raises(InputError, match="mix uint16 and uint8 pixels, as in .*dots_41.png and"):
         ImagePointDataset(folder)
 
 

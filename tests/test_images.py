@@ -217,9 +217,9 @@ def test_read_image_knows_imagej_ome_and_planar_files(tmp_path, options):
 def test_read_image_refuses_many_pages(tmp_path, options):
     """A stack is refused with its axes named: no page is chosen in silence."""
     tifffile.imwrite(tmp_path / "a.tif", make_image((5, 20, 30), np.uint16), **options)
-    with pytest.raises(InputError, match=r"a\.tif holds 5 pages, axes .YX.*expected YX.*Save one"):
+    with pytest.raises(InputError, match=r"a\.tif has 5 pages, axes .YX.*expected YX.*Save one"):
         read_image(tmp_path / "a.tif")
-    with pytest.raises(InputError, match="holds 5 pages"):
+    with pytest.raises(InputError, match="has 5 pages"):
         image_shape(tmp_path / "a.tif")
 
 
@@ -467,7 +467,7 @@ def test_read_image_refuses_a_film(tmp_path):
     """Of several frames none is chosen in silence."""
     frames = [Image.fromarray(make_image((20, 30), seed=seed)) for seed in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    with pytest.raises(InputError, match=r"a\.gif holds 3 frames"):
+    with pytest.raises(InputError, match=r"a\.gif has 3 frames"):
         read_image(tmp_path / "a.gif")
 
 

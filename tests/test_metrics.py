@@ -655,8 +655,8 @@ def test_score_images_names_the_image_at_fault(change, message):
     [
         (lambda: precision_recall_f1(-1, 0, 0), "expected counts of 0 or more"),
         (lambda: average_precision([1, 0.5], [1]), r"precision has shape \(2,\), recall \(1,\)"),
-        (lambda: count_errors([1, 2], [1]), "one finite number an image"),
-        (lambda: count_errors([1], [np.nan]), "one finite number an image"),
+        (lambda: count_errors([1, 2], [1]), "one finite number per image"),
+        (lambda: count_errors([1], [np.nan]), "one finite number per image"),
         (lambda: game(NONE, NONE, SHAPE, level=-1), "level is -1"),
         (lambda: game(NONE, NONE, SHAPE, level=1.5), "level is 1.5"),
         (lambda: game(NONE, NONE, (40, 60, 3), level=1), "shape"),

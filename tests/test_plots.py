@@ -196,7 +196,7 @@ def test_show_points_of_nothing_draws_nothing(ax):
 
 def test_show_points_refuses_labels_of_another_number(ax):
     """Three points with two labels are an error that names both shapes."""
-    with pytest.raises(InputError, match=r"labels has shape \(2,\); expected \(3,\)"):
+    with pytest.raises(InputError, match=r"2 labels for 3 points; expected one each"):
         plots.show_points(TRUE, ["a", "b"], ax)
 
 

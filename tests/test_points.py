@@ -272,8 +272,8 @@ def test_write_points_keeps_duplicates(tmp_path):
         (["a"], "1 labels for 2 points"),
         (["a", ""], "Some points are a, some have no class"),
         (["a,b", "c"], r"'a,b' has a comma"),
-        (["a\n", "c"], "a line end"),
-        ([" a", "c"], "a space at an end"),
+        (["a\n", "c"], "a line break"),
+        ([" a", "c"], "a space at either end"),
     ],
 )
 def test_write_points_refuses_labels_it_could_not_read_back(tmp_path, labels, message):
@@ -328,7 +328,7 @@ def test_read_points_takes_what_editors_make_of_a_file(tmp_path):
     [
         ("1.01,0.5", "outside the image; expected fractions"),
         ("0.5,-0.01", "outside the image"),
-        ("135,270", "Pixels come in through convert"),
+        ("135,270", "For pixels use convert"),
         ("nan,0.5", "does not read as x,y"),
         ("0.5,inf", "does not read as x,y"),
         ("x,y", "does not read as x,y"),
@@ -336,7 +336,7 @@ def test_read_points_takes_what_editors_make_of_a_file(tmp_path):
         ("0.5 0.5", "does not read as x,y"),
         ("0.1_2,0.5", "does not read as x,y"),
         ("0.5,0.5,a,b", "a label without a comma"),
-        ("0.5,0.5,", "empty label. Drop the last comma"),
+        ("0.5,0.5,", "empty label. Remove the last comma"),
         ("cell,0.5,0.5", "label first; expected x,y,label"),
         ("0 0.5 0.5 0.1 0.1", "this looks like YOLO, use convert"),
         ("0,0.5,0.5,0.1,0.1", "this looks like YOLO, use convert"),

@@ -420,7 +420,7 @@ def test_choose_asked_keeps_what_is_known(one_pass, true, f1):
         (lambda: best_threshold(sweep([], radius=1), "f2"), "goal is 'f2'. Known: f1, count"),
         (
             lambda: best_threshold(sweep([], radius=1), most_false=5),
-            "most_false is 5; expected a s",
+            "most_false is 5; expected a f",
         ),
         (lambda: plateau([0.5], slack=-1), "slack is -1"),
         (lambda: plateau([0.5, np.nan]), r"scores\[1\] is NaN"),

@@ -50,15 +50,13 @@ def test_pages_that_go_in_a_circle_are_refused(tmp_path, n_pages, back_to, n_tag
     """However long the circle is, and wherever it begins."""
     (tmp_path / "a.tif").write_bytes(chain(n_pages, back_to=back_to, n_tags=n_tags))
     for look in (read_image, image_shape):
-        with pytest.raises(
-            InputError, match=r"a\.tif is damaged.*go in a circle.*Copy or export it"
-        ):
+        with pytest.raises(InputError, match=r"a\.tif is damaged.*pages loop.*Copy or export it"):
             look(tmp_path / "a.tif")
 
 
 def test_the_file_that_hung_everything_is_refused(real):
     """274 bytes whose pages never end inside tifffile's series."""
-    with pytest.raises(InputError, match="its pages go in a circle"):
+    with pytest.raises(InputError, match="its pages loop"):
         image_shape(real.parent / "cases" / "hang_min.tif")
 
 
@@ -68,7 +66,7 @@ def test_more_pages_than_any_image_has_are_refused(tmp_path):
     with pytest.raises(InputError, match=rf"over {MAX_PAGES:,} pages. Save one"):
         image_shape(tmp_path / "a.tif")
     (tmp_path / "a.tif").write_bytes(chain(MAX_PAGES))
-    with pytest.raises(InputError, match=f"holds {MAX_PAGES} pages"):
+    with pytest.raises(InputError, match=f"has {MAX_PAGES} pages"):
         image_shape(tmp_path / "a.tif")
 
 
@@ -85,7 +83,7 @@ def test_more_pages_than_any_image_has_are_refused(tmp_path):
 def test_planes_that_are_only_described_are_refused(tmp_path, attributes, inside):
     """OME's XML may speak of billions of planes: tifffile would make lists as long."""
     path = write_tiff(tmp_path / "a.ome.tif", description=ome(**attributes).format(inside))
-    with pytest.raises(InputError, match=r"a\.ome\.tif is damaged.*speaks of .* planes"):
+    with pytest.raises(InputError, match=r"a\.ome\.tif is damaged.*declares .* planes"):
         image_shape(path)
 
 
@@ -145,7 +143,9 @@ def test_a_strip_that_grows_out_of_proportion_is_refused(tmp_path, compression):
     data = bytearray(file.getvalue())
     data[place : place + len(bomb)] = bomb
     (tmp_path / "a.tif").write_bytes(data)
-    with pytest.raises(InputError, match=r"a\.tif cannot be read.*a strip that grows beyond"):
+    with pytest.raises(
+        InputError, match=r"a\.tif cannot be read.*a strip that decompresses to over"
+    ):
         read_image(tmp_path / "a.tif")
 
 
@@ -161,7 +161,7 @@ def test_a_strip_much_larger_than_its_pixels_is_refused(tmp_path):
     for strip in range(50):
         data[place + size * strip : place + size * (strip + 1)] = (5000).to_bytes(size, "little")
     path.write_bytes(data)
-    with pytest.raises(InputError, match="a strip of .* bytes where .* would be many"):
+    with pytest.raises(InputError, match="a strip of .* bytes; expected at most"):
         read_image(path)
 
 
@@ -181,5 +181,5 @@ def test_planes_that_are_not_in_the_file_are_told(tmp_path):
     options = {"ome": True, "metadata": {"axes": "CYX"}, "photometric": "minisblack"}
     path = write_tiff(tmp_path / "a.ome.tif", stack, **options)
     path.write_bytes(path.read_bytes().replace(b'SizeC="3"', b'SizeC="4"'))
-    with pytest.raises(InputError, match="planes that it does not hold"):
+    with pytest.raises(InputError, match="planes that it does not contain"):
         read_image(path)

@@ -861,7 +861,7 @@ def test_file_name_that_is_not_utf8_is_a_sentence(folder):
         os.link(folder / "a.png", os.fsencode(folder) + b"/caf\xe9.png")
     except OSError:
         pytest.skip("this file system knows no such names")
-    with pytest.raises(InputError, match="not a name in UTF-8"):
+    with pytest.raises(InputError, match="not a UTF-8 name"):
         open_ledger(folder)
 
 

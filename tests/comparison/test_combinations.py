@@ -177,7 +177,7 @@ def test_compare_goes_on_past_a_failing_loss(parts, tmp_path, trained, own):
     rows = compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
     assert values(rows, "loss")[0] == ("mse",)
     assert "the loss became nan in epoch 1" in rows[1]["failed"]
-    assert rows[2]["failed"].endswith("ZeroDivisionError: division by zero. Mend this code.")
+    assert rows[2]["failed"].endswith("ZeroDivisionError: division by zero. Fix this code.")
     own.nan = mse
     rows = compare(parts, axes, config=CONFIG, output=tmp_path, log=quiet)
     assert [bool(row["failed"]) for row in rows] == [False, False, True]
