@@ -9,6 +9,7 @@ import json
 import os
 import reprlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -87,7 +88,15 @@ class Section(BaseModel):
 
 
 class TrainConfig(Section):
-    """How to train. Paths stay as written here; `load_config` makes them absolute."""
+    """How to train. Paths stay as written here; `load_config` makes them absolute.
+
+    Examples
+    --------
+    >>> from pointlib import TrainConfig
+    >>> config = TrainConfig(num_epochs=5, loss="mse")
+    >>> config.num_epochs, config.loss, config.learning_rate
+    (5, 'mse', 0.004)
+    """
 
     dataset_path: str | None = None
     num_epochs: int | None = Field(None, ge=1, le=1_000_000)
@@ -164,7 +173,7 @@ def named_code(config, sections):
     return {key: name for key, name in named.items() if name and ":" in name}
 
 
-def load_config(path, *, overrides=()):
+def load_config(path: str | Path | None, *, overrides: Sequence[str] = ()) -> Config:
     """Read a config.json and check it.
 
     Parameters
@@ -178,6 +187,15 @@ def load_config(path, *, overrides=()):
     -------
     Config
         With absolute paths.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pointlib import load_config
+    >>> _ = Path("config.json").write_text('{"train": {"dataset_path": "cells"}}')
+    >>> config = load_config("config.json", overrides=["train.num_epochs=5"])
+    >>> config.train.num_epochs, Path(config.train.dataset_path).is_absolute()
+    (5, True)
     """
     data, folder = {}, Path.cwd()
     if path is not None:

@@ -9,9 +9,10 @@ import inspect
 import itertools
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
@@ -25,7 +26,7 @@ from pointlib.comparison.leaderboard import (
     write_leaderboard,
 )
 from pointlib.config import TrainConfig, explain, find_function, name_function
-from pointlib.dataset import ImagePointDataset, dataset_classes, names_of
+from pointlib.dataset import Dataset, ImagePointDataset, dataset_classes, names_of
 from pointlib.errors import InputError, brief, describe, plural, suggest
 from pointlib.files import json_safe, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS
@@ -63,7 +64,14 @@ class Combination(NamedTuple):
         return ", ".join(short_name(value) for value in self.what.values())
 
 
-def compare(parts, axes, *, config=None, output="comparison", log=print):
+def compare(
+    parts: Mapping[str, Dataset],
+    axes: Mapping[str, Sequence],
+    *,
+    config: TrainConfig | None = None,
+    output: str | Path = "comparison",
+    log: Callable[[str], object] = print,
+) -> list[dict[str, Any]]:
     """Train every combination on the same images and rank them.
 
     A thresholding function needs no training: each trained model is read with all of them, at the
@@ -94,6 +102,17 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
         The rows of the leaderboard, best first, as `plot_leaderboard` takes them; see
         `leaderboard.rank_rows`. A combination that failed is a row with a sentence in
         ``failed``, and is tried again the next time.
+
+    Examples
+    --------
+    >>> from pointlib import MemoryDataset, TrainConfig, compare, draw_cells
+    >>> scenes = [draw_cells((40, 60), n=5, seed=i) for i in range(4)]
+    >>> dataset = MemoryDataset([(s.image, s.points, s.labels) for s in scenes])
+    >>> parts, axes = {"train": dataset, "val": dataset}, {"loss": ["mse", "focal"]}
+    >>> lines = []
+    >>> rows = compare(parts, axes, config=TrainConfig(num_epochs=1), log=lines.append)
+    >>> [row["rank"] for row in rows], sorted(row["what"]["loss"] for row in rows)
+    ([1, 2], ['focal', 'mse'])
     """
     axes = check_axes({"threshold": ["find_peaks"], **axes})
     names = map(str, axes.pop("threshold"))
@@ -116,8 +135,29 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
     return rows
 
 
-def compare_folder(config, axes, *, output="comparison", log=print):
-    """Compare on a dataset folder, split as `train_folder` would split it; see `compare`."""
+def compare_folder(
+    config: TrainConfig,
+    axes: Mapping[str, Sequence],
+    *,
+    output: str | Path = "comparison",
+    log: Callable[[str], object] = print,
+) -> list[dict[str, Any]]:
+    """Compare on a dataset folder, split as `train_folder` would split it; see `compare`.
+
+    Examples
+    --------
+    >>> from pointlib import TrainConfig, compare_folder, draw_cells, text_path, write_image
+    >>> from pointlib import write_points
+    >>> for i in range(5):
+    ...     scene = draw_cells((40, 60), n=5, seed=i)
+    ...     write_image(f"cells/{i}.png", scene.image)
+    ...     write_points(text_path(f"cells/{i}.png"), scene.points, (40, 60))
+    >>> config, lines = TrainConfig(dataset_path="cells", num_epochs=1), []
+    >>> axes = {"threshold": ["find_peaks", "basic_threshold"]}
+    >>> rows = compare_folder(config, axes, log=lines.append)
+    >>> sorted(row["what"]["threshold"] for row in rows)
+    ['basic_threshold', 'find_peaks']
+    """
     train, val, how = load_parts(config)
     if image_folder(config.dataset_path).resolve() == Path(output).resolve():
         raise InputError(f"{output} holds the images, and the leaderboard is one. Name another.")

@@ -5,17 +5,20 @@ rule and the formulas: metrics.py has them.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pointlib.dataset import check_item, dataset_classes, names_of
+from pointlib.dataset import Dataset, check_item, dataset_classes, names_of
 from pointlib.errors import InputError
 from pointlib.evaluation.report import write_report
 from pointlib.files import json_safe, keep_copy, write_atomic
 from pointlib.images import image_folder, image_shape, list_images, read_image
 from pointlib.matching import check_reach
 from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
+from pointlib.model.point_model import PointModel
 from pointlib.points import class_names, label_state, read_points, text_path
 from pointlib.predict.points import (
     class_settings,
@@ -28,7 +31,14 @@ from pointlib.thresholds import join_classes
 CURVE_POINTS = 500  # of the precision-recall curve stored in metrics.json
 
 
-def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
+def evaluate(
+    model: PointModel,
+    dataset: Dataset,
+    *,
+    radius: float | None = None,
+    output: str | Path | None = None,
+    on_image: Callable[[str, int, int], object] | None = None,
+) -> dict[str, Any]:
     """Score a model's points on labelled images, at the thresholds chosen in training.
 
     Parameters
@@ -48,6 +58,18 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
     dict
         See `metrics.score_images`; with ``thresholds``, ``min_distances`` and ``curve``, the
         precision-recall curve over all peaks above 0.05.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, evaluate, gaussian_max
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> dataset = MemoryDataset([(image, [[20, 10]], ["point"])])
+    >>> pooled = evaluate(model, dataset)["pooled"]
+    >>> pooled["tp"], pooled["fp"], pooled["fn"]
+    (1, 1, 0)
     """
     info = model.info
     radius = info.radius if radius is None else radius
@@ -85,11 +107,22 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
     return metrics
 
 
-def image_results(model, dataset):
+def image_results(model: PointModel, dataset: Dataset) -> list[ImageResult]:
     """Return what is true and what the model finds in each image: a list of metrics.ImageResult.
 
     At the thresholds chosen in training. For what `evaluate` does not say: study/errors.py,
     matching.py and study/trust.py work on such results, and on results that you have changed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, gaussian_max, image_results
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> (result,) = image_results(model, MemoryDataset([(image, [[20, 10]], ["point"])]))
+    >>> len(result.true), len(result.found)
+    (1, 2)
     """
     results = []
     for i, name in enumerate(names_of(dataset)):
@@ -99,7 +132,13 @@ def image_results(model, dataset):
     return results
 
 
-def compare_folders(true_folder, found_folder, *, radius, output=None):
+def compare_folders(
+    true_folder: str | Path,
+    found_folder: str | Path,
+    *,
+    radius: float,
+    output: str | Path | None = None,
+) -> dict[str, Any]:
     """Score one folder of points against another: two annotators, or another tool's points.
 
     Parameters
@@ -118,6 +157,16 @@ def compare_folders(true_folder, found_folder, *, radius, output=None):
     -------
     dict
         See `metrics.score_images`.
+
+    Examples
+    --------
+    >>> from pointlib import compare_folders, draw_cells, write_image, write_points
+    >>> scene = draw_cells((40, 60), n=5)
+    >>> write_image("mine/a.png", scene.image)
+    >>> write_points("mine/a.txt", scene.points, (40, 60))
+    >>> write_points("yours/a.txt", scene.points[:4], (40, 60))
+    >>> compare_folders("mine", "yours", radius=3)["pooled"]["recall"]
+    0.8
     """
     paths = [p for p in list_images(image_folder(true_folder)) if label_state(p) != "unlabelled"]
     found_folder = image_folder(found_folder)

@@ -47,10 +47,18 @@ OLD = ".old."  # of a model folder that is being replaced
 MAX_DESCRIPTION = 100_000_000  # bytes of pointlib.json: it names the images of the training
 
 
-def save_model(model, folder, *, keep=False):
+def save_model(model: PointModel, folder: str | Path, *, keep: bool = False) -> None:
     """Write the model folder, at once or not at all.
 
     What stood at `folder` is replaced, or with `keep` stays as a copy, as another training's must.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pointlib import ModelInfo, build_model, save_model
+    >>> save_model(build_model(ModelInfo(n_channels=1)), "model")
+    >>> (Path("model") / "pointlib.json").is_file()
+    True
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +84,7 @@ def save_model(model, folder, *, keep=False):
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def load_model(folder, *, trust_code=False):
+def load_model(folder: str | Path, *, trust_code: bool = False) -> PointModel:
     """Load a model folder, offline.
 
     Parameters
@@ -89,6 +97,14 @@ def load_model(folder, *, trust_code=False):
     -------
     PointModel
         In evaluation mode, on the CPU.
+
+    Examples
+    --------
+    >>> from pointlib import ModelInfo, build_model, load_model, save_model
+    >>> save_model(build_model(ModelInfo(classes=("cell",), n_channels=1)), "model")
+    >>> model = load_model("model")
+    >>> model.info.classes, model.training
+    (('cell',), False)
     """
     _put_back(folder)
     folder = need_folder(folder, "model folder")
@@ -117,8 +133,16 @@ def load_model(folder, *, trust_code=False):
     return model.eval()
 
 
-def read_info(folder):
-    """Read `pointlib.json` of a model folder into a ModelInfo."""
+def read_info(folder: str | Path) -> ModelInfo:
+    """Read `pointlib.json` of a model folder into a ModelInfo.
+
+    Examples
+    --------
+    >>> from pointlib import ModelInfo, build_model, read_info, save_model
+    >>> save_model(build_model(ModelInfo(n_channels=1, sigma=2.5)), "model")
+    >>> read_info("model").sigma
+    2.5
+    """
     path = need_file(Path(folder) / "pointlib.json", "model description")
     if path.stat().st_size > MAX_DESCRIPTION:
         raise InputError(f"{path} is larger than {MAX_DESCRIPTION:,} bytes. Copy it again.")

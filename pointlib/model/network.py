@@ -31,8 +31,13 @@ MAX_UNUSED = 300_000_000  # numbers of layers that are built and dropped: a shal
 
 
 def build_network(
-    n_channels, n_classes, *, architecture="Unet", encoder="mobilenet_v2", encoder_weights=None
-):
+    n_channels: int,
+    n_classes: int,
+    *,
+    architecture: str = "Unet",
+    encoder: str = "mobilenet_v2",
+    encoder_weights: str | Path | None = None,
+) -> nn.Module:
     """Build a network with no layer that nothing depends on.
 
     Parameters
@@ -52,6 +57,14 @@ def build_network(
     torch.nn.Module
         Images (B, n_channels, H, W) to logits (B, n_classes, H, W), for H and W that
         `divisor_of` it divides.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import build_network
+    >>> network = build_network(3, 2, encoder="resnet18")
+    >>> network(torch.zeros(1, 3, 64, 96)).shape
+    torch.Size([1, 2, 64, 96])
     """
     encoder, _, depth = encoder.partition(":")
     download, file = encoder_weights, None

@@ -5,6 +5,8 @@ mean (predict/).
 """
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -28,7 +30,15 @@ Share = Annotated[From0, Field(le=1)]
 
 @dataclasses.dataclass
 class ModelInfo:
-    """What a model needs to be used: everything but its weights."""
+    """What a model needs to be used: everything but its weights.
+
+    Examples
+    --------
+    >>> from pointlib import ModelInfo
+    >>> info = ModelInfo(classes=("cell", "debris"), n_channels=1, sigma=2.0, radius=4.0)
+    >>> info.classes, info.low, info.high
+    (('cell', 'debris'), (0.0,), (255.0,))
+    """
 
     classes: tuple[str, ...] = ("point",)
     n_channels: Annotated[int, Field(ge=1, le=1024)] = 3
@@ -81,7 +91,13 @@ class PointModel(nn.Module):
         return self.network(batch)[..., :height, :width]
 
 
-def build_model(info, *, architecture="Unet", encoder="mobilenet_v2", encoder_weights=None):
+def build_model(
+    info: ModelInfo,
+    *,
+    architecture: str = "Unet",
+    encoder: str = "mobilenet_v2",
+    encoder_weights: str | Path | None = None,
+) -> PointModel:
     """Build a PointModel for `info`'s channels and classes.
 
     Parameters
@@ -89,6 +105,19 @@ def build_model(info, *, architecture="Unet", encoder="mobilenet_v2", encoder_we
     info : ModelInfo
     architecture, encoder, encoder_weights : str
         As `network.build_network` takes them.
+
+    Returns
+    -------
+    PointModel
+        Images (B, C_in, H, W) of any size to logits (B, C, H, W).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import ModelInfo, build_model
+    >>> model = build_model(ModelInfo(classes=("cell", "debris"), n_channels=1))
+    >>> model(torch.zeros(1, 1, 37, 50)).shape
+    torch.Size([1, 2, 37, 50])
     """
     network = build_network(
         info.n_channels,
@@ -124,7 +153,12 @@ def build_custom(info, path, *, trust_code=False):
     return PointModel(network, dataclasses.replace(info, custom=str(path)))
 
 
-def scale_image(image, info, *, limits=None):
+def scale_image(
+    image: np.ndarray,
+    info: ModelInfo,
+    *,
+    limits: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> torch.Tensor:
     """Scale an image to 0..1 as the model was trained to see it.
 
     Parameters
@@ -139,6 +173,13 @@ def scale_image(image, info, *, limits=None):
     -------
     tensor of shape (C, H, W), float32
         Clipped to [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ModelInfo, scale_image
+    >>> scale_image(np.array([[0, 51, 255]], np.uint8), ModelInfo(n_channels=1))
+    tensor([[[0.0000, 0.2000, 1.0000]]])
     """
     image = np.atleast_3d(image)
     if image.ndim != 3 or image.shape[2] != info.n_channels:

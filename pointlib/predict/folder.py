@@ -7,6 +7,7 @@ About which images, and what is written where. Not about finding points in one i
 import csv
 import io
 import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from pointlib.errors import InputError, to_cell
 from pointlib.files import keep_copy, move, need_file, need_place, write_atomic
 from pointlib.images import IMAGE_SUFFIXES, check_names, read_image, write_image
+from pointlib.model.point_model import PointModel
 from pointlib.points import write_points
 from pointlib.predict.points import find_one, predict_points
 from pointlib.thresholds import find_peaks
@@ -56,17 +58,17 @@ def _give_up(error):
 
 
 def predict_folder(
-    model,
-    inputs,
-    output,
+    model: PointModel,
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
     *,
-    threshold=None,
-    min_distance=None,
-    threshold_fn=find_peaks,
-    text=False,
-    overlay=None,
-    on_image=None,
-):
+    threshold: float | None = None,
+    min_distance: float | None = None,
+    threshold_fn: Callable = find_peaks,
+    text: bool = False,
+    overlay: Callable | None = None,
+    on_image: Callable | None = None,
+) -> dict[str, int]:
     """Predict many images and write `points.csv` and `counts.csv`.
 
     An unreadable image is reported in `counts.csv` and the rest goes on. A name that a spreadsheet
@@ -92,6 +94,18 @@ def predict_folder(
     -------
     dict
         ``n_images``, ``n_unreadable``, ``n_points``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from pointlib import ModelInfo, build_model, gaussian_max, predict_folder, write_image
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> spots = gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> write_image("images/a.png", np.uint8(255 * spots))
+    >>> predict_folder(model, "images", "predictions")
+    {'n_images': 1, 'n_unreadable': 0, 'n_points': 2}
     """
     output = Path(output)
     own = {(output / "overlays").resolve(), (output / "text").resolve()}

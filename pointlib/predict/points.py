@@ -4,6 +4,7 @@ About running a trained model. Not about whether its points are right: evaluatio
 that. Not about files: folder.py.
 """
 
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
@@ -14,10 +15,10 @@ from pointlib.augment import shrink
 from pointlib.errors import InputError, user_line
 from pointlib.images import check_image, to_channels
 from pointlib.matching import check_column
-from pointlib.model.point_model import pixel_depth, scale_image
+from pointlib.model.point_model import PointModel, pixel_depth, scale_image
 from pointlib.points import check_points
 from pointlib.sweep import default_settings
-from pointlib.thresholds import FLOOR, find_candidates, find_peaks, join_classes
+from pointlib.thresholds import FLOOR, Candidates, find_candidates, find_peaks, join_classes
 
 TILE, MARGIN = 1024, 128  # px; larger images are run in tiles that overlap by the margin
 
@@ -70,8 +71,16 @@ def enlarge(logits, shape):
     return functional.interpolate(logits[None], tuple(shape), mode="bicubic")[0]
 
 
-def predict_heatmap(model, image):
-    """Return the heatmaps (C, H, W), float32 in [0, 1], of an image of that size."""
+def predict_heatmap(model: PointModel, image: np.ndarray) -> np.ndarray:
+    """Return the heatmaps (C, H, W), float32 in [0, 1], of an image of that size.
+
+    Examples
+    --------
+    >>> from pointlib import ModelInfo, build_model, draw_cells, predict_heatmap
+    >>> model = build_model(ModelInfo(classes=("cell", "debris"), n_channels=1))
+    >>> predict_heatmap(model, draw_cells((40, 60), n=5).image).shape
+    (2, 40, 60)
+    """
     return torch.sigmoid(enlarge(predict_logits(model, image), image.shape[:2])).numpy()
 
 
@@ -90,12 +99,31 @@ def candidates_of(logits, classes, shape, *, floor=FLOOR, reach=np.inf):
     }
 
 
-def predict_candidates(model, image):
-    """Return {class: Candidates}: every peak above 0.05, before any threshold is chosen."""
+def predict_candidates(model: PointModel, image: np.ndarray) -> dict[str, Candidates]:
+    """Return {class: Candidates}: every peak above 0.05, before any threshold is chosen.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import ModelInfo, build_model, gaussian_max, predict_candidates
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> peaks = predict_candidates(model, image)["point"]
+    >>> len(peaks.points), peaks.scores.round(2)
+    (2, array([0.88, 0.88]))
+    """
     return candidates_of(predict_logits(model, image), model.info.classes, image.shape[:2])
 
 
-def predict_points(model, image, *, threshold=None, min_distance=None, threshold_fn=find_peaks):
+def predict_points(
+    model: PointModel,
+    image: np.ndarray,
+    *,
+    threshold: float | None = None,
+    min_distance: float | None = None,
+    threshold_fn: Callable = find_peaks,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find the points of an image.
 
     Parameters
@@ -113,6 +141,17 @@ def predict_points(model, image, *, threshold=None, min_distance=None, threshold
         x, y in pixels, best first.
     labels : ndarray of shape (N,), str
     scores : ndarray of shape (N,), float64
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import ModelInfo, build_model, gaussian_max, predict_points
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> points, labels, scores = predict_points(model, image)
+    >>> points.round().tolist(), labels.tolist(), scores.round(2)
+    ([[20.0, 10.0], [45.0, 30.0]], ['point', 'point'], array([0.88, 0.88]))
     """
     logits = predict_logits(model, image)
     found = {}

@@ -4,14 +4,16 @@ Active learning in its plainest form, beside the honest baseline (any image), an
 with its band. Not about wrong labels: suspects.py.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.dataset import PartOf
+from pointlib.dataset import Dataset, PartOf
 from pointlib.errors import InputError
 from pointlib.evaluation.score import evaluate
 from pointlib.images import image_folder, list_images, read_image
+from pointlib.model.point_model import PointModel
 from pointlib.points import label_state
 from pointlib.predict.points import class_settings, predict_candidates
 
@@ -42,7 +44,12 @@ def unlabelled_images(folder):
             yield path.name, read_image(path)
 
 
-def rank_by_uncertainty(model, images, *, calibrate=None):
+def rank_by_uncertainty(
+    model: PointModel,
+    images: Iterable[tuple[str, np.ndarray]],
+    *,
+    calibrate: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> list[tuple[str, float]]:
     """Rank images by how unsure a model is of them, the most doubtful first.
 
     The score of an image is the sum of min(p, 1 - p) over its candidates: how many wrong
@@ -65,6 +72,17 @@ def rank_by_uncertainty(model, images, *, calibrate=None):
     -------
     list of (str, float)
         Name and score, highest first; ties by name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import ModelInfo, build_model, gaussian_max, rank_by_uncertainty
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> bright = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> ranked = rank_by_uncertainty(model, [("a.png", bright), ("b.png", 0.6 * bright)])
+    >>> [name for name, _ in ranked]
+    ['b.png', 'a.png']
     """
     rows = []
     for name, image in images:
@@ -78,12 +96,27 @@ def rank_by_uncertainty(model, images, *, calibrate=None):
     return sorted(rows, key=lambda row: (-row[1], row[0]))
 
 
-def rank_at_random(names, *, seed):
-    """Return names in an order by chance, the same for the same seed: what to beat."""
+def rank_at_random(names: Iterable[str], *, seed: int) -> list[str]:
+    """Return names in an order by chance, the same for the same seed: what to beat.
+
+    Examples
+    --------
+    >>> from pointlib import rank_at_random
+    >>> names = rank_at_random(["a.png", "b.png", "c.png"], seed=0)
+    >>> sorted(names)
+    ['a.png', 'b.png', 'c.png']
+    """
     return np.random.default_rng(seed).permutation(sorted(names)).tolist()
 
 
-def learning_curve(train, val, fit_fn, *, shares=(0.25, 0.5, 1.0), seeds=(0, 1, 2)):
+def learning_curve(
+    train: Dataset,
+    val: Dataset,
+    fit_fn: Callable[[Dataset, Dataset, int], PointModel],
+    *,
+    shares: Sequence[float] = (0.25, 0.5, 1.0),
+    seeds: Sequence[int] = (0, 1, 2),
+) -> LearningCurve:
     """Train on growing parts of the labelled images and score each on the same images.
 
     For each seed the images are shuffled once, and a larger part holds the smaller ones.
@@ -104,6 +137,18 @@ def learning_curve(train, val, fit_fn, *, shares=(0.25, 0.5, 1.0), seeds=(0, 1, 
     Returns
     -------
     LearningCurve
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, gaussian_max, learning_curve
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10]], (40, 60), sigma=3).numpy()
+    >>> dataset = MemoryDataset([(image, [[20, 10]], ["point"])] * 4)
+    >>> curve = learning_curve(dataset, dataset, lambda train, val, seed: model, seeds=(0, 1))
+    >>> curve.n_images, curve.f1.shape
+    (array([1, 2, 4]), (3, 2))
     """
     if not len(shares) or not all(0 < share <= 1 for share in shares):
         raise InputError(f"shares are {shares!r}; expected numbers above 0 and at most 1.")
@@ -120,7 +165,7 @@ def learning_curve(train, val, fit_fn, *, shares=(0.25, 0.5, 1.0), seeds=(0, 1, 
     return LearningCurve(np.array(sizes), clicks, f1)
 
 
-def extrapolate(curve, *, factor=2.0):
+def extrapolate(curve: LearningCurve, *, factor: float = 2.0) -> Forecast:
     """Return what F1 to expect from `factor` times as many clicks as the largest part had.
 
     The error 1 - F1 is taken to fall as a power of the clicks, as Hestness et al., "Deep learning
@@ -139,6 +184,19 @@ def extrapolate(curve, *, factor=2.0):
     Returns
     -------
     Forecast
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, extrapolate, gaussian_max
+    >>> from pointlib import learning_curve
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> dataset = MemoryDataset([(image, [[20, 10]], ["point"])] * 4)
+    >>> forecast = extrapolate(learning_curve(dataset, dataset, lambda train, val, seed: model))
+    >>> forecast.clicks, round(forecast.f1, 2)  # one that no click improves
+    (8.0, 0.67)
     """
     if len(curve.n_images) < 2:
         raise InputError(f"the curve has {len(curve.n_images)} size; expected 2 or more.")

@@ -7,6 +7,7 @@ Not about what a real network reaches (evaluation/score.py), nor about choosing 
 (heatmaps.py).
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -32,8 +33,14 @@ class Ceiling(NamedTuple):
 
 
 def ceiling(
-    truth, *, sigma, radius, min_distance=0.0, heatmap_fn=draw_gaussians, threshold_fn=find_peaks
-):
+    truth: Sequence[tuple],
+    *,
+    sigma: float,
+    radius: float,
+    min_distance: float | dict[str, float] = 0.0,
+    heatmap_fn: Callable = draw_gaussians,
+    threshold_fn: Callable = find_peaks,
+) -> Ceiling:
     """Draw the true points, find them again and match them, a class at a time.
 
     Each class is read at the threshold that gives the best F1 over all images: any, where a
@@ -59,6 +66,15 @@ def ceiling(
     -------
     Ceiling
         Pooled over classes and images.
+
+    Examples
+    --------
+    >>> from pointlib import ceiling, gaussian_sum
+    >>> truth = [([[10, 10], [13, 10], [40, 20]], (40, 60))]
+    >>> ceiling(truth, sigma=3, radius=1).recall
+    1.0
+    >>> round(ceiling(truth, sigma=3, radius=1, heatmap_fn=gaussian_sum).recall, 2)
+    0.33
     """
     radius = check_amount(radius, "radius")
     images = [_check_image(one, k) for k, one in enumerate(truth)]

@@ -7,13 +7,14 @@ Hits are those of metrics.py: class by class, most pairs first, then least total
 Not about which pairs are hits (metrics.py), nor about thresholds (sweep.py).
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pointlib.errors import InputError
 from pointlib.matching import check_amount, check_labels, match_classes, near_pairs
-from pointlib.metrics import precision_recall_f1
+from pointlib.metrics import ImageResult, precision_recall_f1
 from pointlib.points import check_points
 
 KINDS = ("missed", "false positive", "doubled", "merged", "displaced", "wrong class", "border")
@@ -43,7 +44,7 @@ class Flaw(NamedTuple):
         return self.found >= 0 and self.kind != "merged"
 
 
-def error_anatomy(result, *, radius):
+def error_anatomy(result: ImageResult, *, radius: float) -> list[Flaw]:
     """Sort one image's errors into kinds: each miss and false positive is in exactly one flaw.
 
     Kinds take their errors in this order; what one has taken, no later one sees.
@@ -71,6 +72,16 @@ def error_anatomy(result, *, radius):
     list of Flaw
         Each miss and each false positive once. "doubled" and "merged" also name the nearest point,
         one that has a partner, which they would have fitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, error_anatomy
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 20.0]]), np.array([[30.0, 20.0], [31.0, 22.0]])
+    >>> names = np.array(["cell", "cell"])
+    >>> result = ImageResult("a.png", (40, 60), true, names, found, names, np.ones(2))
+    >>> [(flaw.kind, flaw.x, flaw.y) for flaw in error_anatomy(result, radius=4)]
+    [('doubled', 31.0, 22.0), ('missed', 10.0, 10.0)]
     """
     radius, errors = check_amount(radius, "radius"), _Errors(result)
     classes = sorted({str(name) for labels in errors.labels for name in labels})
@@ -87,7 +98,9 @@ def error_anatomy(result, *, radius):
     return [errors.flaw(*row) for row in errors.rows if row[0] != "hit"]
 
 
-def anatomy_table(flaws_of_images, results):
+def anatomy_table(
+    flaws_of_images: Sequence[Sequence[Flaw]], results: Sequence[ImageResult]
+) -> dict[str, Any]:
     """Count each kind, and say how much F1 would rise if it alone were mended.
 
     Mending a miss turns it into a hit: fn - 1, tp + 1. Mending a false positive removes it: fp - 1.
@@ -106,6 +119,17 @@ def anatomy_table(flaws_of_images, results):
     dict
         ``"f1"``: now, pooled over classes and images. ``"kinds"``: {kind: {"n", "f1_gain"}}, all
         seven, n the number of flaws. NaN where F1 is undefined, before or after.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, anatomy_table, error_anatomy
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 20.0]]), np.array([[30.0, 20.0], [31.0, 22.0]])
+    >>> names = np.array(["cell", "cell"])
+    >>> result = ImageResult("a.png", (40, 60), true, names, found, names, np.ones(2))
+    >>> table = anatomy_table([error_anatomy(result, radius=4)], [result])
+    >>> table["f1"], table["kinds"]["missed"]["n"], round(table["kinds"]["missed"]["f1_gain"], 2)
+    (0.5, 1, 0.3)
     """
     if len(flaws_of_images) != len(results):
         raise InputError(

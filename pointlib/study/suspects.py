@@ -6,15 +6,17 @@ The model must not have been trained on these images, or it has learnt their err
 an error: where the model is weak, the doubts are its own.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from pointlib.dataset import PartOf, check_item, dataset_classes, names_of
+from pointlib.dataset import Dataset, PartOf, check_item, dataset_classes, names_of
 from pointlib.errors import InputError
 from pointlib.matching import check_amount, near_pairs
 from pointlib.metrics import ImageResult
+from pointlib.model.point_model import PointModel
 from pointlib.predict.points import candidates_of, class_settings, enlarge, predict_logits
 from pointlib.study.errors import error_anatomy
 from pointlib.thresholds import join_classes
@@ -34,7 +36,9 @@ class Suspect(NamedTuple):
     confidence: float  # 0 to 1: how likely the label is wrong, were scores probabilities
 
 
-def label_errors(model, dataset, *, radius=None):
+def label_errors(
+    model: PointModel, dataset: Dataset, *, radius: float | None = None
+) -> list[Suspect]:
     """Rank suspected label errors: where confident hills and given points disagree.
 
     Kinds are those of `anatomy.error_anatomy`, with the labels in the dock. "missed": a hill and
@@ -60,6 +64,17 @@ def label_errors(model, dataset, *, radius=None):
     -------
     list of Suspect
         Highest confidence first; ties by image, y, x.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, gaussian_max, label_errors
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> dataset = MemoryDataset([(image, [[20, 10]], ["point"])])  # the second one is not labelled
+    >>> [(s.kind, round(s.x), round(s.y)) for s in label_errors(model, dataset)]
+    [('missed', 45, 30)]
     """
     info = model.info
     radius = check_amount(info.radius if radius is None else radius, "radius")
@@ -123,7 +138,14 @@ def doubts(result, support, *, radius):
     return suspects
 
 
-def cross_fit(dataset, fit_fn, *, n_folds=3, seed=0, radius=None):
+def cross_fit(
+    dataset: Dataset,
+    fit_fn: Callable[[Dataset, Dataset, int], PointModel],
+    *,
+    n_folds: int = 3,
+    seed: int = 0,
+    radius: float | None = None,
+) -> list[Suspect]:
     """Rank the suspected label errors of all images, each judged by a model that has not seen it.
 
     Images are dealt into folds at random; each fold is judged by a model trained on the others.
@@ -146,6 +168,19 @@ def cross_fit(dataset, fit_fn, *, n_folds=3, seed=0, radius=None):
     -------
     list of Suspect
         Highest confidence first; ties by image, y, x.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, cross_fit, gaussian_max
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> labelled = (image, [[20, 10], [45, 30]], ["point", "point"])
+    >>> dataset = MemoryDataset([labelled, (image, [[20, 10]], ["point"])])
+    >>> suspects = cross_fit(dataset, lambda train, val, seed: model, n_folds=2)
+    >>> [(s.image, s.kind) for s in suspects]
+    [('image 1', 'missed')]
     """
     if not isinstance(n_folds, int) or not 2 <= n_folds <= len(dataset):
         raise InputError(

@@ -10,10 +10,12 @@ must not take part in the interval.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pointlib.errors import InputError
 from pointlib.matching import check_column
@@ -81,7 +83,7 @@ def true_scores(images, *, radius, min_distance=0.0):
     return scores, np.concatenate([np.zeros(0), *(gains for *_, gains in images)]) > 0
 
 
-def reliability(scores, is_true, *, n_bins=10):
+def reliability(scores: ArrayLike, is_true: ArrayLike, *, n_bins: int = 10) -> Reliability:
     """Sort points into bins of equal width by score; say how many of each are true.
 
     Parameters
@@ -96,6 +98,13 @@ def reliability(scores, is_true, *, n_bins=10):
     -------
     Reliability
         After DeGroot and Fienberg, "The comparison and evaluation of forecasters", 1983.
+
+    Examples
+    --------
+    >>> from pointlib import reliability
+    >>> bins = reliability([0.2, 0.3, 0.7, 0.9], [False, True, True, True], n_bins=2)
+    >>> bins.n, bins.share
+    (array([2, 2]), array([0.5, 1. ]))
     """
     scores = check_column(scores, np.size(scores), "scores")
     is_true = np.asarray(is_true, bool)
@@ -111,7 +120,9 @@ def reliability(scores, is_true, *, n_bins=10):
     return Reliability(edges, score, share, n)
 
 
-def count_interval(true_counts, found_counts, *, coverage=0.9):
+def count_interval(
+    true_counts: ArrayLike, found_counts: ArrayLike, *, coverage: float = 0.9
+) -> CountInterval:
     """Return how far the count of a new image may be off, from images whose count is known.
 
     Of n images the k-th smallest |true - found| / sqrt(found + 1), k = ceil((n + 1) coverage).
@@ -131,6 +142,13 @@ def count_interval(true_counts, found_counts, *, coverage=0.9):
     -------
     CountInterval
         Where k > n, half_width is inf, and `why` says how many images are needed.
+
+    Examples
+    --------
+    >>> from pointlib import count_interval
+    >>> interval = count_interval([20, 35, 51, 40], [22, 33, 50, 44], coverage=0.8)
+    >>> interval.of(30)
+    (27, 33)
     """
     true, found = np.asarray(true_counts, float), np.asarray(found_counts, float)
     if true.ndim != 1 or true.shape != found.shape or not _are_counts(true, found):
@@ -166,7 +184,9 @@ def draw_f1(n_true, n_found, tp, *, seed=0):
     return 2 * tp / np.where(points > 0, points, np.nan)
 
 
-def f1_interval(rows, *, coverage=0.95, seed=0):
+def f1_interval(
+    rows: Sequence[Mapping], *, coverage: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
     """Return between which numbers F1 lies for other images like these: (low, high).
 
     A thousand times as many images are drawn from these, with replacement, and their hits, false
@@ -185,6 +205,14 @@ def f1_interval(rows, *, coverage=0.95, seed=0):
     Returns
     -------
     low, high : float
+
+    Examples
+    --------
+    >>> from pointlib import f1_interval
+    >>> rows = [{"tp": 18, "fp": 2, "fn": 1}, {"tp": 9, "fp": 4, "fn": 6}] * 5
+    >>> low, high = f1_interval(rows)
+    >>> low < 0.8 < high
+    True
     """
     _check_coverage(coverage)
     if not len(rows):

@@ -8,13 +8,17 @@ would have ended. ``python -m pointlib.train`` does it from the command line.
 
 import math
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from pointlib.config import TrainConfig
+from pointlib.dataset import Dataset
 from pointlib.errors import InputError
+from pointlib.model.point_model import PointModel
 from pointlib.splits import load_splits
 from pointlib.train.checkpoint import check_lock, describe_best, hold_output, resume, save
 from pointlib.train.prepare import describe_setup, prepare
@@ -24,7 +28,15 @@ WARM_UP = 0.05  # share of the steps in which the learning rate rises
 NOTHING = -30.0  # the logit of "surely no point", put where a crop saw no image
 
 
-def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: None):
+def fit(
+    train: Dataset,
+    val: Dataset,
+    *,
+    config: TrainConfig | None = None,
+    output: str | Path | None = None,
+    log: Callable[[str], object] = print,
+    on_epoch: Callable[[int, PointModel], object] = lambda *_: None,
+) -> PointModel:
     """Train a model.
 
     Parameters
@@ -47,6 +59,16 @@ def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: 
     PointModel
         The best epoch's, with thresholds chosen on `val`; ``model.info.training["history"]`` has
         a dict an epoch.
+
+    Examples
+    --------
+    >>> from pointlib import MemoryDataset, TrainConfig, draw_cells, fit
+    >>> scenes = [draw_cells((40, 60), n=5, seed=i) for i in range(4)]
+    >>> dataset = MemoryDataset([(s.image, s.points, s.labels) for s in scenes])
+    >>> lines = []
+    >>> model = fit(dataset, dataset, config=TrainConfig(num_epochs=1), log=lines.append)
+    >>> model.info.classes, len(model.info.training["history"])
+    (('point',), 1)
     """
     config = config or TrainConfig()
     setup = prepare(train, val, config, output=output)
@@ -164,8 +186,22 @@ def finish(setup, state):
     return setup.model.eval().cpu()
 
 
-def train_folder(config, *, log=print):
-    """Train on a dataset folder as config.json's `train` section says; returns the model."""
+def train_folder(config: TrainConfig, *, log: Callable[[str], object] = print) -> PointModel:
+    """Train on a dataset folder as config.json's `train` section says; returns the model.
+
+    Examples
+    --------
+    >>> from pointlib import TrainConfig, draw_cells, text_path, train_folder, write_image
+    >>> from pointlib import write_points
+    >>> for i in range(5):
+    ...     scene = draw_cells((40, 60), n=5, seed=i)
+    ...     write_image(f"cells/{i}.png", scene.image)
+    ...     write_points(text_path(f"cells/{i}.png"), scene.points, (40, 60))
+    >>> lines = []
+    >>> model = train_folder(TrainConfig(dataset_path="cells", num_epochs=1), log=lines.append)
+    >>> model.info.classes, len(model.info.training["images"]["train"])
+    (('point',), 4)
+    """
     train, val, how = load_parts(config)
     log(how)
     if config.encoder_weights is None and config.model is None and len(train) < 50:
