@@ -1,7 +1,7 @@
-"""Evaluation: how good are found points, in numbers and on one page.
+"""Scoring: a model on labelled images, or one folder of points against another.
 
-About a model on labelled images, and one set of points against another. Not about the matching
-rule and the formulas: metrics.py has them.
+About the numbers and where they are written. Not about the matching rule and the formulas:
+metrics.py.
 """
 
 import json
@@ -108,9 +108,9 @@ def evaluate(
 
 
 def image_results(model: PointModel, dataset: Dataset) -> list[ImageResult]:
-    """Return what is true and what the model finds in each image: a list of metrics.ImageResult.
+    """Return the true points and those that the model finds: a metrics.ImageResult per image.
 
-    At the thresholds chosen in training. For what `evaluate` does not say: study/errors.py,
+    At the thresholds chosen in training. For more than `evaluate` tells: study/errors.py,
     matching.py and study/trust.py work on such results, and on results that you have changed.
 
     Examples
@@ -171,7 +171,7 @@ def compare_folders(
     paths = [p for p in list_images(image_folder(true_folder)) if label_state(p) != "unlabelled"]
     found_folder = image_folder(found_folder)
     if paths and found_folder.resolve() == paths[0].parent.resolve():
-        raise InputError(f"{true_folder} is on both sides, and agrees with itself. Name another.")
+        raise InputError(f"{true_folder} is on both sides and agrees with itself. Name another.")
     both = [p for p in paths if (found_folder / text_path(p).name).is_file()]
     if not both:
         raise InputError(
@@ -198,7 +198,7 @@ def compare_folders(
 
 
 def _same_name(*sides):
-    """Where one side names a single class and the other none, take both as of that class."""
+    """If one side names a single class and the other none, give both that class."""
     named = [sorted({name for _, labels in side for name in labels.tolist()}) for side in sides]
     used = sorted({name for names in named for name in names if name})
     if len(used) == 1 and ([""] in named):

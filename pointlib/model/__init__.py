@@ -1,6 +1,6 @@
-"""The network, and what must be known to use it: built by name, saved whole, loaded safely.
+"""The network and what must be known to use it: built by name, saved whole, loaded safely.
 
-About networks by smp's names (network.py), what must be known of one (point_model.py) and models as
+About networks by smp's names (network.py), how one is used (point_model.py) and models as
 folders (folder.py). Not about training them (train/) or what their heatmaps mean (predict/).
 """
 

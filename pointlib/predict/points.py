@@ -30,14 +30,14 @@ def predict_logits(model, image):
     ----------
     model : PointModel
     image : ndarray of shape (H, W) or (H, W, C)
-        Grey and RGB are turned into each other where the model needs it.
+        Grey and RGB are converted into each other if the model needs it.
 
     Returns
     -------
     tensor of shape (C, H, W), float32
-        On the CPU, at the size at which the model sees the image (its `scale`); `enlarge` brings
-        them to the image's own. Larger than 1024 px, tile by tile with a margin, so that memory
-        stays small.
+        On the CPU, at the size at which the model sees the image (its `scale`); `enlarge` resizes
+        them to the image's own. Images much larger than 1024 px are predicted in tiles with a
+        margin, to save memory.
     """
     check_image(image)
     if model.info.depth and pixel_depth(image) != model.info.depth:
@@ -59,7 +59,7 @@ def predict_logits(model, image):
     if len(logits) != len(model.info.classes):
         raise InputError(
             f"the model draws {len(logits)} heatmaps for {len(model.info.classes)} classes: its "
-            "pointlib.json is of another model. Copy the folder again."
+            "pointlib.json belongs to another model. Copy the folder again."
         )
     return logits
 
@@ -87,8 +87,8 @@ def predict_heatmap(model: PointModel, image: np.ndarray) -> np.ndarray:
 def candidates_of(logits, classes, shape, *, floor=FLOOR, reach=np.inf):
     """Return {class: Candidates} of logits (C, h, w) of an image of `shape`.
 
-    Peaks are found where the network drew them and refined on the exact logarithm: enlarging
-    first would blur them and take longer. See `thresholds.find_candidates`.
+    Peaks are found at the network's own size and refined on the exact logarithm: enlarging first
+    would blur them and take longer. See `thresholds.find_candidates`.
     """
     heights = torch.sigmoid(logits).numpy()
     logarithms = functional.logsigmoid(logits).numpy()
@@ -164,7 +164,7 @@ def predict_points(
 def read_logits(logits, shape, threshold_fn, settings):
     """Return points and scores that a thresholding function finds in one class's logits.
 
-    `logits` (1, h, w) are of an image of `shape`; `settings` holds threshold and min_distance.
+    `logits` (1, h, w) are of an image of `shape`; `settings` has threshold and min_distance.
     """
     if threshold_fn is find_peaks:
         reach = {"floor": settings["threshold"], "reach": settings["min_distance"]}
@@ -186,10 +186,10 @@ def class_settings(info, name, threshold=None, min_distance=None):
 
 
 def find_one(threshold_fn):
-    """Let a thresholding function find a point; InputError where it cannot, or finds y, x."""
+    """Let a thresholding function find a point; InputError if it cannot, or finds y, x."""
     y, x = np.mgrid[:32, :40]
-    hill = np.exp(-((x - 25) ** 2 + (y - 9) ** 2) / 8).astype(np.float32)
-    points, _ = _find(hill, threshold_fn, default_settings())
+    peak = np.exp(-((x - 25) ** 2 + (y - 9) ** 2) / 8).astype(np.float32)
+    points, _ = _find(peak, threshold_fn, default_settings())
     right, swapped = (np.abs(points - p).sum(axis=1).min(initial=1e9) for p in ((25, 9), (9, 25)))
     if swapped < right:
         name = getattr(threshold_fn, "__name__", threshold_fn)
@@ -200,7 +200,7 @@ def find_one(threshold_fn):
 
 
 def _find(heatmap, threshold_fn, settings):
-    """Return what a threshold function finds, or raise InputError where it does not fit."""
+    """Return what a thresholding function finds, or raise InputError if it does not fit."""
     name, found = getattr(threshold_fn, "__name__", threshold_fn), None
     try:
         found = threshold_fn(heatmap, **settings)
@@ -210,7 +210,7 @@ def _find(heatmap, threshold_fn, settings):
     except (TypeError, ValueError) as error:
         if user_line(error):  # its own fault inside
             raise
-        kind = "what does not fit" if isinstance(error, InputError) else type(found).__name__
+        kind = "something unfit" if isinstance(error, InputError) else type(found).__name__
         raise InputError(
             f"thresholding: {name} returned {kind}; expected threshold_fn(heatmap, *, threshold, "
             f"min_distance) -> points, scores ({error})."
@@ -219,7 +219,7 @@ def _find(heatmap, threshold_fn, settings):
 
 
 def _in_tiles(model, batch, device):
-    """Run the network tile by tile; each tile's margin is thrown away."""
+    """Run the network tile by tile; each tile's margin is discarded."""
     height, width = batch.shape[2:]
     logits = torch.empty(len(model.info.classes), height, width)
     for top in range(0, height, TILE):

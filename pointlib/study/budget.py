@@ -1,7 +1,7 @@
 """Budget: which image to click next, and what more clicks would bring.
 
-Active learning in its plainest form, beside the honest baseline (any image), and a learning curve
-with its band. Not about wrong labels: suspects.py.
+Active learning in its simplest form, its baseline (a random order), and a learning curve with its
+band. Not about wrong labels: suspects.py.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from pointlib.model.point_model import PointModel
 from pointlib.points import label_state
 from pointlib.predict.points import class_settings, predict_candidates
 
-LEAST_ERROR = 1e-3  # an F1 of 1 has no logarithm of its error
+LEAST_ERROR = 1e-3  # the error of an F1 of 1 has no logarithm
 
 
 class LearningCurve(NamedTuple):
@@ -33,8 +33,8 @@ class Forecast(NamedTuple):
 
     clicks: float  # mean over the repetitions
     f1: float  # median over the repetitions
-    low: float  # of the repetition that promises least
-    high: float  # and most
+    low: float  # lowest of the repetitions
+    high: float  # highest of the repetitions
 
 
 def unlabelled_images(folder):
@@ -54,7 +54,7 @@ def rank_by_uncertainty(
 
     The score of an image is the sum of min(p, 1 - p) over its candidates: how many wrong
     decisions to expect, were each candidate with p above one half accepted and p its chance of
-    being true. What the model overlooks with confidence counts nothing. This is uncertainty
+    being true. What the model confidently overlooks does not count. This is uncertainty
     sampling after Lewis and Gale, "A sequential algorithm for training text classifiers", 1994;
     a sum prefers images with much in them, which also take longer to click.
 
@@ -64,7 +64,7 @@ def rank_by_uncertainty(
     images : iterable of (str, ndarray)
         Name and image (H, W) or (H, W, C), as from `unlabelled_images`.
     calibrate : callable, optional
-        ``calibrate(scores) -> chances``, arrays of shape (M,); default: scores are taken for
+        ``calibrate(scores) -> chances``, arrays of shape (M,); default: scores are taken as
         chances. `trust.reliability` on validation images gives one: ``lambda s: np.interp(s,
         bins.score, bins.share)``, its empty bins left out.
 
@@ -97,7 +97,7 @@ def rank_by_uncertainty(
 
 
 def rank_at_random(names: Iterable[str], *, seed: int) -> list[str]:
-    """Return names in an order by chance, the same for the same seed: what to beat.
+    """Return names in random order, the same for the same seed: the baseline to beat.
 
     Examples
     --------
@@ -119,20 +119,20 @@ def learning_curve(
 ) -> LearningCurve:
     """Train on growing parts of the labelled images and score each on the same images.
 
-    For each seed the images are shuffled once, and a larger part holds the smaller ones.
+    For each seed the images are shuffled once, and a larger part contains the smaller ones.
 
     Parameters
     ----------
     train, val : dataset
-        ``dataset[i] -> image, points, labels``. F1 is that of `val`, at the thresholds that the
-        model came with; where they were chosen on `val`, it flatters a little, all sizes alike.
+        ``dataset[i] -> image, points, labels``. F1 is measured on `val`, at the model's own
+        thresholds; if these were chosen on `val`, it is a little too high, for all sizes alike.
     fit_fn : callable
-        ``fit_fn(train, val, seed) -> PointModel``. Give each size the same number of steps, as
-        by ``minutes``: with equal epochs the curve would show more steps, not more clicks.
+        ``fit_fn(train, val, seed) -> PointModel``. Give each size the same number of steps,
+        as by ``minutes``: with equal epochs the curve would show more steps, not more clicks.
     shares : sequence of float
-        Parts of the images, above 0 and at most 1; each is one image at least.
+        Parts of the images, above 0 and at most 1; each is at least one image.
     seeds : sequence of int
-        One repetition each, 2 at least for a band.
+        One repetition each, at least 2 for a band.
 
     Returns
     -------
@@ -170,14 +170,14 @@ def extrapolate(curve: LearningCurve, *, factor: float = 2.0) -> Forecast:
 
     The error 1 - F1 is taken to fall as a power of the clicks, as Hestness et al., "Deep learning
     scaling is predictable, empirically", 2017, found for many tasks: a straight line through the
-    logarithms, by least squares, one for each repetition. The band is what the repetitions
-    disagree about. It holds no chance of the law being wrong: near the ceiling that the labels
-    set, an F1 rises less than this promises. So do not look farther than 2 or 4 times.
+    logarithms, by least squares, one for each repetition. The band is the spread of the
+    repetitions. It does not cover that the law may be wrong: near the ceiling that the labels set,
+    F1 rises less than predicted. So do not extrapolate beyond 2 or 4 times.
 
     Parameters
     ----------
     curve : LearningCurve
-        Of two sizes at least.
+        Of at least two sizes.
     factor : float
         1 or more.
 
@@ -203,7 +203,7 @@ def extrapolate(curve: LearningCurve, *, factor: float = 2.0) -> Forecast:
     if not 1 <= factor < np.inf:
         raise InputError(f"factor is {factor!r}; expected a number of 1 or more.")
     if not np.isfinite(curve.f1).all():
-        raise InputError("the curve holds an undefined F1: nothing is true in the scored images.")
+        raise InputError("the curve has an undefined F1: the scored images have no true point.")
     promises = []
     for clicks, f1 in zip(curve.clicks.T, curve.f1.T, strict=True):
         x, y = np.log(np.maximum(clicks, 1)), np.log(np.maximum(1 - f1, LEAST_ERROR))
