@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -27,13 +28,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ConfigPath = Annotated[Path | None, typer.Argument(help="Default: config.json, if any.")]
+ConfigPath = Annotated[Path | None, typer.Argument(help="Settings; default config.json, if any.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="section.key=value, such as train.num_epochs=5; may be repeated."),
 ]
 Output = Annotated[Path | None, typer.Option(help="Folder for metrics.json and report.html.")]
-Values = Annotated[list[str] | None, typer.Option(help="Such as mse,focal; may be repeated.")]
+Values = Annotated[list[str] | None, typer.Option(help="Comma-separated; may be repeated.")]
 TrustCode = Annotated[
     bool, typer.Option(help="Run code of a model, or of a config.json that you did not name.")
 ]
@@ -102,15 +103,16 @@ def evaluate(
     trust_code: TrustCode = False,
 ):
     """Score a model, or another folder of points, on labelled images."""
-    from pointlib.evaluation.score import compare_folders
+    from pointlib.evaluation.score import compare_folders, evaluate_folder
     from pointlib.metrics import metrics_table
+    from pointlib.model.folder import load_model
 
     output = need_place(output or Path("evaluation"))
     need_folder(model, "folder of a model or of points")
     if (model / "pointlib.json").is_file():
-        metrics = _evaluate_model(
-            model, folder, names, trust_code=trust_code, radius=radius, output=output
-        )
+        loaded = _to_device(load_model(model, trust_code=trust_code))
+        options = {"radius": radius, "output": output, "on_image": _say_counts}
+        metrics = evaluate_folder(loaded, folder, part=names, log=_say, **options)
     elif radius is None:
         raise InputError(
             f"{model} has no pointlib.json, so it is read as a folder of points: "
@@ -170,28 +172,21 @@ def check(
     pixels: Annotated[bool, typer.Option(help="Decode every image; takes longer.")] = False,
 ):
     """Report what a dataset folder contains and what is wrong; exit status 1 if anything is."""
-    from tqdm import tqdm
-
     from pointlib.check.folder import check_folder
 
-    home = need_folder(folder, "dataset folder").resolve()
-    inside = home in (output or Path("check")).resolve().parents
+    home, place = need_folder(folder, "dataset folder").resolve(), output or Path("check")
+    inside = home in place.resolve().parents
     if output and inside:
         raise InputError(f"{output} is inside {folder}, where nothing is written; name another.")
-    need_place(output or Path("check"))
-    with tqdm(unit=" images", leave=False, disable=None) as bar:
-
-        def show(_, n_done, n_all):
-            bar.total = n_all
-            bar.update(n_done - bar.n)
-
+    need_place(place)
+    with _progress() as (_, show):
         report = check_folder(folder, radius=radius, every_pixel=pixels, on_image=show)
     from pointlib.check.sheet import describe_check, write_sheet
 
     if not inside:
-        write_sheet(report, output or Path("check"))
+        write_sheet(report, place)
     _say(describe_check(report))
-    files = (output or Path("check")) / "check.json and check.png"
+    files = place / "check.json and check.png"
     _say(f"nothing written: {files} would be inside {folder}" if inside else f"files: {files}")
     return min(report.n_problems, 1) if report.images else 2
 
@@ -270,16 +265,9 @@ def convert(  # noqa: PLR0913, PLR0917 - an option each
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report, write nothing.")] = False,
 ):
     """Convert another tool's points into a dataset folder, or the other way round."""
-    from tqdm import tqdm
-
     from pointlib.formats import convert as convert_folder
 
-    with tqdm(unit=" images", leave=False, disable=None) as bar:
-
-        def show(_, n_done, n_all):
-            bar.total = n_all
-            bar.update(n_done - bar.n)
-
+    with _progress() as (bar, show):
         result = convert_folder(
             source,
             target,
@@ -373,22 +361,18 @@ def _show_usage(error, arguments):
     return error.exit_code
 
 
-def _evaluate_model(model, folder, names, *, trust_code, radius, output):
-    """Evaluate a model folder on a dataset folder or one of its lists."""
-    from pointlib.dataset import ImagePointDataset
-    from pointlib.evaluation.score import evaluate as evaluate_model
-    from pointlib.model.folder import load_model
-    from pointlib.splits import read_list
+@contextmanager
+def _progress():
+    """Yield a progress bar, and what moves it: called with (name, number done, number of all)."""
+    from tqdm import tqdm
 
-    model = _to_device(load_model(model, trust_code=trust_code))
-    if names is not None:
-        names = read_list(folder / f"{names.removesuffix('.txt')}.txt")
-    else:
-        names = _unseen(ImagePointDataset(folder, classes=model.info.classes).names, model.info)
-    dataset = ImagePointDataset(
-        folder, names=names, classes=model.info.classes, n_channels=model.info.n_channels
-    )
-    return evaluate_model(model, dataset, radius=radius, output=output, on_image=_say_counts)
+    with tqdm(unit=" images", leave=False, disable=None) as bar:
+
+        def show(_, n_done, n_all):
+            bar.total = n_all
+            bar.update(n_done - bar.n)
+
+        yield bar, show
 
 
 def _parse_map(texts):
@@ -413,21 +397,6 @@ def _annotate_settings(source):
     if not settings.dataset_path:
         raise InputError("no folder to annotate: name one, or set annotate.dataset_path.")
     return settings
-
-
-def _unseen(names, info):
-    """Return the images that a model was not trained on; all if it was trained on all."""
-    try:
-        seen = set(info.training["images"]["train"])
-    except (KeyError, TypeError):  # a model folder of another program
-        seen = set()
-    unseen = [name for name in names if name not in seen]
-    if not unseen:
-        _say("warning: the model was trained on these images: the numbers are too good")
-        return names
-    if len(unseen) < len(names):
-        _say(f"{len(names) - len(unseen)} images the model was trained on are left out")
-    return unseen
 
 
 def _to_device(model):

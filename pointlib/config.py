@@ -212,11 +212,11 @@ def load_config(path: str | Path | None, *, overrides: Sequence[str] = ()) -> Co
     except ValidationError as error:
         schema = {"properties": {name: part.model_json_schema() for name, part in Config()}}
         raise InputError(explain(error, path or "--set", schema)) from None
-    for section, keys in PATHS.items():
-        _make_absolute(getattr(config, section), keys, folder)
-    for key in ("heatmap", "loss", "model", "encoder_weights"):
-        _anchor(config.train, key, folder)
-    _anchor(config.infer, "thresholding", folder)
+    for name, section in config:
+        for key, value in section:
+            if value and (key in PATHS[name] or _is_file(value)):
+                place = os.path.expanduser(value)  # an unknown ~user stays
+                setattr(section, key, str(folder / place))
     return config
 
 
@@ -357,14 +357,6 @@ def _in_words(schema):
     return f"{KINDS[schema['type']]} {' and '.join(limits)}".rstrip()
 
 
-def _make_absolute(section, keys, folder):
-    for key in keys:
-        if (value := getattr(section, key)) is not None:
-            setattr(section, key, str(folder / os.path.expanduser(value)))  # an unknown ~user stays
-
-
-def _anchor(section, key, folder):
-    """Make the path of a `file.py:function` or a weights file absolute; leave names alone."""
-    value = getattr(section, key)
-    if value and (".py:" in value or value.endswith(".safetensors")):
-        setattr(section, key, str(folder / os.path.expanduser(value)))
+def _is_file(value):
+    """Tell whether a setting is a `file.py:function` or a weights file, not a name."""
+    return isinstance(value, str) and (".py:" in value or value.endswith(".safetensors"))

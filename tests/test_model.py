@@ -180,7 +180,7 @@ def test_load_model_refuses_what_is_not_a_model(tmp_path):
 @pytest.mark.parametrize(("key", "value", "words"), [
     ("in_channels", 1, "has in_channels 1, and pointlib.json 2: two models mixed"),
     ("classes", 5, "has classes 5, and pointlib.json 2: two models mixed"),
-    ("depth", 5, "names 'depth', which Unet has not"),
+    ("depth", 5, "names 'depth', which Unet does not have"),
     ("_model_class", "Unett", "names the architecture 'Unett', which smp does not have"),
 ])  # fmt: skip
 def test_load_model_refuses_the_network_of_another(tmp_path, key, value, words):

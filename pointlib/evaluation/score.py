@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pointlib.dataset import Dataset, check_item, dataset_classes, names_of
+from pointlib.dataset import Dataset, ImagePointDataset, check_item, dataset_classes, names_of
 from pointlib.errors import InputError
 from pointlib.evaluation.report import write_report
 from pointlib.files import json_safe, keep_copy, write_atomic
@@ -26,6 +26,7 @@ from pointlib.predict.points import (
     predict_heatmap,
     predict_points,
 )
+from pointlib.splits import read_list
 from pointlib.thresholds import join_classes
 
 CURVE_POINTS = 500  # of the precision-recall curve stored in metrics.json
@@ -105,6 +106,43 @@ def evaluate(
             heatmaps=lambda name: predict_heatmap(model, dataset[place[name]][0]),
         )
     return metrics
+
+
+def evaluate_folder(model, folder, *, part=None, log=print, **options):
+    """Evaluate a model on a dataset folder, or on the part of it that a list names.
+
+    Parameters
+    ----------
+    model : PointModel
+    folder : str or Path
+    part : str, optional
+        "train", "val" or "test"; default all images that the model was not trained on.
+    log : callable
+        Called with a line if the model was trained on some of the images.
+    **options
+        As `evaluate` takes them.
+    """
+    like = {"classes": model.info.classes, "n_channels": model.info.n_channels}
+    if part is not None:
+        names = read_list(Path(folder) / f"{part.removesuffix('.txt')}.txt")
+    else:
+        names = _unseen(ImagePointDataset(folder, **like).names, model.info, log)
+    return evaluate(model, ImagePointDataset(folder, names=names, **like), **options)
+
+
+def _unseen(names, info, log):
+    """Return the images that a model was not trained on; all if it was trained on all."""
+    try:
+        seen = set(info.training["images"]["train"])
+    except (KeyError, TypeError):  # a model folder of another program
+        seen = set()
+    unseen = [name for name in names if name not in seen]
+    if not unseen:
+        log("warning: the model was trained on these images: the numbers are too good")
+        return names
+    if len(unseen) < len(names):
+        log(f"{len(names) - len(unseen)} images the model was trained on are left out")
+    return unseen
 
 
 def image_results(model: PointModel, dataset: Dataset) -> list[ImageResult]:

@@ -95,10 +95,7 @@ def build_network(
 
 def _smp_options(architecture, encoder, depth):
     """Return the keywords smp is called with; U-Nets get a depth and a decoder to match."""
-    known = smp.MODEL_ARCHITECTURES_MAPPING
-    if architecture.lower() not in known:
-        names = [cls.__name__ for cls in known.values()]
-        raise InputError(f"architecture {architecture!r}: {suggest(architecture, names)}")
+    _find_architecture(architecture, f"architecture {architecture!r}:")
     _check_encoder(encoder)
     options = {}
     if depth and not depth.isdigit():
@@ -109,6 +106,14 @@ def _smp_options(architecture, encoder, depth):
     elif depth:
         options["encoder_depth"] = int(depth)
     return options
+
+
+def _find_architecture(name, fault):
+    """Return smp's class of this name; InputError, which begins with `fault`, if there is none."""
+    known = smp.MODEL_ARCHITECTURES_MAPPING
+    if name.lower() not in known:
+        raise InputError(f"{fault} {suggest(name, [cls.__name__ for cls in known.values()])}")
+    return known[name.lower()]
 
 
 def _check_encoder(name):
@@ -128,12 +133,9 @@ def rebuild(path, weights, n_channels, n_classes):
         raise InputError(f"{path} is larger than {MAX_CONFIG:,} bytes. Copy the model again.")
     config = json.loads(path.read_text(encoding="utf-8"))
     name = config.pop("_model_class")
-    if name.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
-        known = [cls.__name__ for cls in smp.MODEL_ARCHITECTURES_MAPPING.values()]
-        hint = suggest(name, known)
-        raise InputError(f"{path} names the architecture {name!r}, which smp does not have. {hint}")
+    fault = f"{path} names the architecture {name!r}, which smp does not have."
+    known = inspect.signature(_find_architecture(name, fault)).parameters
     _check_encoder(config["encoder_name"])
-    known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[name.lower()]).parameters
     if strange := [key for key in config if key not in known or key == "kwargs"]:
         raise InputError(f"{path} names {strange[0]!r}, which {name} does not have. Copy it again.")
     for key, wanted in (("in_channels", n_channels), ("classes", n_classes)):

@@ -183,12 +183,8 @@ def make_model(info, config):
     if config.model:
         what, needed = f"train.model {config.model!r}", "model_fn(*, in_channels, n_classes)"
         return tried(lambda: build_custom(info, config.model, trust_code=True), what, needed)
-    return build_model(
-        info,
-        architecture=config.architecture,
-        encoder=config.encoder,
-        encoder_weights=config.encoder_weights,
-    )
+    named = config.model_dump(include={"architecture", "encoder", "encoder_weights"})
+    return build_model(info, **named)
 
 
 def make_fabric(config):
