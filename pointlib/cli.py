@@ -151,13 +151,8 @@ def compare(
         axis, _, values = text.partition("=")
         axes.setdefault(axis.strip(), []).extend(read_value(v.strip()) for v in values.split(","))
     limit = [f"train.minutes={minutes}", "train.num_epochs=null"] if minutes else []
-    settings = _load_config(
-        config,
-        [*limit, *(overrides or ())],
-        ["train", "infer"],
-        trust_code=trust_code,
-        replaced=axes,
-    )
+    told = [*limit, *(overrides or ())]
+    settings = _load_config(config, told, ["train", "infer"], trust_code=trust_code, replaced=axes)
     axes.setdefault("threshold", [settings.infer.thresholding])
     compare_folder(settings.train, axes, output=output, log=_say)
 

@@ -36,7 +36,7 @@ LIMITS |= {"maximum": "at most", "exclusiveMaximum": "below"}
 
 
 def _class_names(names):
-    """Return names of classes that can stand in a text file, or raise ValueError."""
+    """Return names of classes that a text file can have, or raise ValueError."""
     if not names or not all(map(is_name, names)):
         raise ValueError(f"names in UTF-8 without {NAME_FAULTS}")
     if len(set(names)) < len(names):

@@ -122,7 +122,7 @@ def label_rows(rows):
 
 
 def varying_axes(rows):
-    """Return the axes in which rows differ; the first one where none does."""
+    """Return the axes in which rows differ; the first one if none does."""
     axes = list(dict.fromkeys(axis for row in rows for axis in row["what"]))
     return [a for a in axes if len({str(row["what"].get(a)) for row in rows}) > 1] or axes[:1]
 

@@ -194,7 +194,7 @@ def scale_image(
 
 
 def pixel_depth(image):
-    """Return what kind of numbers an image holds: "uint8", "uint16", "float"."""
+    """Return the kind of numbers in an image: "uint8", "uint16", "float"."""
     return "float" if image.dtype.kind == "f" else image.dtype.name
 
 

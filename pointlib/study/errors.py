@@ -119,7 +119,7 @@ def anatomy_table(
     -------
     dict
         ``"f1"``: now, pooled over classes and images. ``"kinds"``: {kind: {"n", "f1_gain"}}, all
-        seven, n the number of flaws. NaN where F1 is undefined, before or after.
+        seven, n the number of flaws. NaN if F1 is undefined, before or after.
 
     Examples
     --------
