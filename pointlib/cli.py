@@ -1,13 +1,14 @@
-"""The `pointlib` command: nothing but arguments.
+"""The `pointlib` command: arguments only.
 
-Each command reads its words, calls one function of the module that does the work, and prints what
-a person wants to know. What the user got wrong is a sentence and exit status 2.
+Each command parses its arguments, calls one function of the module that does the work, and prints
+a summary. A user's mistake is one sentence and exit status 2.
 """
 
 import logging
 import os
 import sys
 import warnings
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ from typer.core import TyperCommand
 from pointlib.errors import InputError, describe, one_line, spell_out
 from pointlib.files import need_folder, need_place
 
-STOPPED = 130  # what shells call the end by Ctrl+C
+STOPPED = 130  # the exit status of shells after Ctrl+C
 
 app = typer.Typer(
     help="Find things by their centres: from clicks to a detector.",
@@ -27,24 +28,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ConfigPath = Annotated[Path | None, typer.Argument(help="config.json; without one, defaults.")]
+ConfigPath = Annotated[Path | None, typer.Argument(help="Settings; default config.json, if any.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="section.key=value, as train.num_epochs=5; may be repeated."),
+    typer.Option("--set", help="section.key=value, such as train.num_epochs=5; may be repeated."),
 ]
 Output = Annotated[Path | None, typer.Option(help="Folder for metrics.json and report.html.")]
-Values = Annotated[list[str] | None, typer.Option(help="As mse,focal; may be repeated.")]
+Values = Annotated[list[str] | None, typer.Option(help="Comma-separated; may be repeated.")]
 TrustCode = Annotated[
-    bool, typer.Option(help="Run code that a model, or a config.json you did not name, brings.")
+    bool, typer.Option(help="Run code of a model, or of a config.json that you did not name.")
 ]
 Radius = Annotated[float | None, typer.Option(min=0.001, help="Match radius in pixels.")]
 
 
 @app.command()
 def train(config: ConfigPath = None, overrides: Overrides = None, trust_code: TrustCode = False):
-    """Train on a folder of images and points; writes a model folder."""
+    """Train on a folder of images and points, and write a model folder."""
     settings = _load_config(config, overrides, ["train"], trust_code=trust_code).train
-    from pointlib.train.loop import train_folder  # torch takes seconds: only when it is needed
+    from pointlib.train.loop import train_folder  # torch takes seconds to import
 
     model = train_folder(settings, log=_say)
     for name, value in model.info.metrics["validation"].items():
@@ -59,11 +60,11 @@ def train(config: ConfigPath = None, overrides: Overrides = None, trust_code: Tr
 def predict(
     config: ConfigPath = None,
     overrides: Overrides = None,
-    text: Annotated[bool, typer.Option(help="Also write the kit's text files.")] = False,
-    overlays: Annotated[bool, typer.Option(help="Also write pictures with the points.")] = False,
+    text: Annotated[bool, typer.Option(help="Also write points as text files.")] = False,
+    overlays: Annotated[bool, typer.Option(help="Also write images with points drawn.")] = False,
     trust_code: TrustCode = False,
 ):
-    """Find the points of an image or a folder; writes points.csv and counts.csv."""
+    """Find points in an image or a folder of images, and write points.csv and counts.csv."""
     from pointlib.config import find_function
     from pointlib.model.folder import load_model
     from pointlib.plots import draw_overlay
@@ -96,24 +97,25 @@ def predict(
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder, or a folder of found points.")],
     folder: Annotated[Path, typer.Argument(help="Folder of images and true points.")],
-    names: Annotated[str | None, typer.Option("--list", help="train, val or test.")] = None,
+    names: Annotated[str | None, typer.Option("--list", help="Only train, val or test.")] = None,
     radius: Radius = None,
     output: Output = None,
     trust_code: TrustCode = False,
 ):
     """Score a model, or another folder of points, on labelled images."""
-    from pointlib.evaluation.score import compare_folders
+    from pointlib.evaluation.score import compare_folders, evaluate_folder
     from pointlib.metrics import metrics_table
+    from pointlib.model.folder import load_model
 
     output = need_place(output or Path("evaluation"))
     need_folder(model, "folder of a model or of points")
     if (model / "pointlib.json").is_file():
-        metrics = _evaluate_model(
-            model, folder, names, trust_code=trust_code, radius=radius, output=output
-        )
+        loaded = _to_device(load_model(model, trust_code=trust_code))
+        options = {"radius": radius, "output": output, "on_image": _say_counts}
+        metrics = evaluate_folder(loaded, folder, part=names, log=_say, **options)
     elif radius is None:
         raise InputError(
-            f"{model} holds no pointlib.json, so it is taken as a folder of points: "
+            f"{model} has no pointlib.json, so it is read as a folder of points: "
             "give --radius, the match radius in pixels."
         )
     else:
@@ -132,13 +134,13 @@ def compare(
     encoder: Values = None,
     model: Values = None,
     vary: Annotated[
-        list[str] | None, typer.Option(help="Any setting, as learning_rate=0.001,0.004.")
+        list[str] | None, typer.Option(help="Any setting, such as learning_rate=0.001,0.004.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.001, help="Of each training.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.001, help="Per training.")] = None,
     output: Annotated[Path, typer.Option(help="Folder for models and table.")] = Path("comparison"),
     trust_code: TrustCode = False,
 ):
-    """Train every combination on one split and rank them; the same command goes on."""
+    """Train every combination on one split and rank them; run it again to resume."""
     from pointlib.comparison.combinations import compare_folder
     from pointlib.config import read_value
 
@@ -149,13 +151,8 @@ def compare(
         axis, _, values = text.partition("=")
         axes.setdefault(axis.strip(), []).extend(read_value(v.strip()) for v in values.split(","))
     limit = [f"train.minutes={minutes}", "train.num_epochs=null"] if minutes else []
-    settings = _load_config(
-        config,
-        [*limit, *(overrides or ())],
-        ["train", "infer"],
-        trust_code=trust_code,
-        replaced=axes,
-    )
+    told = [*limit, *(overrides or ())]
+    settings = _load_config(config, told, ["train", "infer"], trust_code=trust_code, replaced=axes)
     axes.setdefault("threshold", [settings.infer.thresholding])
     compare_folder(settings.train, axes, output=output, log=_say)
 
@@ -167,45 +164,38 @@ def check(
     output: Annotated[
         Path | None, typer.Option(help="Folder for check.json and check.png; default check.")
     ] = None,
-    pixels: Annotated[bool, typer.Option(help="Decode every image: may take long.")] = False,
+    pixels: Annotated[bool, typer.Option(help="Decode every image; takes longer.")] = False,
 ):
-    """Say what is in a dataset folder and what is wrong with it; exit status 1 where it is."""
-    from tqdm import tqdm
-
+    """Report what a dataset folder contains and what is wrong; exit status 1 if anything is."""
     from pointlib.check.folder import check_folder
 
-    home = need_folder(folder, "dataset folder").resolve()
-    inside = home in (output or Path("check")).resolve().parents
+    home, place = need_folder(folder, "dataset folder").resolve(), output or Path("check")
+    inside = home in place.resolve().parents
     if output and inside:
-        raise InputError(f"{output} lies inside {folder}, where nothing is written; name another.")
-    need_place(output or Path("check"))
-    with tqdm(unit=" images", leave=False, disable=None) as bar:
-
-        def show(_, n_done, n_all):
-            bar.total = n_all
-            bar.update(n_done - bar.n)
-
+        raise InputError(f"{output} is inside {folder}, where nothing is written; name another.")
+    need_place(place)
+    with _progress() as (_, show):
         report = check_folder(folder, radius=radius, every_pixel=pixels, on_image=show)
     from pointlib.check.sheet import describe_check, write_sheet
 
     if not inside:
-        write_sheet(report, output or Path("check"))
+        write_sheet(report, place)
     _say(describe_check(report))
-    files = (output or Path("check")) / "check.json and check.png"
-    _say(f"nothing written: {files} would lie inside {folder}" if inside else f"files: {files}")
+    files = place / "check.json and check.png"
+    _say(f"nothing written: {files} would be inside {folder}" if inside else f"files: {files}")
     return min(report.n_problems, 1) if report.images else 2
 
 
 @app.command()
 def annotate(
     source: Annotated[Path | None, typer.Argument(help="Folder of images, or config.json.")] = None,
-    jupyter: Annotated[list[str] | None, typer.Argument(help="After --: for JupyterLab.")] = None,
-    classes: Annotated[str | None, typer.Option(help="As seedling,weed.")] = None,
+    jupyter: Annotated[list[str] | None, typer.Argument(help="For JupyterLab, after --.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Such as seedling,weed.")] = None,
     model: Annotated[Path | None, typer.Option(help="Model folder, for suggestions.")] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Default 8888 or the next free one.")
+        int | None, typer.Option(min=1, max=65535, help="Default: 8888 or the next free one.")
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open a browser, or print the address.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open a browser or only print the address.")] = True,
 ):
     """Open JupyterLab with the annotator on a folder of images."""
     from pointlib.annotate.launch import launch, write_notebook
@@ -218,12 +208,12 @@ def annotate(
     if jupyter and not jupyter[0].startswith("-"):
         raise InputError(f"one folder at a time; got also {' '.join(jupyter)}.")
     notebook = write_notebook(settings.dataset_path, classes=names, model=model or settings.model)
-    _say(f"{notebook} opens in JupyterLab. Ctrl+C here ends it; every click is already saved.")
+    _say(f"{notebook} opens in JupyterLab. Ctrl+C here stops it; every click is already saved.")
     launch(notebook, port=port, browser=browser, options=jupyter or ())
 
 
 class _WithFormats(TyperCommand):
-    """A command whose help ends in the list of formats, asked for only then."""
+    """A command whose help ends with the list of formats, built only when shown."""
 
     def format_help(self, ctx, formatter):
         from pointlib.formats import FORMATS
@@ -235,51 +225,44 @@ class _WithFormats(TyperCommand):
 
 @app.command(cls=_WithFormats)
 def convert(  # noqa: PLR0913, PLR0917 - an option each
-    source: Annotated[Path, typer.Argument(help="File or folder that another tool wrote.")],
-    target: Annotated[Path, typer.Argument(help="Folder to be made.")],
+    source: Annotated[Path, typer.Argument(help="File or folder written by another tool.")],
+    target: Annotated[Path, typer.Argument(help="Folder to create.")],
     from_: Annotated[
-        str | None, typer.Option("--from", help="Its format; without it, recognised.")
+        str | None, typer.Option("--from", help="Its format; default: recognised.")
     ] = None,
     to: Annotated[str, typer.Option("--to", help="Format to write.")] = "txt",
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the images; default images/ beside the source.")
+        Path | None, typer.Option(help="Folder of the images; default: images/ beside the source.")
     ] = None,
     renamed: Annotated[
         list[str] | None,
         typer.Option(
             "--map",
-            help="A class, as old=new; `old=` leaves its points out, `=new` names those that have "
-            "none. May be repeated.",
+            help="Rename a class: old=new; `old=` drops its points, `=new` names points without a "
+            "class. May be repeated.",
         ),
     ] = None,
     convention: Annotated[
         str | None,
         typer.Option(
-            help="Where the other tool's (0, 0) is in its pixel, if not as declared: centre or "
-            "corner. Of the source; of the target where the source is txt."
+            help="Where in its pixel the other tool puts (0, 0), if not as declared: centre or "
+            "corner. For the source; for the target if the source is txt."
         ),
     ] = None,
     box: Annotated[float | None, typer.Option(help="Side of the boxes written, px.")] = None,
-    link: Annotated[bool, typer.Option("--link", help="Link to images, no copies.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Link images, do not copy.")] = False,
     skip: Annotated[
-        bool, typer.Option("--skip", help="Leave out missing images and points outside.")
+        bool, typer.Option("--skip", help="Skip missing images and points outside images.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="An existing folder is kept as its .bak.")
+        bool, typer.Option("--overwrite", help="Replace a folder; the old one becomes its .bak.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report, write nothing.")] = False,
 ):
-    """Turn another tool's points into a dataset folder, or the other way."""
-    from tqdm import tqdm
-
+    """Convert another tool's points into a dataset folder, or the other way round."""
     from pointlib.formats import convert as convert_folder
 
-    with tqdm(unit=" images", leave=False, disable=None) as bar:
-
-        def show(_, n_done, n_all):
-            bar.total = n_all
-            bar.update(n_done - bar.n)
-
+    with _progress() as (bar, show):
         result = convert_folder(
             source,
             target,
@@ -298,14 +281,14 @@ def convert(  # noqa: PLR0913, PLR0917 - an option each
         )
     _say(result.table() if dry_run else result.counted)
     if not dry_run and (target / "check.png").exists():
-        _say(f"look at {target / 'check.png'}: its first points on their image")
+        _say(f"look at {target / 'check.png'}: the first points on their image")
 
 
 @app.command()
 def formats(
-    markdown: Annotated[bool, typer.Option("--markdown", help="As a table in Markdown.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
 ):
-    """List the formats that convert reads and writes, and how each counts."""
+    """List the formats that convert reads and writes, and their coordinate conventions."""
     from pointlib.formats import formats_table
 
     _say(formats_table(markdown=markdown))
@@ -320,7 +303,7 @@ def version():
 
 
 def main(arguments=None):
-    """Run the command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     try:
         _prepare()
         status = app(args=arguments, standalone_mode=False, prog_name="pointlib") or 0
@@ -342,9 +325,9 @@ def main(arguments=None):
 
 
 def _prepare():
-    """Make sure that we can run here, and that nothing but our own sentences is shown."""
+    """Check that Python can run pointlib, and silence other libraries' messages."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not every terminal can write every name
+        if hasattr(stream, "reconfigure"):  # not every terminal can show every name
             stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -357,13 +340,13 @@ def _prepare():
     try:
         os.getcwd()
     except FileNotFoundError as error:
-        raise InputError("the working folder is gone. Change into another one.") from error
+        raise InputError("the working folder is gone. Change to another one.") from error
 
 
 def _show_usage(error, arguments):
-    """Print what is wrong with the arguments, and what they were; returns the exit status."""
+    """Print what is wrong with the arguments, and the arguments; return the exit status."""
     if not arguments:
-        error.show()  # all of the help
+        error.show()  # the whole help
         return error.exit_code
     command = error.ctx.command_path if getattr(error, "ctx", None) else "pointlib"
     message = error.format_message().rstrip(".")
@@ -373,22 +356,18 @@ def _show_usage(error, arguments):
     return error.exit_code
 
 
-def _evaluate_model(model, folder, names, *, trust_code, radius, output):
-    """Evaluate a model folder on a dataset folder or one of its lists."""
-    from pointlib.dataset import ImagePointDataset
-    from pointlib.evaluation.score import evaluate as evaluate_model
-    from pointlib.model.folder import load_model
-    from pointlib.splits import read_list
+@contextmanager
+def _progress():
+    """Yield a progress bar, and what moves it: called with (name, number done, number of all)."""
+    from tqdm import tqdm
 
-    model = _to_device(load_model(model, trust_code=trust_code))
-    if names is not None:
-        names = read_list(folder / f"{names.removesuffix('.txt')}.txt")
-    else:
-        names = _unseen(ImagePointDataset(folder, classes=model.info.classes).names, model.info)
-    dataset = ImagePointDataset(
-        folder, names=names, classes=model.info.classes, n_channels=model.info.n_channels
-    )
-    return evaluate_model(model, dataset, radius=radius, output=output, on_image=_say_counts)
+    with tqdm(unit=" images", leave=False, disable=None) as bar:
+
+        def show(_, n_done, n_all):
+            bar.total = n_all
+            bar.update(n_done - bar.n)
+
+        yield bar, show
 
 
 def _parse_map(texts):
@@ -403,7 +382,7 @@ def _parse_map(texts):
 
 
 def _annotate_settings(source):
-    """Return the annotate section of a config.json, or of none where a folder is named."""
+    """Return the annotate section of a config.json, or of defaults if a folder is named."""
     from pointlib.config import AnnotateConfig, load_config
 
     source = _default(source)
@@ -413,21 +392,6 @@ def _annotate_settings(source):
     if not settings.dataset_path:
         raise InputError("no folder to annotate: name one, or set annotate.dataset_path.")
     return settings
-
-
-def _unseen(names, info):
-    """Return the images that a model was not trained on; all where there are no others."""
-    try:
-        seen = set(info.training["images"]["train"])
-    except (KeyError, TypeError):  # a folder that somebody else wrote
-        seen = set()
-    unseen = [name for name in names if name not in seen]
-    if not unseen:
-        _say("warning: the model was trained on these images: the numbers are too good")
-        return names
-    if len(unseen) < len(names):
-        _say(f"{len(names) - len(unseen)} images the model was trained on are left out")
-    return unseen
 
 
 def _to_device(model):
@@ -440,9 +404,9 @@ def _to_device(model):
 
 
 def _load_config(config, overrides, sections, *, trust_code, replaced=()):
-    """Return the Config; say whose code it will run, and ask where nobody named the file.
+    """Return the Config; print which code it runs, and refuse code of a file nobody named.
 
-    `replaced` are settings for which the command line has values of its own.
+    `replaced` are settings that the command line gives instead.
     """
     from pointlib.config import load_config, named_code
 
@@ -454,8 +418,8 @@ def _load_config(config, overrides, sections, *, trust_code, replaced=()):
     unasked = [key for key in code if key not in told]
     if unasked and config is None and not trust_code:
         raise InputError(
-            f"{path} lies in this folder and names code of its own, {code[unasked[0]]} "
-            f"({unasked[0]}). Where you trust it, let it run: --trust-code, or name the file."
+            f"{path} is in this folder and names code of its own, {code[unasked[0]]} "
+            f"({unasked[0]}). If you trust it, let it run: --trust-code, or name the file."
         )
     for key, name in code.items():
         _say(f"runs {name} ({key})")
@@ -463,14 +427,14 @@ def _load_config(config, overrides, sections, *, trust_code, replaced=()):
 
 
 def _default(config):
-    """Return config.json of the working folder where none is named and one stands there."""
+    """Return config.json in the working folder if none is named and it exists."""
     return Path("config.json") if config is None and os.path.lexists("config.json") else config
 
 
 def _say(text):
     try:
         print("\n".join(map(spell_out, str(text).split("\n"))), flush=True)
-    except BrokenPipeError:  # nobody listens any more, as after `| head`; the work goes on
+    except BrokenPipeError:  # the reader is gone, as after `| head`; the work goes on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

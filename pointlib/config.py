@@ -1,7 +1,8 @@
-"""config.json: what a run is told, checked before it starts.
+"""config.json: the settings of a run, checked before it starts.
 
-About names, types and defaults. Not about what is done with them. The nine keys of the kit this
-one grew from are enough; every other has a default. Paths are relative to the file's folder.
+About names, types and defaults. Not about what is done with them: train/, predict/ and annotate/.
+The nine keys of the original kit are enough; all others have defaults. Paths are relative to the
+file's folder.
 """
 
 import importlib
@@ -9,6 +10,7 @@ import json
 import os
 import reprlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -27,14 +29,14 @@ from pointlib.errors import InputError, brief, suggest
 from pointlib.files import NAME_FAULTS, is_name, load_python, need_file
 
 # a JSON schema in words
-KINDS = {"integer": "a whole number", "number": "a number", "string": "a text"}
+KINDS = {"integer": "a whole number", "number": "a number", "string": "a string"}
 KINDS |= {"boolean": "true or false", "object": "keys and values", "null": "null"}
 LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above"}
 LIMITS |= {"maximum": "at most", "exclusiveMaximum": "below"}
 
 
 def _class_names(names):
-    """Return names of classes that can stand in a text file, or raise ValueError."""
+    """Return names of classes that a text file can have, or raise ValueError."""
     if not names:
         raise ValueError("at least 1 name")
     if not all(map(is_name, names)):
@@ -50,12 +52,12 @@ def name_function(value):
         return value
     name = getattr(value, "__qualname__", "<none>")
     if not name.isidentifier():  # a lambda, a partial, a method, a function within a function
-        raise InputError(f"{value!r} cannot be found by a name; define it with def in a module.")
+        raise InputError(f"{value!r} cannot be found by name; define it with def in a module.")
     home = str(value.__module__)
     ours = vars(sys.modules[home]) if home.startswith("pointlib.") else {}
     tables = [ours.get(table, {}) for table in ("HEATMAPS", "LOSSES", "THRESHOLDS")]
     if any(table.get(name) is value for table in tables):
-        return name  # as a configuration has it
+        return name  # as config.json names it
     return f"{home}:{name}"
 
 
@@ -64,22 +66,22 @@ def _function(value):
     try:
         return name_function(value)
     except InputError:
-        raise ValueError("one that a name finds: define it with def in a module") from None
+        raise ValueError("one that can be found by name: define it with def in a module") from None
 
 
 Classes = Annotated[list[str], AfterValidator(_class_names)]
-Function = Annotated[str, BeforeValidator(_function)]  # by name; in Python itself, too
+Function = Annotated[str, BeforeValidator(_function)]  # a name; in Python, also the function
 
 
 class Section(BaseModel):
-    """A part of the configuration; a name it does not know is an error."""
+    """A section of the configuration; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_empty_text(cls, value, info):
-        """Refuse what would be taken for something else: "" for a folder's path, true for 1."""
+        """Reject values that would be misread: "" as the path of a folder, true as 1."""
         if value == "":
             raise ValueError("a value; leave the key out for its default")
         kind = cls.model_fields[info.field_name].annotation
@@ -89,15 +91,23 @@ class Section(BaseModel):
 
 
 class TrainConfig(Section):
-    """How to train. Paths stay as written here; `load_config` makes them absolute."""
+    """How to train. Paths stay as written here; `load_config` makes them absolute.
+
+    Examples
+    --------
+    >>> from pointlib import TrainConfig
+    >>> config = TrainConfig(num_epochs=5, loss="mse")
+    >>> config.num_epochs, config.loss, config.learning_rate
+    (5, 'mse', 0.004)
+    """
 
     dataset_path: str | None = None
     num_epochs: int | None = Field(None, ge=1, le=1_000_000)
-    minutes: float | None = Field(None, gt=0)  # whichever is over first; both null: 10 minutes
+    minutes: float | None = Field(None, gt=0)  # the first limit reached; both null: 10 minutes
     learning_rate: float = Field(4e-3, gt=0, le=1)
     batch_size: int = Field(8, ge=1, le=65_536)
     val_split: float = Field(0.2, gt=0, lt=1)
-    num_channels: int | None = Field(None, ge=1, le=1024)  # of the input; null: as the first image
+    num_channels: int | None = Field(None, ge=1, le=1024)  # of the input; null: of the first image
     gaussian_sigma: Annotated[float, Field(gt=0, le=256)] | Literal["auto"] = "auto"  # pixels
     output: str = "model"
     radius: float | None = Field(None, ge=0.1)  # match radius, px; null: 2 sigma
@@ -109,15 +119,15 @@ class TrainConfig(Section):
     model: str | None = None  # your own: "file.py:function"
     heatmap: Function = "gaussian_max"
     loss: Function = "weighted_bce"
-    # the keywords of the loss, such as {"weight": 10}
+    # keyword arguments of the loss, such as {"weight": 10}
     loss_options: dict[str, Annotated[float, Field(strict=True)]] = {}
-    scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["auto"] = "auto"  # images seen smaller
+    scale: Annotated[float, Field(ge=0.01, le=1)] | Literal["auto"] = "auto"  # images are shrunk
     normalise: Literal["train", "percentile"] = "train"
     crop_size: int = Field(128, ge=32, le=8192)
     augment: bool | Literal["strong"] = True
-    patience: int | None = Field(None, ge=1)  # stop after so many epochs without a better F1
+    patience: int | None = Field(None, ge=1)  # stop after this many epochs without a better F1
     accelerator: str = "auto"  # cpu, cuda, mps
-    precision: Literal["auto", "32", "bf16"] = "auto"  # auto: bf16 where the device is made for it
+    precision: Literal["auto", "32", "bf16"] = "auto"  # auto: bf16 if the device is built for it
     devices: int = Field(1, ge=1, le=1024)
     threads: int | None = Field(None, ge=1, le=1024)  # CPU threads; null: as torch chooses
 
@@ -160,13 +170,13 @@ CODE = {"train": ("heatmap", "loss", "model"), "infer": ("thresholding",)}
 
 
 def named_code(config, sections):
-    """Return {"section.key": name} of the functions that are no built-ins: their code will run."""
+    """Return {"section.key": name} of the functions that are not built in: their code will run."""
     keys = [(section, key) for section in sections for key in CODE[section]]
     named = {f"{section}.{key}": getattr(getattr(config, section), key) for section, key in keys}
     return {key: name for key, name in named.items() if name and ":" in name}
 
 
-def load_config(path, *, overrides=()):
+def load_config(path: str | Path | None, *, overrides: Sequence[str] = ()) -> Config:
     """Read a config.json and check it.
 
     Parameters
@@ -174,12 +184,21 @@ def load_config(path, *, overrides=()):
     path : str or Path, optional
         None starts from the defaults, relative to the working folder.
     overrides : sequence of str
-        ``"train.num_epochs=5"``: read as JSON where that is possible, else as text.
+        ``"train.num_epochs=5"``: read as JSON if possible, else as text.
 
     Returns
     -------
     Config
         With absolute paths.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pointlib import load_config
+    >>> _ = Path("config.json").write_text('{"train": {"dataset_path": "cells"}}')
+    >>> config = load_config("config.json", overrides=["train.num_epochs=5"])
+    >>> config.train.num_epochs, Path(config.train.dataset_path).is_absolute()
+    (5, True)
     """
     data, folder = {}, Path.cwd()
     if path is not None:
@@ -195,11 +214,11 @@ def load_config(path, *, overrides=()):
     except ValidationError as error:
         schema = {"properties": {name: part.model_json_schema() for name, part in Config()}}
         raise InputError(explain(error, path or "--set", schema)) from None
-    for section, keys in PATHS.items():
-        _make_absolute(getattr(config, section), keys, folder)
-    for key in ("heatmap", "loss", "model", "encoder_weights"):
-        _anchor(config.train, key, folder)
-    _anchor(config.infer, "thresholding", folder)
+    for name, section in config:
+        for key, value in section:
+            if value and (key in PATHS[name] or _is_file(value)):
+                place = os.path.expanduser(value)  # an unknown ~user stays
+                setattr(section, key, str(folder / place))
     return config
 
 
@@ -223,7 +242,7 @@ def find_function(name, builtins, *, what="function"):
     if not colon:
         raise InputError(
             f"{what} {name!r}: {suggest(name, builtins)} "
-            "Your own is package.module:function or file.py:function."
+            "Name your own as package.module:function or file.py:function."
         )
     module = load_python(where) if where.endswith(".py") else _import(where, f"{what} {name!r}")
     known = [key for key, value in vars(module).items() if callable(value)]
@@ -247,21 +266,21 @@ def _read_json(path):
         data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         hint = "Save it as UTF-8." if path.suffix == ".json" else _images_hint(path)
-        raise InputError(f"{path} is not UTF-8 text, as a config.json is. {hint}") from error
+        raise InputError(f"{path} is not UTF-8 text, as a config.json must be. {hint}") from error
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{path}, line {error.lineno}: not JSON ({error.msg}). Look for a comma too many or "
-            "missing, and for names without double quotes; JSON has no remarks."
+            f"{path}, line {error.lineno}: not JSON ({error.msg}). Look for an extra or "
+            "missing comma, and for names without double quotes; JSON has no comments."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON that can be read: {error}.") from error
+        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
     if not isinstance(data, dict):
-        raise InputError(f"{path} holds a {type(data).__name__}; expected {{'train': ...}}.")
+        raise InputError(f"{path} is a {type(data).__name__}; expected {{'train': ...}}.")
     return data
 
 
 def _images_hint(path):
-    return f"Images are named by --set train.dataset_path={path} or --set infer.image_path={path}."
+    return f"Name images with --set train.dataset_path={path} or --set infer.image_path={path}."
 
 
 def _once(pairs):
@@ -277,7 +296,9 @@ def _apply(data, override):
     left, equals, right = override.partition("=")
     section, dot, key = left.strip().partition(".")
     if not (equals and dot and key):
-        raise InputError(f"--set {override!r}; expected section.key=value, as train.num_epochs=5.")
+        raise InputError(
+            f"--set {override!r}; expected section.key=value, such as train.num_epochs=5."
+        )
     part = data.setdefault(section, {})
     if not isinstance(part, dict):
         raise InputError(
@@ -287,7 +308,7 @@ def _apply(data, override):
 
 
 def read_value(text):
-    """Return a value of the command line: as JSON where it is that, else as text."""
+    """Return a value of the command line: parsed if it is JSON, else as text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -301,9 +322,9 @@ def explain(error, source, schema):
     ----------
     error : pydantic.ValidationError
     source : str or Path
-        Where the value comes from.
+        What an error names as the value's source.
     schema : dict
-        The JSON schema of what was checked: it says what would be right.
+        The JSON schema of what was checked: it says what is expected.
     """
     first, path = error.errors()[0], []
     for part in first["loc"]:
@@ -320,14 +341,14 @@ def explain(error, source, schema):
 
 
 def _inside(schema, part):
-    """Return the schema of a key or an item of what a schema describes, None where it has none."""
+    """Return the schema of a key or an item within a schema, None if it has none."""
     schema = schema.get("anyOf", [schema])[0]  # the other one is null
     rest = "items" if isinstance(part, int) else "additionalProperties"
     return schema.get("properties", {}).get(part) or schema.get(rest)
 
 
 def _in_words(schema):
-    """Return what a schema lets through, as "null or a number above 0"."""
+    """Return what a schema accepts, such as "null or a number above 0"."""
     if "anyOf" in schema:
         return " or ".join(sorted(map(_in_words, schema["anyOf"]), key=len))
     if names := schema.get("enum", [schema["const"]] if "const" in schema else []):
@@ -339,14 +360,6 @@ def _in_words(schema):
     return f"{KINDS[schema['type']]} {' and '.join(limits)}".rstrip()
 
 
-def _make_absolute(section, keys, folder):
-    for key in keys:
-        if (value := getattr(section, key)) is not None:
-            setattr(section, key, str(folder / os.path.expanduser(value)))  # ~nobody stays
-
-
-def _anchor(section, key, folder):
-    """Make the path of a `file.py:function` or a weights file absolute; leave names alone."""
-    value = getattr(section, key)
-    if value and (".py:" in value or value.endswith(".safetensors")):
-        setattr(section, key, str(folder / os.path.expanduser(value)))
+def _is_file(value):
+    """Tell whether a setting is a `file.py:function` or a weights file, not a name."""
+    return isinstance(value, str) and (".py:" in value or value.endswith(".safetensors"))

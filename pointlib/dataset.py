@@ -11,6 +11,7 @@ labelled as empty and is kept.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
+from typing import Protocol
 
 import numpy as np
 
@@ -197,6 +198,13 @@ class PartOf:
 
     def __getitem__(self, index):
         return self.dataset[self.indices[index]]
+
+
+class Dataset(Protocol):
+    """What a dataset has: a length, and items ``image, points, labels``."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 
 
 def names_of(dataset):

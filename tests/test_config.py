@@ -69,7 +69,7 @@ def test_overrides_win(write):
     ({"train": {"gaussian_sigma": -1}}, "train.gaussian_sigma.* is -1"),
     ({"train": 3}, "train is 3"),
     ("{", "line 1: not JSON"),
-    ("[]", "holds a list; expected"),
+    ("[]", "is a list; expected"),
 ])  # fmt: skip
 def test_load_config_says_what_is_wrong(write, data, words):
     """Unknown keys name the nearest one; wrong values are named with what is allowed."""
@@ -130,8 +130,8 @@ def test_every_wrong_value_is_a_sentence_of_our_own(write, section, key):
     ("gaussian_sigma", "wide", "'auto' or a number above 0 and at most 256"),
     ("augment", 3, "'strong' or true or false"),
     ("precision", 16, "'auto', '32' or 'bf16'"),
-    ("output", None, "a text"),
-    ("classes", "cell", "null or a list of texts"),
+    ("output", None, "a string"),
+    ("classes", "cell", "null or a list of strings"),
     ("loss_options", 5, "keys and values"),
 ])  # fmt: skip
 def test_a_sentence_tells_all_that_would_be_right(write, key, value, words):
@@ -200,7 +200,7 @@ def test_train_config_takes_functions_by_their_names():
     assert find_function(config.heatmap, {}) is draw_classes
     config.loss = "focal"
     assert config.loss == "focal"
-    with pytest.raises(ValueError, match="one that a name finds: define it with def"):
+    with pytest.raises(ValueError, match="one that can be found by name: define it with def"):
         config.loss = lambda logits, target: logits
 
 

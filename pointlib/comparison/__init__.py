@@ -1,4 +1,4 @@
 """Combinations of losses, heatmaps, networks and thresholding functions, tried on the same images.
 
-About combinations and who is best. Not about one training: train/ does that.
+About combinations and which is best. Not about one training: train/ does that.
 """

@@ -1,7 +1,7 @@
 """Compare: losses, heatmaps, thresholding functions and networks over one split and one seed.
 
-About combinations: which there are, training each once, and going on where it was stopped. Not
-about how one is scored (judge.py), nor about who is best and by how much (leaderboard.py).
+About combinations: which there are, training each once, and resuming after a stop. Not about how
+one is scored (judge.py), nor about which is best and by how much (leaderboard.py).
 """
 
 import hashlib
@@ -9,9 +9,10 @@ import inspect
 import itertools
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
@@ -25,7 +26,7 @@ from pointlib.comparison.leaderboard import (
     write_leaderboard,
 )
 from pointlib.config import TrainConfig, explain, find_function, name_function
-from pointlib.dataset import ImagePointDataset, dataset_classes, names_of
+from pointlib.dataset import Dataset, ImagePointDataset, dataset_classes, names_of
 from pointlib.errors import InputError, brief, describe, plural, suggest
 from pointlib.files import json_safe, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS
@@ -40,20 +41,20 @@ from pointlib.train.prepare import describe_data, make_fabric, points_of, prepar
 SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_split", "seed"} | {
     *("accelerator", "devices", "threads")
 }
-NETWORK = ("encoder", "model")  # one axis: a model of your own has no encoder by name
+NETWORK = ("encoder", "model")  # one axis: a custom model has no encoder
 
 
 class Combination(NamedTuple):
-    """One combination to train, whatever its heatmaps are read with."""
+    """One combination to train; any thresholding function reads its heatmaps."""
 
     config: TrainConfig
     what: dict  # {axis: value}
     folder: Path
-    facts: dict  # minutes and epochs it may take at most, or None; millions of weights
+    facts: dict  # limits of minutes and epochs, or None; millions of weights
 
     @property
     def done(self):
-        """Whether it has been trained to its end."""
+        """Whether its training is complete."""
         needed = ("model/pointlib.json", "model/model.safetensors")
         return bool(_kept(self.folder / "training.json")) and all(
             (self.folder / name).is_file() for name in needed
@@ -63,25 +64,32 @@ class Combination(NamedTuple):
         return ", ".join(short_name(value) for value in self.what.values())
 
 
-def compare(parts, axes, *, config=None, output="comparison", log=print):
+def compare(
+    parts: Mapping[str, Dataset],
+    axes: Mapping[str, Sequence],
+    *,
+    config: TrainConfig | None = None,
+    output: str | Path = "comparison",
+    log: Callable[[str], object] = print,
+) -> list[dict[str, Any]]:
     """Train every combination on the same images and rank them.
 
     A thresholding function needs no training: each trained model is read with all of them, at the
     threshold and minimum distance that are best on the validation images. What is finished is not
-    done again: the same call goes on, and one with more values trains only what is new.
+    done again: the same call resumes, and one with more values trains only what is new.
 
     Parameters
     ----------
     parts : dict of datasets
-        ``train``, ``val`` and, where there is one, ``test``. Combinations are ranked by their
-        F1 on ``val``; their F1 on ``test`` stands beside it and chooses nothing. See dataset.py.
+        ``train``, ``val`` and, if there is one, ``test``. Combinations are ranked by their
+        F1 on ``val``; their F1 on ``test`` is shown beside it, not used to choose. See dataset.py.
     axes : dict
         {axis: values}. ``threshold`` (see thresholds.py), and any setting of a training: ``loss``,
         ``heatmap``, ``encoder``, ``model`` (your own, tried beside the encoders),
-        ``learning_rate``, ... Functions are given by name, as in config.json, or themselves.
+        ``learning_rate``, ... Functions are given by name, as in config.json, or as functions.
     config : TrainConfig, optional
-        What all share; its ``minutes`` hold for each, and one that was stopped goes on with those
-        it has left. The match radius is the same for all.
+        What all share; its ``minutes`` are for each, and a stopped training resumes with those
+        that are left. The match radius is the same for all.
     output : str or Path
         Folder for ``trials/``, ``leaderboard.csv`` and ``leaderboard.png``. One run at a time: a
         second one is an InputError.
@@ -94,6 +102,17 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
         The rows of the leaderboard, best first, as `plot_leaderboard` takes them; see
         `leaderboard.rank_rows`. A combination that failed is a row with a sentence in
         ``failed``, and is tried again the next time.
+
+    Examples
+    --------
+    >>> from pointlib import MemoryDataset, TrainConfig, compare, draw_cells
+    >>> scenes = [draw_cells((40, 60), n=5, seed=i) for i in range(4)]
+    >>> dataset = MemoryDataset([(s.image, s.points, s.labels) for s in scenes])
+    >>> parts, axes = {"train": dataset, "val": dataset}, {"loss": ["mse", "focal"]}
+    >>> lines = []
+    >>> rows = compare(parts, axes, config=TrainConfig(num_epochs=1), log=lines.append)
+    >>> [row["rank"] for row in rows], sorted(row["what"]["loss"] for row in rows)
+    ([1, 2], ['focal', 'mse'])
     """
     axes = check_axes({"threshold": ["find_peaks"], **axes})
     names = map(str, axes.pop("threshold"))
@@ -103,7 +122,9 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
     output = need_place(output)
     combinations = plan_combinations(parts, axes, config or TrainConfig(), output)
     if len(combinations) * len(finds) < 2:
-        raise InputError("one combination has no rival; name two values, as --loss mse,focal.")
+        raise InputError(
+            "one combination cannot be compared; name two values, as --loss mse,focal."
+        )
     with hold(need_place(output / "trials") / "lock", doing=f"compares into {output}") as lock:
         rows = _run_combinations(combinations, parts, finds, lock=lock, log=log)
         rows = label_rows(rank_rows(rows))
@@ -112,15 +133,36 @@ def compare(parts, axes, *, config=None, output="comparison", log=print):
         title = _title(parts, combinations)
         write_leaderboard(output, rows, title=title)
     log(f"\n{title}\n{leaderboard_table(rows)}\n{output / 'leaderboard.png'}")
-    log(f"the best one's model: {rows[0]['folder'] / 'model'}")
+    log(f"model of the best: {rows[0]['folder'] / 'model'}")
     return rows
 
 
-def compare_folder(config, axes, *, output="comparison", log=print):
-    """Compare on a dataset folder, split as `train_folder` would split it; see `compare`."""
+def compare_folder(
+    config: TrainConfig,
+    axes: Mapping[str, Sequence],
+    *,
+    output: str | Path = "comparison",
+    log: Callable[[str], object] = print,
+) -> list[dict[str, Any]]:
+    """Compare on a dataset folder, split as `train_folder` would split it; see `compare`.
+
+    Examples
+    --------
+    >>> from pointlib import TrainConfig, compare_folder, draw_cells, text_path, write_image
+    >>> from pointlib import write_points
+    >>> for i in range(5):
+    ...     scene = draw_cells((40, 60), n=5, seed=i)
+    ...     write_image(f"cells/{i}.png", scene.image)
+    ...     write_points(text_path(f"cells/{i}.png"), scene.points, (40, 60))
+    >>> config, lines = TrainConfig(dataset_path="cells", num_epochs=1), []
+    >>> axes = {"threshold": ["find_peaks", "basic_threshold"]}
+    >>> rows = compare_folder(config, axes, log=lines.append)
+    >>> sorted(row["what"]["threshold"] for row in rows)
+    ['basic_threshold', 'find_peaks']
+    """
     train, val, how = load_parts(config)
     if image_folder(config.dataset_path).resolve() == Path(output).resolve():
-        raise InputError(f"{output} holds the images, and the leaderboard is one. Name another.")
+        raise InputError(f"{output} has the images, and the leaderboard is one too. Name another.")
     log(how)
     parts = {"train": train, "val": val}
     if names := read_lists(Path(config.dataset_path)).get("test"):
@@ -142,20 +184,20 @@ def check_axes(axes):
 
 
 def plan_combinations(parts, axes, config, output):
-    """Return every Combination, each made ready to its first step and thrown away.
+    """Return every Combination, each prepared up to its first step and discarded.
 
-    So what is wrong with the last one is found before the first one is trained.
+    So an error in the last one is found before the first one is trained.
     """
     for part in dict.fromkeys(("train", "val", *parts)):
         if not len(parts.get(part, ())):
-            raise InputError(f"the {part} part holds no image; expected one or more.")
+            raise InputError(f"the {part} part has no image; expected one or more.")
     info = describe_data(parts["train"], config)
     for part, dataset in parts.items():
         if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
             raise InputError(f"the {part} part has points of class {unknown[0]!r}; train has none.")
         if not _count_points(dataset):
-            raise InputError(f"the {part} part holds no point; label some, or take other images.")
-    config = config.model_copy(update={"radius": info.radius})  # the same, whatever sigma is
+            raise InputError(f"the {part} part has no point; label some, or use other images.")
+    config = config.model_copy(update={"radius": info.radius})  # the same for every sigma
     encoders = [{"encoder": name, "model": None} for name in axes.get("encoder", ())]
     networks = encoders + [{"model": name} for name in axes.get("model", ())] or [{}]
     others = [[{axis: value} for value in axes[axis]] for axis in axes if axis not in NETWORK]
@@ -167,7 +209,7 @@ def plan_combinations(parts, axes, config, output):
 
 
 def _make_ready(parts, config, changes, output):
-    """Return the Combination of a configuration; what is wrong with it is an InputError."""
+    """Return the Combination of a configuration; InputError if it cannot be trained."""
     config = config.model_copy()
     try:
         for key, value in changes.items():
@@ -188,7 +230,7 @@ def _make_ready(parts, config, changes, output):
 
 
 def _run_combinations(combinations, parts, finds, *, lock, log):
-    """Return the rows of all combinations; what is done by then is told where they are stopped."""
+    """Return the rows of all combinations; if stopped, log those that are done."""
     rows = []
     for k, combination in enumerate(combinations, start=1):
         if words := lock.trouble():
@@ -200,13 +242,13 @@ def _run_combinations(combinations, parts, finds, *, lock, log):
             if not all(row["failed"] for row in rows):
                 log(f"\n{leaderboard_table(rank_rows(rows))}")
             where = f"combination {k} of {len(combinations)}"
-            log(f"stopped in {where}. The same command goes on from there.")
+            log(f"stopped in {where}. The same command resumes there.")
             raise
     return rows
 
 
 def _run_combination(combination, parts, finds, log):
-    """Train where it is not done, then score every thresholding function; a row each."""
+    """Train if it is not done, then score every thresholding function; one row each."""
     try:
         facts = _train(combination, parts, log)
     except Exception as error:  # your own loss may raise anything; the other combinations go on
@@ -226,7 +268,7 @@ def _run_combination(combination, parts, finds, log):
 
 
 def _train(combination, parts, log):
-    """Return what there is to say of a training, after it."""
+    """Return the facts of a training, after it."""
     path = combination.folder / "training.json"
     if combination.done:
         return _kept(path)
@@ -247,7 +289,7 @@ def _train(combination, parts, log):
 
 
 def _scores(combination, parts, predicted, *, name, find):
-    """Return what `judge` says of a combination and a thresholding function, once and for all."""
+    """Return what `judge` says of a combination and a thresholding function; kept in a file."""
     test = parts.get("test", ())  # val is in the name of the folder
     truth = [[part.tolist() for part in points_of(test, i)] for i in range(len(test))]
     mark = _digest(_code_of(find, name), {"test": (names_of(test), truth)})
@@ -274,7 +316,7 @@ def _is_own_code(combination):
 
 
 def _kept(path):
-    """Return the dict that an earlier run has left in a file, or None: it is to be made again."""
+    """Return the dict that an earlier run left in a file, or None if there is none."""
     with suppress(OSError, ValueError, RecursionError):
         data = json.loads(path.read_text(encoding="utf-8"))
         return data if isinstance(data, dict) else None
@@ -287,7 +329,7 @@ def _row(combination, threshold, *, failed="", **numbers):
 
 
 def _time_left(rows, combinations):
-    """Return what the line that starts the first of these combinations says of time."""
+    """Return the time left as the first of these combinations starts, in words."""
     if combinations[0].done:
         return ": trained before"
     minutes = [row["minutes"] for row in rows if not row["failed"]]
@@ -318,7 +360,7 @@ def _count_points(dataset):
 
 
 def _code_of(function, name):
-    """Return the source of your own function's file: where it changes, combinations are new."""
+    """Return the source of your own function's file: if it changes, combinations are new."""
     if ":" not in name:
         return ""
     function = getattr(function, "func", function)  # of one with options
@@ -337,5 +379,5 @@ def _digest(*parts):
 
 
 def _sentence(error):
-    """Return what a row says of an error, whoever is to blame for it."""
+    """Return an error as the sentence of a row, whoever is to blame for it."""
     return str(error) if isinstance(error, InputError) else describe(error) or brief(error)

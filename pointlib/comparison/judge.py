@@ -1,4 +1,4 @@
-"""Judge: how well a trained network does, its heatmaps read by any thresholding function.
+"""Judge: how well a trained network does with any thresholding function.
 
 About settings chosen on validation images, and hits counted there and on test images. Not about
 one model's full report (evaluation/score.py), nor about which of several is best (leaderboard.py).
@@ -18,11 +18,10 @@ from pointlib.train.dry_run import tried
 
 
 class Predictions:
-    """A model's logits of a dataset: ``points, labels, drawn, seconds`` an image.
+    """A model's logits of a dataset: ``points, labels, drawn, seconds`` per image.
 
-    ``drawn`` has (logits (1, h, w), shape of the image) a class, as `read_logits` takes them.
-    Made when they are first asked for, and kept in memory up to a gigabyte: the next thresholding
-    function finds them predicted.
+    ``drawn`` has (logits (1, h, w), shape of the image) per class, as `read_logits` takes them.
+    Computed when first asked for, and cached up to a gigabyte for the next thresholding function.
     """
 
     def __init__(self, model, dataset):
@@ -45,7 +44,7 @@ class Predictions:
 
 
 def judge(info, val, test, *, find, heatmap_fn):
-    """Choose settings on the validation images and count what they find, there and in others.
+    """Choose settings on the validation images and count what they find, there and in test images.
 
     Parameters
     ----------
@@ -60,7 +59,7 @@ def judge(info, val, test, *, find, heatmap_fn):
     Returns
     -------
     dict
-        ``settings`` of each class; ``counts``, a row a validation image: true points, found
+        ``settings`` of each class; ``counts``, a row per validation image: true points, found
         points, hits and the sum of the hits' distances in pixels; ``test_counts``, those of the
         test images or None; ``ceiling_f1``, what a perfect network could reach on the validation
         images with the same heatmap, function and distances; ``ms_per_image``, the median.
@@ -83,7 +82,7 @@ def judge(info, val, test, *, find, heatmap_fn):
 def choose(images, info, find):
     """Return {class: {"threshold", "min_distance"}} of the best F1; see `sweep.choose_asked`.
 
-    For `find_peaks` the training has chosen already. The distances are those that validation tries.
+    For `find_peaks` training has chosen already. The distances are those that validation tries.
     """
     settings = {name: class_settings(info, name) for name in info.classes}
     if find is find_peaks:
@@ -117,6 +116,6 @@ def count(images, info, find, settings):
 
 
 def try_out(find, name):
-    """Let a thresholding function find a point: one that cannot is known before any training."""
+    """Check, before any training, that a thresholding function finds a point."""
     needed = "threshold_fn(heatmap, *, threshold, min_distance) -> points, scores"
     tried(lambda: find_one(find), f"threshold {name!r}", needed)

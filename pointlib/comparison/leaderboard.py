@@ -1,7 +1,7 @@
-"""Leaderboard: who is best, and which differences to trust, as a table and a picture.
+"""Leaderboard: which combination is best, and which differences to trust, as a table and a picture.
 
-About numbers that combinations have left behind: hits, found and true points of the same images.
-Not about training or scoring, which combinations.py does.
+About the counts of combinations: hits, found and true points of the same images. Not about
+training or scoring: combinations.py.
 """
 
 import csv
@@ -40,7 +40,7 @@ def rank_rows(rows):
     Parameters
     ----------
     rows : list of dict
-        ``failed`` (a sentence, or empty) and, where it is empty, ``counts``: (n_images, 4) of true
+        ``failed`` (a sentence, or empty) and, if it is empty, ``counts``: (n_images, 4) of true
         points, found points, hits and the sum of the hits' distances in pixels, in validation
         images, the same in each row; ``test_counts``, those of test images, or None.
 
@@ -48,14 +48,14 @@ def rank_rows(rows):
     -------
     list of dict
         With ``rank, f1, precision, recall, count_error, error_px``, pooled over validation images;
-        ``f1_low, f1_high``, the middle 95 % of F1 when these are drawn anew, with replacement;
-        ``like_best``: whether 95 % of the draws leave open which of this row and the best is
-        better; NaN and True with fewer than 5 images; ``test_f1``, which chooses nothing, NaN
-        without test images.
+        ``f1_low, f1_high``, the middle 95 % of F1 over bootstrap samples of these images;
+        ``like_best``: whether the middle 95 % of the best row's lead over this one reaches 0; NaN
+        and True with fewer than 5 images; ``test_f1``, which is not used to choose, NaN without
+        test images.
 
     Notes
     -----
-    Every row meets the same draws, so a hard image is hard for all of them, and their differences
+    All rows share the same samples, so a hard image is hard for all of them, and their differences
     vary less than their F1 (the paired percentile bootstrap, Efron and Tibshirani 1993).
     """
     failed = [row for row in rows if row["failed"]]
@@ -122,13 +122,13 @@ def label_rows(rows):
 
 
 def varying_axes(rows):
-    """Return the axes in which rows differ; the first one where none does."""
+    """Return the axes in which rows differ; the first one if none does."""
     axes = list(dict.fromkeys(axis for row in rows for axis in row["what"]))
     return [a for a in axes if len({str(row["what"].get(a)) for row in rows}) > 1] or axes[:1]
 
 
 def short_name(value):
-    """Return a setting as it is shown: without folders, and without the middle of a long name.
+    """Return a setting as it is shown: without folders, a long name without its middle.
 
     A function of the notebook itself, `__main__:mine`, goes by its own name.
     """
@@ -148,20 +148,21 @@ def _note(rows):
     """Return what a reader must know to read the marks."""
     n_images = len(rows[0]["counts"])
     marks = (
-        f"=  not to be told from the best: draw these {n_images} validation images anew, and the\n"
-        "   middle 95 % of the differences in F1 reaches 0. Another seed would differ on top.\n"
+        f"=  not distinguishable from the best: over bootstrap samples of these {n_images}\n"
+        "   validation images, the middle 95 % of the differences in F1 reaches 0. Another seed\n"
+        "   would add to the differences.\n"
     )
     if n_images < FEW:
         marks = f"{n_images} validation images are too few to tell the rows apart.\n"
-    marks += f"1  is read with {rows[0]['what']['threshold']}; {_read_at(rows[0])}.\n"
+    marks += f"1  uses {rows[0]['what']['threshold']}; {_read_at(rows[0])}.\n"
     chosen = "Epochs, thresholds, distances and ranks are chosen by validation F1"
     if rows[0]["test_counts"]:
-        return f"{marks}{chosen}; test F1 chose nothing: it is what to expect of new images."
-    return f"{marks}{chosen}: expect less of new images. A test.txt would tell how much."
+        return f"{marks}{chosen}; test F1 was not used to choose: expect it of new images."
+    return f"{marks}{chosen}: expect less of new images. A test.txt would show how much."
 
 
 def _names(rows, axes):
-    """Return each row's values of some axes as they are shown; longer, where two look alike."""
+    """Return each row's values of some axes as they are shown; longer if two look alike."""
     columns = []
     for axis in axes:
         values = [str(row["what"][axis]) for row in rows]

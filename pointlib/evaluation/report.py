@@ -1,8 +1,8 @@
 """One page that shows how good the found points are: numbers, curves, and the worst images first.
 
-The page is a single html file: pictures are inside it, it needs no network and no script, and it
+The page is a single html file with its pictures inside. It needs no network and no script, and
 reads well in a light or dark browser and on a phone.
-About showing; metrics.py computes the numbers and names the matching rule.
+About showing. Not about the numbers and the matching rule: metrics.py.
 """
 
 import base64
@@ -20,7 +20,7 @@ from pointlib.matching import match_classes
 from pointlib.metrics import precision_recall_curve
 
 MAX_PICTURES = 24
-PICTURE_BYTES = 4_800_000  # of all; base64 adds a third, and the page shall stay below 8 MB
+PICTURE_BYTES = 4_800_000  # of all; base64 adds a third, and the page must stay below 8 MB
 SIDES = (900, 720, 560, 420, 300, 200)  # of a picture, in pixels; the first that is light enough
 
 HEAD = """<!doctype html>
@@ -67,7 +67,7 @@ def write_report(path, results, metrics, *, images, heatmaps=None):
     Parameters
     ----------
     path : str or Path
-        Such as "report.html"; replaced whole where it exists.
+        Such as "report.html"; replaced if it exists.
     results : list of metrics.ImageResult
     metrics : dict
         What `metrics.score_images` gave for these results. Two keys may be added: "thresholds",
@@ -77,7 +77,7 @@ def write_report(path, results, metrics, *, images, heatmaps=None):
     images : callable
         images(name) -> image (H, W) or (H, W, C), asked for the pictures shown only.
     heatmaps : callable, optional
-        heatmaps(name) -> (C, H, W) in [0, 1], or None where there is none.
+        heatmaps(name) -> (C, H, W) in [0, 1], or None if there is none.
     """
     if [row["name"] for row in metrics["images"]] != [result.name for result in results]:
         raise InputError("metrics and results name different images. Score these results again.")

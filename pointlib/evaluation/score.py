@@ -1,21 +1,24 @@
-"""Evaluation: how good are found points, in numbers and on one page.
+"""Scoring: a model on labelled images, or one folder of points against another.
 
-About a model on labelled images, and one set of points against another. Not about the matching
-rule and the formulas: metrics.py has them.
+About the numbers and where they are written. Not about the matching rule and the formulas:
+metrics.py.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pointlib.dataset import check_item, dataset_classes, names_of
+from pointlib.dataset import Dataset, ImagePointDataset, check_item, dataset_classes, names_of
 from pointlib.errors import InputError
 from pointlib.evaluation.report import write_report
 from pointlib.files import json_safe, keep_copy, write_atomic
 from pointlib.images import image_folder, image_shape, list_images, read_image
 from pointlib.matching import check_reach
 from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
+from pointlib.model.point_model import PointModel
 from pointlib.points import class_names, label_state, read_points, text_path
 from pointlib.predict.points import (
     class_settings,
@@ -23,12 +26,20 @@ from pointlib.predict.points import (
     predict_heatmap,
     predict_points,
 )
+from pointlib.splits import read_list
 from pointlib.thresholds import join_classes
 
 CURVE_POINTS = 500  # of the precision-recall curve stored in metrics.json
 
 
-def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
+def evaluate(
+    model: PointModel,
+    dataset: Dataset,
+    *,
+    radius: float | None = None,
+    output: str | Path | None = None,
+    on_image: Callable[[str, int, int], object] | None = None,
+) -> dict[str, Any]:
     """Score a model's points on labelled images, at the thresholds chosen in training.
 
     Parameters
@@ -48,6 +59,18 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
     dict
         See `metrics.score_images`; with ``thresholds``, ``min_distances`` and ``curve``, the
         precision-recall curve over all peaks above 0.05.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, evaluate, gaussian_max
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> dataset = MemoryDataset([(image, [[20, 10]], ["point"])])
+    >>> pooled = evaluate(model, dataset)["pooled"]
+    >>> pooled["tp"], pooled["fp"], pooled["fn"]
+    (1, 1, 0)
     """
     info = model.info
     radius = info.radius if radius is None else radius
@@ -85,11 +108,59 @@ def evaluate(model, dataset, *, radius=None, output=None, on_image=None):
     return metrics
 
 
-def image_results(model, dataset):
-    """Return what is true and what the model finds in each image: a list of metrics.ImageResult.
+def evaluate_folder(model, folder, *, part=None, log=print, **options):
+    """Evaluate a model on a dataset folder, or on the part of it that a list names.
 
-    At the thresholds chosen in training. For what `evaluate` does not say: study/errors.py,
+    Parameters
+    ----------
+    model : PointModel
+    folder : str or Path
+    part : str, optional
+        "train", "val" or "test"; default all images that the model was not trained on.
+    log : callable
+        Called with a line if the model was trained on some of the images.
+    **options
+        As `evaluate` takes them.
+    """
+    like = {"classes": model.info.classes, "n_channels": model.info.n_channels}
+    if part is not None:
+        names = read_list(Path(folder) / f"{part.removesuffix('.txt')}.txt")
+    else:
+        names = _unseen(ImagePointDataset(folder, **like).names, model.info, log)
+    return evaluate(model, ImagePointDataset(folder, names=names, **like), **options)
+
+
+def _unseen(names, info, log):
+    """Return the images that a model was not trained on; all if it was trained on all."""
+    try:
+        seen = set(info.training["images"]["train"])
+    except (KeyError, TypeError):  # a model folder of another program
+        seen = set()
+    unseen = [name for name in names if name not in seen]
+    if not unseen:
+        log("warning: the model was trained on these images: the numbers are too good")
+        return names
+    if len(unseen) < len(names):
+        log(f"{len(names) - len(unseen)} images the model was trained on are left out")
+    return unseen
+
+
+def image_results(model: PointModel, dataset: Dataset) -> list[ImageResult]:
+    """Return the true points and those that the model finds: a metrics.ImageResult per image.
+
+    At the thresholds chosen in training. For more than `evaluate` tells: study/errors.py,
     matching.py and study/trust.py work on such results, and on results that you have changed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, gaussian_max, image_results
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> (result,) = image_results(model, MemoryDataset([(image, [[20, 10]], ["point"])]))
+    >>> len(result.true), len(result.found)
+    (1, 2)
     """
     results = []
     for i, name in enumerate(names_of(dataset)):
@@ -99,7 +170,13 @@ def image_results(model, dataset):
     return results
 
 
-def compare_folders(true_folder, found_folder, *, radius, output=None):
+def compare_folders(
+    true_folder: str | Path,
+    found_folder: str | Path,
+    *,
+    radius: float,
+    output: str | Path | None = None,
+) -> dict[str, Any]:
     """Score one folder of points against another: two annotators, or another tool's points.
 
     Parameters
@@ -118,11 +195,21 @@ def compare_folders(true_folder, found_folder, *, radius, output=None):
     -------
     dict
         See `metrics.score_images`.
+
+    Examples
+    --------
+    >>> from pointlib import compare_folders, draw_cells, write_image, write_points
+    >>> scene = draw_cells((40, 60), n=5)
+    >>> write_image("mine/a.png", scene.image)
+    >>> write_points("mine/a.txt", scene.points, (40, 60))
+    >>> write_points("yours/a.txt", scene.points[:4], (40, 60))
+    >>> compare_folders("mine", "yours", radius=3)["pooled"]["recall"]
+    0.8
     """
     paths = [p for p in list_images(image_folder(true_folder)) if label_state(p) != "unlabelled"]
     found_folder = image_folder(found_folder)
     if paths and found_folder.resolve() == paths[0].parent.resolve():
-        raise InputError(f"{true_folder} is on both sides, and agrees with itself. Name another.")
+        raise InputError(f"{true_folder} is on both sides and agrees with itself. Name another.")
     both = [p for p in paths if (found_folder / text_path(p).name).is_file()]
     if not both:
         raise InputError(
@@ -149,7 +236,7 @@ def compare_folders(true_folder, found_folder, *, radius, output=None):
 
 
 def _same_name(*sides):
-    """Where one side names a single class and the other none, take both as of that class."""
+    """If one side names a single class and the other none, give both that class."""
     named = [sorted({name for _, labels in side for name in labels.tolist()}) for side in sides]
     used = sorted({name for names in named for name in names if name})
     if len(used) == 1 and ([""] in named):

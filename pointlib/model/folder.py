@@ -1,10 +1,10 @@
-"""Model folders: a model saved whole and loaded safely, and what a kill leaves of that.
+"""Model folders: saved whole, loaded safely, restored after a kill.
 
 A model folder holds `model.safetensors` and `config.json`, as segmentation_models_pytorch writes
 them, and `pointlib.json`: classes, sigma, radius, normalisation, thresholds and how it was
 trained. Loading never unpickles and never goes to the network.
 
-Not about the network and what is known of it: point_model.py.
+Not about the network and how it is used: point_model.py.
 """
 
 import dataclasses
@@ -47,10 +47,18 @@ OLD = ".old."  # of a model folder that is being replaced
 MAX_DESCRIPTION = 100_000_000  # bytes of pointlib.json: it names the images of the training
 
 
-def save_model(model, folder, *, keep=False):
-    """Write the model folder, at once or not at all.
+def save_model(model: PointModel, folder: str | Path, *, keep: bool = False) -> None:
+    """Write the model folder, whole or not at all.
 
-    What stood at `folder` is replaced, or with `keep` stays as a copy, as another training's must.
+    An existing `folder` is replaced; with `keep` it stays as a copy, as another training's must.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pointlib import ModelInfo, build_model, save_model
+    >>> save_model(build_model(ModelInfo(n_channels=1)), "model")
+    >>> (Path("model") / "pointlib.json").is_file()
+    True
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -59,16 +67,16 @@ def save_model(model, folder, *, keep=False):
     try:
         if model.info.custom:
             shutil.copyfile(model.info.custom.rpartition(":")[0], fresh / CUSTOM)
-            # tensors may be shared, which the file cannot say
+            # tensors may share memory, which the file cannot express
             weights = {k: v.contiguous().clone() for k, v in model.network.state_dict().items()}
             save_file(weights, fresh / "model.safetensors")
         else:
             model.network.save_pretrained(fresh)
         (fresh / "pointlib.json").write_text(describe_model(model), encoding="utf-8")
         for file in fresh.iterdir():
-            file.chmod(0o666 & ~current_umask())  # safetensors keeps the weights to their owner
+            file.chmod(0o666 & ~current_umask())  # safetensors lets only the owner read
         _replace_folder(fresh, folder, keep=keep)
-    except (SafetensorError, RuntimeError) as error:  # how its writer says that the disk is full
+    except (SafetensorError, RuntimeError) as error:  # what its writer raises on a full disk
         raise InputError(
             f"{folder} cannot be written ({brief(error)}). Free some space, or name another output."
         ) from error
@@ -76,25 +84,33 @@ def save_model(model, folder, *, keep=False):
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def load_model(folder, *, trust_code=False):
+def load_model(folder: str | Path, *, trust_code: bool = False) -> PointModel:
     """Load a model folder, offline.
 
     Parameters
     ----------
     folder : str or Path
     trust_code : bool
-        A model of your own holds a Python file that runs when it is loaded: say so.
+        Needed for a custom model: its folder has a Python file, which runs when it is loaded.
 
     Returns
     -------
     PointModel
         In evaluation mode, on the CPU.
+
+    Examples
+    --------
+    >>> from pointlib import ModelInfo, build_model, load_model, save_model
+    >>> save_model(build_model(ModelInfo(classes=("cell",), n_channels=1)), "model")
+    >>> model = load_model("model")
+    >>> model.info.classes, model.training
+    (('cell',), False)
     """
     _put_back(folder)
     folder = need_folder(folder, "model folder")
     info = read_info(folder)
     weights = need_file(folder / "model.safetensors", "weights file")
-    weights.open("rb").close()  # one that may not be read is no missing one, as safetensors says
+    weights.open("rb").close()  # unreadable is not missing, as safetensors says
     try:
         if info.custom:
             path = f"{folder / info.custom}"
@@ -109,16 +125,24 @@ def load_model(folder, *, trust_code=False):
         raise
     except Exception as error:  # safetensors, JSON and torch each raise their own
         if where := user_line(error):
-            raise InputError(f"{where} raises {brief(error)}. Mend this code.") from error
+            raise InputError(f"{where} raises {brief(error)}. Fix this code.") from error
         raise InputError(
-            f"{folder} does not hold a whole model ({brief(error)}). "
+            f"{folder} is not a complete model ({brief(error)}). "
             "Train again, or copy the folder again."
         ) from error
     return model.eval()
 
 
-def read_info(folder):
-    """Read `pointlib.json` of a model folder into a ModelInfo."""
+def read_info(folder: str | Path) -> ModelInfo:
+    """Read `pointlib.json` of a model folder into a ModelInfo.
+
+    Examples
+    --------
+    >>> from pointlib import ModelInfo, build_model, read_info, save_model
+    >>> save_model(build_model(ModelInfo(n_channels=1, sigma=2.5)), "model")
+    >>> read_info("model").sigma
+    2.5
+    """
     path = need_file(Path(folder) / "pointlib.json", "model description")
     if path.stat().st_size > MAX_DESCRIPTION:
         raise InputError(f"{path} is larger than {MAX_DESCRIPTION:,} bytes. Copy it again.")
@@ -135,7 +159,7 @@ def read_info(folder):
     if unknown := sorted(set(data) - known):
         raise InputError(f"{path} has the unknown key {unknown[0]!r}. {suggest(unknown[0], known)}")
     if "classes" not in data:
-        raise InputError(f"{path} names no classes: it is not whole. Copy the model folder again.")
+        raise InputError(f"{path} names no classes: it is incomplete. Copy the model folder again.")
     try:
         info = TypeAdapter(ModelInfo).validate_python(data)
     except ValidationError as error:
@@ -147,12 +171,12 @@ def read_info(folder):
 
 
 def _misfit(info):
-    """Return what in a ModelInfo does not fit together, or ""."""
+    """Return what is inconsistent in a ModelInfo, or ""."""
     known = set(info.classes)
     if not known or len(known) < len(info.classes) or not all(map(is_name, known)):
         return f"classes are {list(info.classes)!r:.200}; expected names, each once"
     if strange := sorted({*info.thresholds, *info.min_distances} - known):
-        return f"thresholds or min_distances name {strange[0]!r}, which is no class"
+        return f"thresholds or min_distances name {strange[0]!r}, which is not a class"
     for name in ("low", "high", "mean", "std"):
         if len(getattr(info, name)) not in (1, info.n_channels):
             return f"{name} has {len(getattr(info, name))} values for {info.n_channels} channels"
@@ -160,12 +184,12 @@ def _misfit(info):
     if any(low > high for low, high in zip(*limits, strict=True)):
         return f"low {info.low} is above high {info.high}"
     if Path(info.custom).name != info.custom:
-        return f"custom is {info.custom!r}; expected a file of the folder itself"
+        return f"custom is {info.custom!r}; expected a file in the model folder"
     return ""
 
 
 def write_settings(folder, thresholds, min_distances, metrics):
-    """Write thresholds, minimum distances and numbers into a model folder, where predict looks.
+    """Write thresholds, minimum distances and metrics into a model folder, for prediction.
 
     The older `pointlib.json` is kept beside it as a copy, unless nothing in it changes.
 
@@ -173,21 +197,26 @@ def write_settings(folder, thresholds, min_distances, metrics):
     ----------
     folder : str or Path
     thresholds, min_distances : dict
-        {class: score} and {class: pixels}; classes that are not named keep theirs.
+        {class: score} and {class: pixels}; other classes keep theirs.
     metrics : dict
-        Added to those in the folder; a key that is there is replaced. No NaN: JSON has none.
+        Added to those in the folder; an existing key is replaced. No NaN: JSON has none.
 
     Returns
     -------
     Path
-        Of `pointlib.json`. InputError where a class is not the model's, a value no number of 0 or
-        more, or the folder cannot be written.
+        Of `pointlib.json`.
+
+    Raises
+    ------
+    InputError
+        If a class is not the model's, a value is not a number of 0 or more, or the folder cannot
+        be written.
     """
     path, info = Path(folder) / "pointlib.json", read_info(folder)
     for values in (thresholds, min_distances):
         for name, value in values.items():
             if name not in info.classes:
-                raise InputError(f"{path} knows no class {name!r}. {suggest(name, info.classes)}")
+                raise InputError(f"{path} has no class {name!r}. {suggest(name, info.classes)}")
             if not 0 <= value < np.inf or (values is thresholds and value > 1):
                 most = ", 1 at most" if values is thresholds else ""
                 raise InputError(f"{name} is given {value}; expected a number, 0 or more{most}.")
@@ -222,7 +251,7 @@ def _described(info):
 
 
 def _put_back(folder):
-    """Put a model back that a kill found out of its place, while a newer one came into it."""
+    """Restore a model that a killed save had moved aside to make room for a newer one."""
     folder = Path(str(folder))
     for old in _left_behind(folder):
         if not folder.exists() and (old / folder.name).is_dir():
@@ -231,15 +260,15 @@ def _put_back(folder):
 
 
 def _left_behind(folder):
-    """Return the places out of which kills kept a model from being replaced or thrown away."""
+    """Return the folders in which killed saves left the model that was to be replaced."""
     places = sorted(folder.parent.glob(f".{glob.escape(folder.name)}{OLD}*/"))
-    # where it cannot be known who is alive, a rename does not take a minute
+    # if nobody can tell which process is alive: a rename takes less than a minute
     long = math.inf if os.name == "posix" else 60
     return [p for p in places if is_left(p) or age_of(p) > long or not has_owner(p)]
 
 
 def _replace_folder(fresh, folder, *, keep):
-    """Put `fresh` where `folder` is; at any moment one of them is whole."""
+    """Replace `folder` with `fresh`; at any moment one of them is complete."""
     _put_back(folder)
     for old in _left_behind(folder):
         shutil.rmtree(old, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Networks by the names that segmentation_models_pytorch (smp) knows them by.
+"""Networks by their names in segmentation_models_pytorch (smp).
 
-About what stands between image and logits, and where its weights come from. Not about what must be
-known to use it (point_model.py), nor about model folders (folder.py).
+About layers from image to logits, and where their weights come from. Not about how a network is
+used (point_model.py), nor about model folders (folder.py).
 """
 
 import inspect
@@ -23,22 +23,27 @@ from torch.overrides import TorchFunctionMode
 from pointlib.errors import InputError, brief, suggest
 from pointlib.files import need_file
 
-PRIOR = 0.02  # the height a fresh network predicts everywhere: most pixels hold no point
+PRIOR = 0.02  # the height a new network predicts everywhere: most pixels have no point
 ENCODER_DEPTH = 3
-MAX_CONFIG = 20_000  # bytes of smp's config.json, which are some 350
-MAX_LAYERS, MAX_WIDTH = 64, 16_384  # of a stranger's network
-MAX_UNUSED = 300_000_000  # numbers of layers that are built and dropped: a shallow U-Net's deep end
+MAX_CONFIG = 20_000  # bytes of smp's config.json, usually some 350
+MAX_LAYERS, MAX_WIDTH = 64, 16_384  # of a network in an untrusted file
+MAX_UNUSED = 300_000_000  # weights that are built and dropped, as the deep end of a shallow U-Net
 
 
 def build_network(
-    n_channels, n_classes, *, architecture="Unet", encoder="mobilenet_v2", encoder_weights=None
-):
-    """Build a network with no layer that nothing depends on.
+    n_channels: int,
+    n_classes: int,
+    *,
+    architecture: str = "Unet",
+    encoder: str = "mobilenet_v2",
+    encoder_weights: str | Path | None = None,
+) -> nn.Module:
+    """Build a network without unused layers.
 
     Parameters
     ----------
     n_channels, n_classes : int
-        Of images and logits.
+        Channels of images and logits.
     architecture : str
         ``Unet``, ``FPN``, ... any name of smp.
     encoder : str
@@ -50,8 +55,16 @@ def build_network(
     Returns
     -------
     torch.nn.Module
-        Images (B, n_channels, H, W) to logits (B, n_classes, H, W), for H and W that
-        `divisor_of` it divides.
+        Images (B, n_channels, H, W) to logits (B, n_classes, H, W), for H and W divisible by
+        its `divisor_of`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import build_network
+    >>> network = build_network(3, 2, encoder="resnet18")
+    >>> network(torch.zeros(1, 3, 64, 96)).shape
+    torch.Size([1, 2, 64, 96])
     """
     encoder, _, depth = encoder.partition(":")
     download, file = encoder_weights, None
@@ -60,7 +73,7 @@ def build_network(
         if file.suffix != ".safetensors":
             raise InputError(f"{file} may run code when it is read; expected a .safetensors file.")
     options = _smp_options(architecture, encoder, depth) | {"classes": n_classes}
-    options["in_channels"] = 3 if file else n_channels  # 3, as all published encoders
+    options["in_channels"] = 3 if file else n_channels  # 3, as in published weights
     try:
         network = smp.create_model(architecture, encoder, download, **options)
     except Exception as error:  # smp and timm raise nearly anything
@@ -82,10 +95,7 @@ def build_network(
 
 def _smp_options(architecture, encoder, depth):
     """Return the keywords smp is called with; U-Nets get a depth and a decoder to match."""
-    known = smp.MODEL_ARCHITECTURES_MAPPING
-    if architecture.lower() not in known:
-        names = [cls.__name__ for cls in known.values()]
-        raise InputError(f"architecture {architecture!r}: {suggest(architecture, names)}")
+    _find_architecture(architecture, f"architecture {architecture!r}:")
     _check_encoder(encoder)
     options = {}
     if depth and not depth.isdigit():
@@ -98,8 +108,16 @@ def _smp_options(architecture, encoder, depth):
     return options
 
 
+def _find_architecture(name, fault):
+    """Return smp's class of this name; InputError, which begins with `fault`, if there is none."""
+    known = smp.MODEL_ARCHITECTURES_MAPPING
+    if name.lower() not in known:
+        raise InputError(f"{fault} {suggest(name, [cls.__name__ for cls in known.values()])}")
+    return known[name.lower()]
+
+
 def _check_encoder(name):
-    """Raise InputError where smp has no such encoder, or would look for it on the network."""
+    """Raise InputError if smp has no such encoder, or would look for it on the internet."""
     if name not in smp.encoders.encoders and not re.fullmatch(r"tu-[\w.-]+", name):
         raise InputError(f"encoder {name!r}: {suggest(name, smp.encoders.encoders)}")
 
@@ -107,21 +125,19 @@ def _check_encoder(name):
 def rebuild(path, weights, n_channels, n_classes):
     """Build the network that smp described in its config.json, with random weights.
 
-    A stranger's file may name more than smp writes, what timm would fetch or unpickle, or a
-    network of any size: it must fit the header of the `weights` file before it is built.
+    An untrusted file may name options that smp does not write, files that timm would fetch or
+    unpickle, or a network of any size: it must fit the header of the `weights` file before it is
+    built.
     """
     if path.stat().st_size > MAX_CONFIG:
         raise InputError(f"{path} is larger than {MAX_CONFIG:,} bytes. Copy the model again.")
     config = json.loads(path.read_text(encoding="utf-8"))
     name = config.pop("_model_class")
-    if name.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
-        known = [cls.__name__ for cls in smp.MODEL_ARCHITECTURES_MAPPING.values()]
-        hint = suggest(name, known)
-        raise InputError(f"{path} names the architecture {name!r}, which smp has not. {hint}")
+    fault = f"{path} names the architecture {name!r}, which smp does not have."
+    known = inspect.signature(_find_architecture(name, fault)).parameters
     _check_encoder(config["encoder_name"])
-    known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[name.lower()]).parameters
     if strange := [key for key in config if key not in known or key == "kwargs"]:
-        raise InputError(f"{path} names {strange[0]!r}, which {name} has not. Copy it again.")
+        raise InputError(f"{path} names {strange[0]!r}, which {name} does not have. Copy it again.")
     for key, wanted in (("in_channels", n_channels), ("classes", n_classes)):
         if config.get(key) != wanted:
             said = f"{path} has {key} {config.get(key)!r}, and pointlib.json {wanted}"
@@ -135,7 +151,7 @@ def rebuild(path, weights, n_channels, n_classes):
 
 
 def _check_sizes(path, config):
-    """Raise InputError on numbers that no network has, and on lists that are as long."""
+    """Raise InputError on numbers that no network has, and on lists that long."""
     for key, value in config.items():
         values = value if isinstance(value, list) else [value]
         numbers = [v for v in values if isinstance(v, (int, float))]
@@ -147,7 +163,7 @@ def _check_sizes(path, config):
 
 
 class _NumbersOfLinspace(TorchFunctionMode):
-    """Lets `torch.linspace` give numbers where tensors have none: encoders read rates from it."""
+    """Keeps `torch.linspace` on the CPU: encoders read numbers from it, which meta has not."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
@@ -157,7 +173,7 @@ class _NumbersOfLinspace(TorchFunctionMode):
 
 
 def _check_header(path, build, weights):
-    """Raise InputError where a network would not fit its weights; it is built without memory."""
+    """Raise InputError if a network would not fit its weights; it is built without memory."""
     with safe_open(weights, "pt") as file:
         held = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     try:
@@ -165,53 +181,53 @@ def _check_header(path, build, weights):
             needed = {key: tuple(value.shape) for key, value in build().state_dict().items()}
     except RuntimeError as error:
         raise InputError(
-            f"{path} describes a network that cannot be looked at before it is built "
+            f"{path} describes a network that cannot be checked before it is built "
             f"({brief(error)}). Train again with another encoder."
         ) from error
     for key in sorted(held.keys() & needed.keys()):
         if held[key] != needed[key]:
             raise InputError(
-                f"{path} describes {key} as {needed[key]}, and {weights.name} holds {held[key]}: "
+                f"{path} describes {key} as {needed[key]}, and {weights.name} has {held[key]}: "
                 "two models mixed. Copy the folder again."
             )
     extra = sum(math.prod(needed[key]) for key in needed.keys() - held.keys())
     if extra > MAX_UNUSED:
         raise InputError(
-            f"{path} describes {extra / 1e6:,.0f} million numbers that {weights.name} does not "
-            "hold. Copy the folder again."
+            f"{path} describes {extra / 1e6:,.0f} million weights that {weights.name} does not "
+            "have. Copy the folder again."
         )
 
 
 def fill(network, file):
-    """Put the weights of a file into a network; ValueError where they are not of its kind."""
+    """Load the weights of a file into a network; ValueError if they are of another kind."""
     known = network.state_dict()
-    # an older file also holds what is never used
+    # an older file also has those of unused layers
     weights = {key: value for key, value in load_file(file).items() if key in known}
     for key, value in weights.items():
         if value.is_floating_point() != known[key].is_floating_point():
             raise ValueError(f"{key} is {value.dtype}, not {known[key].dtype}")
         if not bool(value.isfinite().all()):
-            raise ValueError(f"{key} holds NaN or infinite numbers")
+            raise ValueError(f"{key} has NaN or infinite numbers")
     network.load_state_dict(weights)
 
 
 def divisor_of(network):
-    """Return what image sides must divide by: the deepest the encoder goes."""
+    """Return what image sides must be divisible by: the deepest stride of the encoder."""
     encoder = network.encoder
     return max(2 ** getattr(encoder, "_depth", 5), getattr(encoder, "output_stride", 1))
 
 
 def _expect_little(network):
-    """Start with low heatmaps: training need not first unlearn a half everywhere."""
+    """Start with low heatmaps: training need not first unlearn 0.5 everywhere."""
     head = [m for m in network.segmentation_head.modules() if isinstance(m, nn.Conv2d)]
     if head and head[-1].bias is not None:
         nn.init.constant_(head[-1].bias, float(np.log(PRIOR / (1 - PRIOR))))
 
 
 def _drop_unused(network, n_channels):
-    """Take out the layers that no output depends on: a shallow U-Net's encoder has its deep end.
+    """Remove the layers that no output depends on, as the deep end of a shallow U-Net's encoder.
 
-    Which ones these are, a gradient tells: it reaches every layer that is used, however called.
+    A gradient finds them: it reaches every layer that is used, however it is called.
     """
     side = 4 * divisor_of(network)
     was_training = network.training
@@ -219,7 +235,7 @@ def _drop_unused(network, n_channels):
         with torch.enable_grad():
             network.eval()(torch.zeros(1, n_channels, side, side)).sum().backward()
     except (RuntimeError, AssertionError):
-        return  # takes images of one size only: it keeps all it has
+        return  # takes images of one size only: it keeps all layers
     finally:
         network.train(was_training)
     for parent in list(network.modules()):
@@ -231,14 +247,14 @@ def _drop_unused(network, n_channels):
 
 
 class _Passage(nn.Module):
-    """Stands where a layer was that nobody needs."""
+    """Replaces an unused layer."""
 
     def forward(self, batch, *_):
         return batch
 
 
 def _load_encoder(network, file, n_channels):
-    """Fill the encoder of a three-channel network from a file, then fit it to `n_channels`."""
+    """Load the encoder of a three-channel network from a file, then adapt it to `n_channels`."""
     try:
         weights = load_file(file)
         known = network.encoder.state_dict().keys()

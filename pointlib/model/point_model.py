@@ -5,6 +5,8 @@ mean (predict/).
 """
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,7 +19,7 @@ from pointlib.errors import InputError, suggest
 from pointlib.files import load_python
 from pointlib.model.network import build_network, divisor_of
 
-# beyond these the arithmetic of a network, in 32 bits, gives infinities or nothing
+# beyond these limits the 32-bit arithmetic of a network overflows or gives 0
 Pixel = Annotated[float, Field(ge=-1e38, le=1e38)]
 Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
 Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
@@ -28,17 +30,25 @@ Share = Annotated[From0, Field(le=1)]
 
 @dataclasses.dataclass
 class ModelInfo:
-    """What a model needs to be used: everything but its weights."""
+    """What a model needs to be used: everything but its weights.
+
+    Examples
+    --------
+    >>> from pointlib import ModelInfo
+    >>> info = ModelInfo(classes=("cell", "debris"), n_channels=1, sigma=2.0, radius=4.0)
+    >>> info.classes, info.low, info.high
+    (('cell', 'debris'), (0.0,), (255.0,))
+    """
 
     classes: tuple[str, ...] = ("point",)
     n_channels: Annotated[int, Field(ge=1, le=1024)] = 3
     sigma: Length = 3.0  # px
     radius: Length = 6.0  # px, match radius
-    # images are seen at this share of their size; sigma and radius are not
+    # images are resized by this factor; sigma and radius are in pixels of the original
     scale: Annotated[float, Field(ge=0.01, le=1)] = 1.0
-    low: tuple[Pixel, ...] = (0.0,)  # pixel value that becomes 0, one a channel
+    low: tuple[Pixel, ...] = (0.0,)  # pixel value that becomes 0, one per channel
     high: tuple[Pixel, ...] = (255.0,)  # pixel value that becomes 1
-    mean: tuple[Mean, ...] = (0.5,)  # of the scaled images, one a channel
+    mean: tuple[Mean, ...] = (0.5,)  # of the scaled images, one per channel
     std: tuple[Spread, ...] = (0.25,)
     depth: Literal["", "uint8", "uint16", "float"] = ""  # as the training images; "": any
     # "percentile": low and high from each image itself
@@ -54,7 +64,7 @@ class PointModel(nn.Module):
     """A network with its `info`: any image size in, logits of the same size out.
 
     ``model(batch)`` takes (B, C_in, H, W) float32 scaled to 0..1 by `scale_image` and returns
-    logits (B, C, H, W). It normalises, pads to what the network divides by, and crops back.
+    logits (B, C, H, W). It normalises, pads to a multiple of `divisor`, and crops back.
     """
 
     def __init__(self, network, info, *, divisor=32):
@@ -81,7 +91,13 @@ class PointModel(nn.Module):
         return self.network(batch)[..., :height, :width]
 
 
-def build_model(info, *, architecture="Unet", encoder="mobilenet_v2", encoder_weights=None):
+def build_model(
+    info: ModelInfo,
+    *,
+    architecture: str = "Unet",
+    encoder: str = "mobilenet_v2",
+    encoder_weights: str | Path | None = None,
+) -> PointModel:
     """Build a PointModel for `info`'s channels and classes.
 
     Parameters
@@ -89,6 +105,19 @@ def build_model(info, *, architecture="Unet", encoder="mobilenet_v2", encoder_we
     info : ModelInfo
     architecture, encoder, encoder_weights : str
         As `network.build_network` takes them.
+
+    Returns
+    -------
+    PointModel
+        Images (B, C_in, H, W) of any size to logits (B, C, H, W).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import ModelInfo, build_model
+    >>> model = build_model(ModelInfo(classes=("cell", "debris"), n_channels=1))
+    >>> model(torch.zeros(1, 1, 37, 50)).shape
+    torch.Size([1, 2, 37, 50])
     """
     network = build_network(
         info.n_channels,
@@ -104,11 +133,11 @@ def build_custom(info, path, *, trust_code=False):
     """Build a model of your own from ``file.py:function``.
 
     The function is called as ``model_fn(in_channels=..., n_classes=...)`` and returns a module
-    whose output are logits (B, n_classes, H, W) for any H and W that 32 divides.
+    whose output is logits (B, n_classes, H, W) for any H and W divisible by 32.
     """
     if not trust_code:
         raise InputError(
-            f"{path} is code of its own. Where you trust it, let it run: --trust-code on the "
+            f"{path} is code of its own. If you trust it, let it run: --trust-code on the "
             "command line, trust_code=True in Python."
         )
     file, _, name = str(path).rpartition(":")
@@ -124,7 +153,12 @@ def build_custom(info, path, *, trust_code=False):
     return PointModel(network, dataclasses.replace(info, custom=str(path)))
 
 
-def scale_image(image, info, *, limits=None):
+def scale_image(
+    image: np.ndarray,
+    info: ModelInfo,
+    *,
+    limits: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> torch.Tensor:
     """Scale an image to 0..1 as the model was trained to see it.
 
     Parameters
@@ -133,12 +167,19 @@ def scale_image(image, info, *, limits=None):
         With the model's number of channels.
     info : ModelInfo
     limits : (low, high), optional
-        From `scale_limits` of the whole picture, where `image` is only a piece of it.
+        From `scale_limits` of the whole image, if `image` is only a part of it.
 
     Returns
     -------
     tensor of shape (C, H, W), float32
         Clipped to [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ModelInfo, scale_image
+    >>> scale_image(np.array([[0, 51, 255]], np.uint8), ModelInfo(n_channels=1))
+    tensor([[[0.0000, 0.2000, 1.0000]]])
     """
     image = np.atleast_3d(image)
     if image.ndim != 3 or image.shape[2] != info.n_channels:
@@ -153,12 +194,12 @@ def scale_image(image, info, *, limits=None):
 
 
 def pixel_depth(image):
-    """Return what kind of numbers an image holds: "uint8", "uint16", "float"."""
+    """Return the kind of numbers in an image: "uint8", "uint16", "float"."""
     return "float" if image.dtype.kind == "f" else image.dtype.name
 
 
 def scale_limits(image, info):
-    """Return the pixel values that become 0 and 1, one a channel each."""
+    """Return the pixel values that become 0 and 1, one per channel each."""
     low, high = info.low, info.high
     if info.normalise == "percentile":
         step = max(1, round(np.sqrt(image.shape[0] * image.shape[1] / 2**18)))
@@ -170,7 +211,7 @@ def scale_limits(image, info):
 
 
 def per_channel(values, n_channels):
-    """Return one float a channel; a single one serves all."""
+    """Return one float per channel; a single value is repeated."""
     values = np.atleast_1d(np.asarray(values, dtype=np.float32))
     if len(values) not in (1, n_channels):
         raise InputError(f"{len(values)} values for {n_channels} channels; expected one or each.")

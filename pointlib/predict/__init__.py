@@ -4,18 +4,8 @@ About running a trained model, in memory (points.py) and to files (folder.py). N
 points are right: evaluation/ says that.
 """
 
-from pointlib.predict.folder import predict_folder
-from pointlib.predict.points import (
-    predict_candidates,
-    predict_heatmap,
-    predict_logits,
-    predict_points,
-)
-
-__all__ = [
-    "predict_candidates",
-    "predict_folder",
-    "predict_heatmap",
-    "predict_logits",
-    "predict_points",
-]
+from pointlib.predict.folder import predict_folder as predict_folder
+from pointlib.predict.points import predict_candidates as predict_candidates
+from pointlib.predict.points import predict_heatmap as predict_heatmap
+from pointlib.predict.points import predict_logits as predict_logits
+from pointlib.predict.points import predict_points as predict_points

@@ -1,12 +1,14 @@
-"""Prediction to files: many images in, tables, texts and overlays out.
+"""Prediction to files: many images in, tables, text files and overlays out.
 
-About which images, and what is written where. Not about finding points in one image: points.py.
-``python -m pointlib.predict`` does it from the command line.
+About which images are read, and what is written where. Not about finding points in one image:
+points.py.
+``python -m pointlib.predict`` runs it from the command line.
 """
 
 import csv
 import io
 import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numpy as np
 from pointlib.errors import InputError, to_cell
 from pointlib.files import keep_copy, move, need_file, need_place, write_atomic
 from pointlib.images import IMAGE_SUFFIXES, check_names, read_image, write_image
+from pointlib.model.point_model import PointModel
 from pointlib.points import write_points
 from pointlib.predict.points import find_one, predict_points
 from pointlib.thresholds import find_peaks
@@ -51,26 +54,27 @@ def find_images(path):
 
 
 def _give_up(error):
-    """Raise what hides a subfolder: its images would go missing unheard."""
+    """Raise the error of a subfolder that cannot be read, so that no image is silently missed."""
     raise error
 
 
 def predict_folder(
-    model,
-    inputs,
-    output,
+    model: PointModel,
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
     *,
-    threshold=None,
-    min_distance=None,
-    threshold_fn=find_peaks,
-    text=False,
-    overlay=None,
-    on_image=None,
-):
+    threshold: float | None = None,
+    min_distance: float | None = None,
+    threshold_fn: Callable = find_peaks,
+    text: bool = False,
+    overlay: Callable | None = None,
+    on_image: Callable | None = None,
+) -> dict[str, int]:
     """Predict many images and write `points.csv` and `counts.csv`.
 
-    An unreadable image is reported in `counts.csv` and the rest goes on. A name that a spreadsheet
-    would run as a formula is written with an apostrophe before it, as `errors.to_cell` says.
+    An unreadable image is reported in `counts.csv`, and the others are predicted. A name that a
+    spreadsheet would run as a formula is written with an apostrophe before it, as `errors.to_cell`
+    says.
 
     Parameters
     ----------
@@ -78,32 +82,44 @@ def predict_folder(
     inputs : str, Path or sequence of paths
         See `find_images`.
     output : str or Path
-        Folder; files that stand there under the same names are kept as copies.
+        Folder; existing files of the same names are kept as copies.
     threshold, min_distance, threshold_fn
         As `predict_points` takes them.
     text : bool
-        Write the kit's text files, too, into ``output/text``.
+        Write the kit's text files into ``output/text`` too.
     overlay : callable, optional
         ``(image, points, labels) -> picture``: pictures are written into ``output/overlays``.
     on_image : callable, optional
-        Called with (name, number of points, or None where unreadable, error or None).
+        Called with (name, number of points or None if unreadable, error or None).
 
     Returns
     -------
     dict
         ``n_images``, ``n_unreadable``, ``n_points``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from pointlib import ModelInfo, build_model, gaussian_max, predict_folder, write_image
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> spots = gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> write_image("images/a.png", np.uint8(255 * spots))
+    >>> predict_folder(model, "images", "predictions")
+    {'n_images': 1, 'n_unreadable': 0, 'n_points': 2}
     """
     output = Path(output)
     own = {(output / "overlays").resolve(), (output / "text").resolve()}
     sources = [s for s in find_images(inputs) if own.isdisjoint(s[0].resolve().parents)]
     if not sources:
-        raise InputError(f"all of {inputs} lies where {output} is written to; name another output.")
+        raise InputError(f"all of {inputs} is where {output} is written; name another output.")
     if text or overlay:
         _check_stems([name for _, name in sources])
     need_place(output)
     settings = {"threshold": threshold, "min_distance": min_distance}
     find = partial(predict_points, model, threshold_fn=threshold_fn, **settings)
-    # drawn images first: what fails there is a setting, and not the fault of any image
+    # synthetic images first: what fails there is a wrong setting, not a wrong image
     if threshold_fn is not find_peaks:
         find_one(threshold_fn)
     find(_blank(model.info))
@@ -138,7 +154,7 @@ def predict_folder(
 
 
 def _blank(info):
-    """Return an image without anything, of the kind that a model was trained on."""
+    """Return a blank image of the kind that a model was trained on."""
     kind = "float32" if info.depth == "float" else info.depth or "uint8"
     return np.zeros((64, 64, info.n_channels), kind)
 
@@ -148,7 +164,7 @@ def _is_image(name):
 
 
 def _check_stems(names):
-    """Two images of one stem would share a text file."""
+    """Raise InputError if two images have one stem, and so would share a text file."""
     seen = {}
     for name in names:
         stem = Path(name).with_suffix("")
@@ -160,21 +176,21 @@ def _check_stems(names):
 
 
 def _write_text(path, points, labels, shape):
-    """Write the kit's text file of one image; without names where there is one class alone."""
+    """Write the kit's text file of one image; without names if the only class is `point`."""
     path = path.with_suffix(".txt")
     named = None if set(labels) <= {"point"} else labels
     _replace(path, partial(write_points, path, points, shape, labels=named))
 
 
 def _write_csv(path, header, rows):
-    """Write a table; another one that stands there is kept as a copy."""
+    """Write a table; an existing one that differs is kept as a copy."""
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([header, *rows])
     _replace(path, lambda: write_atomic(path, table.getvalue()))
 
 
 def _replace(path, write):
-    """Write a file; what stood there is kept as a copy where it was something else."""
+    """Write a file; an existing one that differs is kept as a copy."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = keep_copy(path)  # first: a kill may come between the two
     try:

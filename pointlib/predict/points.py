@@ -4,6 +4,7 @@ About running a trained model. Not about whether its points are right: evaluatio
 that. Not about files: folder.py.
 """
 
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
@@ -14,10 +15,10 @@ from pointlib.augment import shrink
 from pointlib.errors import InputError, user_line
 from pointlib.images import check_image, to_channels
 from pointlib.matching import check_column
-from pointlib.model.point_model import pixel_depth, scale_image
+from pointlib.model.point_model import PointModel, pixel_depth, scale_image
 from pointlib.points import check_points
 from pointlib.sweep import default_settings
-from pointlib.thresholds import FLOOR, find_candidates, find_peaks, join_classes
+from pointlib.thresholds import FLOOR, Candidates, find_candidates, find_peaks, join_classes
 
 TILE, MARGIN = 1024, 128  # px; larger images are run in tiles that overlap by the margin
 
@@ -29,14 +30,14 @@ def predict_logits(model, image):
     ----------
     model : PointModel
     image : ndarray of shape (H, W) or (H, W, C)
-        Grey and RGB are turned into each other where the model needs it.
+        Grey and RGB are converted into each other if the model needs it.
 
     Returns
     -------
     tensor of shape (C, H, W), float32
-        On the CPU, at the size at which the model sees the image (its `scale`); `enlarge` brings
-        them to the image's own. Larger than 1024 px, tile by tile with a margin, so that memory
-        stays small.
+        On the CPU, at the size at which the model sees the image (its `scale`); `enlarge` resizes
+        them to the image's own. Images much larger than 1024 px are predicted in tiles with a
+        margin, to save memory.
     """
     check_image(image)
     if model.info.depth and pixel_depth(image) != model.info.depth:
@@ -58,7 +59,7 @@ def predict_logits(model, image):
     if len(logits) != len(model.info.classes):
         raise InputError(
             f"the model draws {len(logits)} heatmaps for {len(model.info.classes)} classes: its "
-            "pointlib.json is of another model. Copy the folder again."
+            "pointlib.json belongs to another model. Copy the folder again."
         )
     return logits
 
@@ -70,16 +71,24 @@ def enlarge(logits, shape):
     return functional.interpolate(logits[None], tuple(shape), mode="bicubic")[0]
 
 
-def predict_heatmap(model, image):
-    """Return the heatmaps (C, H, W), float32 in [0, 1], of an image of that size."""
+def predict_heatmap(model: PointModel, image: np.ndarray) -> np.ndarray:
+    """Return the heatmaps (C, H, W), float32 in [0, 1], of an image of that size.
+
+    Examples
+    --------
+    >>> from pointlib import ModelInfo, build_model, draw_cells, predict_heatmap
+    >>> model = build_model(ModelInfo(classes=("cell", "debris"), n_channels=1))
+    >>> predict_heatmap(model, draw_cells((40, 60), n=5).image).shape
+    (2, 40, 60)
+    """
     return torch.sigmoid(enlarge(predict_logits(model, image), image.shape[:2])).numpy()
 
 
 def candidates_of(logits, classes, shape, *, floor=FLOOR, reach=np.inf):
     """Return {class: Candidates} of logits (C, h, w) of an image of `shape`.
 
-    Peaks are found where the network drew them and refined on the exact logarithm: enlarging
-    first would blur them and take longer. See `thresholds.find_candidates`.
+    Peaks are found at the network's own size and refined on the exact logarithm: enlarging first
+    would blur them and take longer. See `thresholds.find_candidates`.
     """
     heights = torch.sigmoid(logits).numpy()
     logarithms = functional.logsigmoid(logits).numpy()
@@ -90,12 +99,31 @@ def candidates_of(logits, classes, shape, *, floor=FLOOR, reach=np.inf):
     }
 
 
-def predict_candidates(model, image):
-    """Return {class: Candidates}: every peak above 0.05, before any threshold is chosen."""
+def predict_candidates(model: PointModel, image: np.ndarray) -> dict[str, Candidates]:
+    """Return {class: Candidates}: every peak above 0.05, before any threshold is chosen.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import ModelInfo, build_model, gaussian_max, predict_candidates
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> peaks = predict_candidates(model, image)["point"]
+    >>> len(peaks.points), peaks.scores.round(2)
+    (2, array([0.88, 0.88]))
+    """
     return candidates_of(predict_logits(model, image), model.info.classes, image.shape[:2])
 
 
-def predict_points(model, image, *, threshold=None, min_distance=None, threshold_fn=find_peaks):
+def predict_points(
+    model: PointModel,
+    image: np.ndarray,
+    *,
+    threshold: float | None = None,
+    min_distance: float | None = None,
+    threshold_fn: Callable = find_peaks,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find the points of an image.
 
     Parameters
@@ -113,6 +141,17 @@ def predict_points(model, image, *, threshold=None, min_distance=None, threshold
         x, y in pixels, best first.
     labels : ndarray of shape (N,), str
     scores : ndarray of shape (N,), float64
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import ModelInfo, build_model, gaussian_max, predict_points
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> points, labels, scores = predict_points(model, image)
+    >>> points.round().tolist(), labels.tolist(), scores.round(2)
+    ([[20.0, 10.0], [45.0, 30.0]], ['point', 'point'], array([0.88, 0.88]))
     """
     logits = predict_logits(model, image)
     found = {}
@@ -125,7 +164,7 @@ def predict_points(model, image, *, threshold=None, min_distance=None, threshold
 def read_logits(logits, shape, threshold_fn, settings):
     """Return points and scores that a thresholding function finds in one class's logits.
 
-    `logits` (1, h, w) are of an image of `shape`; `settings` holds threshold and min_distance.
+    `logits` (1, h, w) are of an image of `shape`; `settings` has threshold and min_distance.
     """
     if threshold_fn is find_peaks:
         reach = {"floor": settings["threshold"], "reach": settings["min_distance"]}
@@ -147,10 +186,10 @@ def class_settings(info, name, threshold=None, min_distance=None):
 
 
 def find_one(threshold_fn):
-    """Let a thresholding function find a point; InputError where it cannot, or finds y, x."""
+    """Let a thresholding function find a point; InputError if it cannot, or finds y, x."""
     y, x = np.mgrid[:32, :40]
-    hill = np.exp(-((x - 25) ** 2 + (y - 9) ** 2) / 8).astype(np.float32)
-    points, _ = _find(hill, threshold_fn, default_settings())
+    peak = np.exp(-((x - 25) ** 2 + (y - 9) ** 2) / 8).astype(np.float32)
+    points, _ = _find(peak, threshold_fn, default_settings())
     right, swapped = (np.abs(points - p).sum(axis=1).min(initial=1e9) for p in ((25, 9), (9, 25)))
     if swapped < right:
         name = getattr(threshold_fn, "__name__", threshold_fn)
@@ -161,7 +200,7 @@ def find_one(threshold_fn):
 
 
 def _find(heatmap, threshold_fn, settings):
-    """Return what a threshold function finds, or raise InputError where it does not fit."""
+    """Return what a thresholding function finds, or raise InputError if it does not fit."""
     name, found = getattr(threshold_fn, "__name__", threshold_fn), None
     try:
         found = threshold_fn(heatmap, **settings)
@@ -171,7 +210,7 @@ def _find(heatmap, threshold_fn, settings):
     except (TypeError, ValueError) as error:
         if user_line(error):  # its own fault inside
             raise
-        kind = "what does not fit" if isinstance(error, InputError) else type(found).__name__
+        kind = "something unfit" if isinstance(error, InputError) else type(found).__name__
         raise InputError(
             f"thresholding: {name} returned {kind}; expected threshold_fn(heatmap, *, threshold, "
             f"min_distance) -> points, scores ({error})."
@@ -180,7 +219,7 @@ def _find(heatmap, threshold_fn, settings):
 
 
 def _in_tiles(model, batch, device):
-    """Run the network tile by tile; each tile's margin is thrown away."""
+    """Run the network tile by tile; each tile's margin is discarded."""
     height, width = batch.shape[2:]
     logits = torch.empty(len(model.info.classes), height, width)
     for top in range(0, height, TILE):

@@ -1,12 +1,13 @@
 """Ceiling: the F1 that a perfect network could reach with these points and settings.
 
-The true points are drawn as the network would be taught to draw them, found again as its heatmap
-would be read, and matched. No image is looked at: what is lost here no training brings back.
+The true points are drawn as targets of a training, found again by thresholding, and matched. No
+image is used: what is lost here, no training recovers.
 
 Not about what a real network reaches (evaluation/score.py), nor about choosing sigma
 (heatmaps.py).
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from pointlib.thresholds import ONE_PASS, find_peaks
 
 
 class Ceiling(NamedTuple):
-    """The best that is left after drawing and reading; NaN where undefined."""
+    """The best possible scores after drawing and thresholding; NaN if undefined."""
 
     f1: float
     precision: float
@@ -32,19 +33,25 @@ class Ceiling(NamedTuple):
 
 
 def ceiling(
-    truth, *, sigma, radius, min_distance=0.0, heatmap_fn=draw_gaussians, threshold_fn=find_peaks
-):
+    truth: Sequence[tuple],
+    *,
+    sigma: float,
+    radius: float,
+    min_distance: float | dict[str, float] = 0.0,
+    heatmap_fn: Callable = draw_gaussians,
+    threshold_fn: Callable = find_peaks,
+) -> Ceiling:
     """Draw the true points, find them again and match them, a class at a time.
 
-    Each class is read at the threshold that gives the best F1 over all images: any, where a
-    higher threshold only drops points of lower scores (`find_peaks`, `basic_threshold`); the best
-    of 0.05, 0.10, ... 0.95 for other rules, which takes longer. Heights below 0.05 count as
-    nothing, so a density has no ceiling to speak of.
+    Each class has the threshold that gives the best F1 over all images: of all thresholds, if a
+    higher one only drops points of lower scores (`find_peaks`, `basic_threshold`); of 0.05, 0.10,
+    ... 0.95 for other rules, which takes longer. Heights below 0.05 are ignored, so the ceiling of
+    a density means nothing.
 
     Parameters
     ----------
     truth : list of (points, shape) or (points, labels, shape)
-        One an image: points (N, 2) in pixels, labels (N,) str, shape (H, W).
+        One per image: points (N, 2) in pixels, labels (N,) str, shape (H, W).
     sigma : float
         Of the Gaussians, pixels.
     radius : float
@@ -59,6 +66,15 @@ def ceiling(
     -------
     Ceiling
         Pooled over classes and images.
+
+    Examples
+    --------
+    >>> from pointlib import ceiling, gaussian_sum
+    >>> truth = [([[10, 10], [13, 10], [40, 20]], (40, 60))]
+    >>> ceiling(truth, sigma=3, radius=1).recall
+    1.0
+    >>> round(ceiling(truth, sigma=3, radius=1, heatmap_fn=gaussian_sum).recall, 2)
+    0.33
     """
     radius = check_amount(radius, "radius")
     images = [_check_image(one, k) for k, one in enumerate(truth)]
@@ -92,7 +108,7 @@ def _distance_of(name, min_distance):
 def _check_image(one, k):
     """Return points, labels and shape of one image; errors name its number."""
     if len(one) not in (2, 3):
-        raise InputError(f"truth[{k}] has {len(one)} parts; expected points, maybe labels, shape.")
+        raise InputError(f"truth[{k}] has {len(one)} parts; expected points, (labels), shape.")
     points, *labels, shape = one
     points = check_points(points, shape=shape, name=f"truth[{k}]")
     labels = np.asarray(labels[0] if labels else np.full(len(points), "point"), str)

@@ -1,19 +1,20 @@
 """Anatomy of errors: what kind of mistake each one is, and what it costs.
 
 The counts FP and FN say how many errors there are, not what to do about them. Here each error is
-of exactly one of seven kinds, and each kind says how much F1 would rise if it alone were mended.
+of exactly one of seven kinds, and each kind says how much F1 would rise if it alone were fixed.
 Hits are those of metrics.py: class by class, most pairs first, then least total distance.
 
 Not about which pairs are hits (metrics.py), nor about thresholds (sweep.py).
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pointlib.errors import InputError
 from pointlib.matching import check_amount, check_labels, match_classes, near_pairs
-from pointlib.metrics import precision_recall_f1
+from pointlib.metrics import ImageResult, precision_recall_f1
 from pointlib.points import check_points
 
 KINDS = ("missed", "false positive", "doubled", "merged", "displaced", "wrong class", "border")
@@ -21,42 +22,43 @@ FARTHEST = 3  # match radii: a miss and a false positive no farther apart are on
 
 
 class Flaw(NamedTuple):
-    """One error. It stands where its missed point is, or else where its false positive is."""
+    """One error. Its place is that of its missed point, or else of its false positive."""
 
     kind: str  # one of KINDS
     x: float
     y: float
-    label: str  # class of the point that it stands at
-    true: int  # index of the true point, -1 where there is none
-    found: int  # index of the found point, -1 where there is none
-    distance: float  # between the two, pixels; NaN where one is missing
+    label: str  # class of the point at this place
+    true: int  # index of the true point, -1 if there is none
+    found: int  # index of the found point, -1 if there is none
+    distance: float  # between the two, pixels; NaN if one is missing
     image: str  # name of the image
 
     @property
     def is_miss(self):
-        """True where the true point has no partner; "doubled" names one that has."""
+        """True if the true point has no partner; "doubled" names one that has."""
         return self.true >= 0 and self.kind != "doubled"
 
     @property
     def is_false_positive(self):
-        """True where the found point has no partner; "merged" names one that has."""
+        """True if the found point has no partner; "merged" names one that has."""
         return self.found >= 0 and self.kind != "merged"
 
 
-def error_anatomy(result, *, radius):
+def error_anatomy(result: ImageResult, *, radius: float) -> list[Flaw]:
     """Sort one image's errors into kinds: each miss and false positive is in exactly one flaw.
 
-    Kinds take their errors in this order; what one has taken, no later one sees.
+    Kinds are assigned in this order; each error is assigned once.
 
     1. "wrong class": a miss and a false positive within the radius of each other. They are of two
        classes, since two of one class would have been a hit. Paired by `match_points` without
        labels.
-    2. "doubled": a false positive within the radius of a true point of its class; that one has its
-       hit.
-    3. "merged": a miss within the radius of a found point of its class, which is another's hit.
+    2. "doubled": a false positive within the radius of a true point of its class, which has its
+       hit already.
+    3. "merged": a miss within the radius of a found point of its class, which is the hit of
+       another.
     4. "displaced": a miss and a false positive of one class, more than one radius apart and at most
        three. Paired by `match_points`.
-    5. "border": a miss or a false positive that lies alone, within the radius of the image's edge
+    5. "border": a miss or a false positive that is left, within the radius of the image's edge
        or beyond.
     6. "missed" and "false positive": what is left.
 
@@ -70,7 +72,17 @@ def error_anatomy(result, *, radius):
     -------
     list of Flaw
         Each miss and each false positive once. "doubled" and "merged" also name the nearest point,
-        one that has a partner, which they would have fitted.
+        one that has a partner, which they would have matched.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, error_anatomy
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 20.0]]), np.array([[30.0, 20.0], [31.0, 22.0]])
+    >>> names = np.array(["cell", "cell"])
+    >>> result = ImageResult("a.png", (40, 60), true, names, found, names, np.ones(2))
+    >>> [(flaw.kind, flaw.x, flaw.y) for flaw in error_anatomy(result, radius=4)]
+    [('doubled', 31.0, 22.0), ('missed', 10.0, 10.0)]
     """
     radius, errors = check_amount(radius, "radius"), _Errors(result)
     classes = sorted({str(name) for labels in errors.labels for name in labels})
@@ -87,12 +99,14 @@ def error_anatomy(result, *, radius):
     return [errors.flaw(*row) for row in errors.rows if row[0] != "hit"]
 
 
-def anatomy_table(flaws_of_images, results):
-    """Count each kind, and say how much F1 would rise if it alone were mended.
+def anatomy_table(
+    flaws_of_images: Sequence[Sequence[Flaw]], results: Sequence[ImageResult]
+) -> dict[str, Any]:
+    """Count each kind, and say how much F1 would rise if it alone were fixed.
 
-    Mending a miss turns it into a hit: fn - 1, tp + 1. Mending a false positive removes it: fp - 1.
+    Fixing a miss turns it into a hit: fn - 1, tp + 1. Fixing a false positive removes it: fp - 1.
     A "displaced" point or one of the "wrong class" is both, and is moved or renamed: fn - 1,
-    fp - 1, tp + 1. What else is found stays a hit, so these are the numbers of a new match.
+    fp - 1, tp + 1. The other hits do not change, so these are the numbers of a new match.
 
     Parameters
     ----------
@@ -105,7 +119,18 @@ def anatomy_table(flaws_of_images, results):
     -------
     dict
         ``"f1"``: now, pooled over classes and images. ``"kinds"``: {kind: {"n", "f1_gain"}}, all
-        seven, n the number of flaws. NaN where F1 is undefined, before or after.
+        seven, n the number of flaws. NaN if F1 is undefined, before or after.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import ImageResult, anatomy_table, error_anatomy
+    >>> true, found = np.array([[10.0, 10.0], [30.0, 20.0]]), np.array([[30.0, 20.0], [31.0, 22.0]])
+    >>> names = np.array(["cell", "cell"])
+    >>> result = ImageResult("a.png", (40, 60), true, names, found, names, np.ones(2))
+    >>> table = anatomy_table([error_anatomy(result, radius=4)], [result])
+    >>> table["f1"], table["kinds"]["missed"]["n"], round(table["kinds"]["missed"]["f1_gain"], 2)
+    (0.5, 1, 0.3)
     """
     if len(flaws_of_images) != len(results):
         raise InputError(
@@ -125,9 +150,9 @@ def anatomy_table(flaws_of_images, results):
 
 
 class _Errors:
-    """The points of one image, and which of them no kind has taken yet (`open`).
+    """The points of one image, and which of them have no kind yet (`open`).
 
-    Selections of points are arrays of indices; what is to be taken comes as true index, found
+    Selections of points are arrays of indices; pairs to take are given as true index, found
     index and distance, three arrays of one length.
     """
 
@@ -172,7 +197,7 @@ class _Errors:
         self.open = [np.setdiff1d(self.open[side], pairs[side]) for side in (0, 1)]
 
     def take_rest(self, radius):
-        """Take what is alone: at the border, or in the middle of the image."""
+        """Take what is left: at the border, or inside the image."""
         for side, kind in enumerate(("missed", "false positive")):
             points = self.points[side][self.open[side]]
             size = np.array(self.shape[::-1])

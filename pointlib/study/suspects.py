@@ -2,29 +2,31 @@
 
 About the labels, where errors.py is about the model: the same disagreement, read the other way.
 The model must not have been trained on these images, or it has learnt their errors by heart:
-`cross_fit` gives each image to a model that has not seen it. A suspect is a place to look at, not
-an error: where the model is weak, the doubts are its own.
+`cross_fit` gives each image to a model that has not seen it. A suspect is a place to check, not
+an error: if the model is weak, the mistakes are its own.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from pointlib.dataset import PartOf, check_item, dataset_classes, names_of
+from pointlib.dataset import Dataset, PartOf, check_item, dataset_classes, names_of
 from pointlib.errors import InputError
 from pointlib.matching import check_amount, near_pairs
 from pointlib.metrics import ImageResult
+from pointlib.model.point_model import PointModel
 from pointlib.predict.points import candidates_of, class_settings, enlarge, predict_logits
 from pointlib.study.errors import error_anatomy
 from pointlib.thresholds import join_classes
 
 KINDS = {"displaced": "displaced", "wrong class": "wrong class"}  # of anatomy; others by side
-SHARED = 0.5  # that a second point on one hill is wrong: it may be a second object
+SHARED = 0.5  # chance that a second point on one peak is wrong: it may be a second object
 
 
 class Suspect(NamedTuple):
-    """A label to look at again. One that is missing stands where the model sees it."""
+    """A label to check. A missing one is placed where the model sees it."""
 
     image: str
     x: float  # pixels
@@ -34,17 +36,19 @@ class Suspect(NamedTuple):
     confidence: float  # 0 to 1: how likely the label is wrong, were scores probabilities
 
 
-def label_errors(model, dataset, *, radius=None):
-    """Rank suspected label errors: where confident hills and given points disagree.
+def label_errors(
+    model: PointModel, dataset: Dataset, *, radius: float | None = None
+) -> list[Suspect]:
+    """Rank suspected label errors: where confident peaks and given points disagree.
 
-    Kinds are those of `anatomy.error_anatomy`, with the labels in the dock. "missed": a hill and
-    no point. "spurious": a point and no hill, or a second point on one hill. "displaced": a point
-    without a hill beside a hill without a point. "wrong class": a point on another class's hill.
-    With s the score of that hill and t what speaks for the point, the confidence is s, 1 - t, or
-    s (1 - t) where there are both. t is the height of its class's heatmap at the point, or the
-    score of a hill within the radius that is too low to be found; for a second point on one hill
-    it is one half: two objects may share one. Predictions out of sample are trusted in the same
-    way by Northcutt et al., "Confident learning", 2021.
+    Kinds are those of `errors.error_anatomy`, taken as errors of the labels. "missed": a peak and
+    no point. "spurious": a point and no peak, or a second point on one peak. "displaced": a point
+    without a peak beside a peak without a point. "wrong class": a point on another class's peak.
+    With s the score of the peak and t the support for the point, the confidence is s, 1 - t, or
+    s (1 - t) if there are both. t is the height of its class's heatmap at the point, or the score
+    of a peak within the radius that is too low to be found; for a second point on one peak it is
+    one half: two objects may share one. Northcutt et al., "Confident learning", 2021, use
+    predictions out of sample in the same way.
 
     Parameters
     ----------
@@ -53,13 +57,24 @@ def label_errors(model, dataset, *, radius=None):
     dataset : dataset
         ``dataset[i] -> image, points, labels``: the labels to be doubted.
     radius : float, optional
-        How far a point may be from its hill, pixels; default the model's match radius. A smaller
+        How far a point may be from its peak, pixels; default the model's match radius. A smaller
         one finds smaller displacements.
 
     Returns
     -------
     list of Suspect
         Highest confidence first; ties by image, y, x.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, gaussian_max, label_errors
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> dataset = MemoryDataset([(image, [[20, 10]], ["point"])])  # the second one is not labelled
+    >>> [(s.kind, round(s.x), round(s.y)) for s in label_errors(model, dataset)]
+    [('missed', 45, 30)]
     """
     info = model.info
     radius = check_amount(info.radius if radius is None else radius, "radius")
@@ -87,9 +102,9 @@ def label_errors(model, dataset, *, radius=None):
 
 
 def speaks_for(points, heatmap, low, *, radius):
-    """Return how high the heatmap (H, W) is at points (N, 2), or a low hill near by, (N,).
+    """Return the height of the heatmap (H, W) at points (N, 2), or of a low peak nearby, (N,).
 
-    `low` holds points and scores of the hills that are too low to be found.
+    `low` is the points and scores of the peaks that are too low to be found.
     """
     limits = np.array(heatmap.shape[::-1]) - 1
     x, y = np.clip(np.round(points), 0, limits).astype(int).T
@@ -100,14 +115,14 @@ def speaks_for(points, heatmap, low, *, radius):
 
 
 def doubts(result, support, *, radius):
-    """Return the suspects of one image, in no order.
+    """Return the suspects of one image, not sorted.
 
     Parameters
     ----------
     result : metrics.ImageResult
         Its true points are the labels in doubt, its found ones the model's.
     support : ndarray of shape (N,)
-        What speaks for each label, 0 to 1.
+        The support for each label, 0 to 1.
     radius : float
         Pixels.
     """
@@ -123,7 +138,14 @@ def doubts(result, support, *, radius):
     return suspects
 
 
-def cross_fit(dataset, fit_fn, *, n_folds=3, seed=0, radius=None):
+def cross_fit(
+    dataset: Dataset,
+    fit_fn: Callable[[Dataset, Dataset, int], PointModel],
+    *,
+    n_folds: int = 3,
+    seed: int = 0,
+    radius: float | None = None,
+) -> list[Suspect]:
     """Rank the suspected label errors of all images, each judged by a model that has not seen it.
 
     Images are dealt into folds at random; each fold is judged by a model trained on the others.
@@ -131,8 +153,8 @@ def cross_fit(dataset, fit_fn, *, n_folds=3, seed=0, radius=None):
     Parameters
     ----------
     dataset : dataset
-        As for `label_errors`. Images of one place or day should not be spread over folds: give
-        them to `label_errors` yourself.
+        As for `label_errors`. Images of one place or day should not be spread over folds: call
+        `label_errors` yourself for them.
     fit_fn : callable
         ``fit_fn(train, val, seed) -> PointModel``, as ``lambda train, val, seed: fit(train, val,
         config=config)``. `val` is the fold; only thresholds and the best epoch may come from it.
@@ -146,6 +168,19 @@ def cross_fit(dataset, fit_fn, *, n_folds=3, seed=0, radius=None):
     -------
     list of Suspect
         Highest confidence first; ties by image, y, x.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pointlib import MemoryDataset, ModelInfo, build_model, cross_fit, gaussian_max
+    >>> model = build_model(ModelInfo(n_channels=1))
+    >>> model.network = torch.nn.Identity()  # instead of training: bright spots are points
+    >>> image = 255 * gaussian_max([[20, 10], [45, 30]], (40, 60), sigma=3).numpy()
+    >>> labelled = (image, [[20, 10], [45, 30]], ["point", "point"])
+    >>> dataset = MemoryDataset([labelled, (image, [[20, 10]], ["point"])])
+    >>> suspects = cross_fit(dataset, lambda train, val, seed: model, n_folds=2)
+    >>> [(s.image, s.kind) for s in suspects]
+    [('image 1', 'missed')]
     """
     if not isinstance(n_folds, int) or not 2 <= n_folds <= len(dataset):
         raise InputError(

@@ -1,50 +1,51 @@
-"""Trust: what a score is worth, and between which numbers a count lies.
+"""Trust: what a score means, and intervals for counts and F1.
 
 A score is the height of a peak, not a probability: `reliability` says how many points of such a
 score are true. A count comes with an interval from images whose count is known: `count_interval`,
 split conformal prediction, which assumes nothing about how the errors are distributed. So does F1:
 `f1_interval`.
 
-Not about choosing a threshold (sweep.py). Images that took part in that choice, or in training,
-must not take part in the interval.
+Not about choosing a threshold (sweep.py). Images used for that choice, or in training, must not
+be used for the interval.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pointlib.errors import InputError
 from pointlib.matching import check_column
 from pointlib.metrics import rank_images
 
-DRAWS = 1000  # of images anew, for an interval of F1
-ROUNDING = 1e-9  # what arithmetic adds must not cost a whole point or a whole image
+DRAWS = 1000  # bootstrap samples of the images, for an interval of F1
+ROUNDING = 1e-9  # rounding errors must not change a count by one
 
 
 class Reliability(NamedTuple):
-    """Points sorted into bins by score. Bin k reaches from edges[k] up to, not with, edges[k+1]."""
+    """Points sorted into bins by score. Bin k is edges[k] to edges[k+1], the latter excluded."""
 
     edges: np.ndarray  # (B + 1,) float64, rising from 0 to 1
-    score: np.ndarray  # (B,) mean score; NaN where the bin is empty
-    share: np.ndarray  # (B,) share of the points that are true; NaN where the bin is empty
+    score: np.ndarray  # (B,) mean score; NaN if the bin is empty
+    share: np.ndarray  # (B,) share of the points that are true; NaN if the bin is empty
     n: np.ndarray  # (B,) int: number of points
 
 
 class CountInterval(NamedTuple):
     """How far a count may be off: up to half_width * sqrt(found + 1)."""
 
-    half_width: float  # inf where there are too few images
+    half_width: float  # inf if there are too few images
     n: int  # images it was learned from
     coverage: float  # share of new images whose true count lies inside, at least
-    why: str  # where half_width is inf, what is lacking; else ""
+    why: str  # if half_width is inf, what is missing; else ""
 
     def of(self, found):
-        """Return the lowest and the highest true count that go with `found` points.
+        """Return the lowest and the highest true count in the interval for `found` points.
 
-        Whole numbers, since counts are: all of them that the interval holds, none below 0. The
-        highest is inf where half_width is.
+        Whole numbers of 0 or more; the highest is inf if half_width is.
         """
         if not found >= 0:
             raise InputError(f"found is {found!r}; expected a count of 0 or more.")
@@ -57,8 +58,8 @@ class CountInterval(NamedTuple):
 def true_scores(images, *, radius, min_distance=0.0):
     """Return the score of each candidate, and whether it is true, all images together.
 
-    True means: in falling order of score, this one made one more pair possible. So among those of
-    a score of at least t as many are true as there are hits at threshold t, for every t.
+    True means: in falling order of score, it makes one more pair possible. So for every t, as
+    many candidates with a score of at least t are true as there are hits at threshold t.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def true_scores(images, *, radius, min_distance=0.0):
     radius : float
         Matching radius, pixels.
     min_distance : float
-        Pixels. Only candidates whose isolation is larger take part.
+        Pixels. Only candidates whose isolation is larger are used.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def true_scores(images, *, radius, min_distance=0.0):
     return scores, np.concatenate([np.zeros(0), *(gains for *_, gains in images)]) > 0
 
 
-def reliability(scores, is_true, *, n_bins=10):
+def reliability(scores: ArrayLike, is_true: ArrayLike, *, n_bins: int = 10) -> Reliability:
     """Sort points into bins of equal width by score; say how many of each are true.
 
     Parameters
@@ -96,6 +97,13 @@ def reliability(scores, is_true, *, n_bins=10):
     -------
     Reliability
         After DeGroot and Fienberg, "The comparison and evaluation of forecasters", 1983.
+
+    Examples
+    --------
+    >>> from pointlib import reliability
+    >>> bins = reliability([0.2, 0.3, 0.7, 0.9], [False, True, True, True], n_bins=2)
+    >>> bins.n, bins.share
+    (array([2, 2]), array([0.5, 1. ]))
     """
     scores = check_column(scores, np.size(scores), "scores")
     is_true = np.asarray(is_true, bool)
@@ -111,26 +119,36 @@ def reliability(scores, is_true, *, n_bins=10):
     return Reliability(edges, score, share, n)
 
 
-def count_interval(true_counts, found_counts, *, coverage=0.9):
+def count_interval(
+    true_counts: ArrayLike, found_counts: ArrayLike, *, coverage: float = 0.9
+) -> CountInterval:
     """Return how far the count of a new image may be off, from images whose count is known.
 
-    Of n images the k-th smallest |true - found| / sqrt(found + 1), k = ceil((n + 1) coverage).
-    The root makes the interval wide where much is found and narrow where little is. The true
-    count of a new image of the same kind lies inside with a chance of at least `coverage`, on
-    average over images and over draws of the n; not for each kind of image by itself.
+    The half-width is the k-th smallest |true - found| / sqrt(found + 1) of n images, with
+    k = ceil((n + 1) coverage). The root makes the interval wide where much is found and narrow
+    where little is. The true count of a new image of the same kind lies inside with a chance of at
+    least `coverage`, on average over images and over draws of the n; not for each kind of image by
+    itself.
     After Lei et al., "Distribution-free predictive inference for regression", 2018.
 
     Parameters
     ----------
     true_counts, found_counts : array of shape (n,)
-        One an image. No image may have been used to train the network or to choose a threshold.
+        One per image. No image may have been used to train the network or to choose a threshold.
     coverage : float
         Above 0, below 1.
 
     Returns
     -------
     CountInterval
-        Where k > n, half_width is inf, and `why` says how many images are needed.
+        If k > n, half_width is inf, and `why` says how many images are needed.
+
+    Examples
+    --------
+    >>> from pointlib import count_interval
+    >>> interval = count_interval([20, 35, 51, 40], [22, 33, 50, 44], coverage=0.8)
+    >>> interval.of(30)
+    (27, 33)
     """
     true, found = np.asarray(true_counts, float), np.asarray(found_counts, float)
     if true.ndim != 1 or true.shape != found.shape or not _are_counts(true, found):
@@ -148,15 +166,15 @@ def count_interval(true_counts, found_counts, *, coverage=0.9):
 
 
 def draw_f1(n_true, n_found, tp, *, seed=0):
-    """Return the pooled F1 of images drawn anew, with replacement, a thousand times: (..., DRAWS).
+    """Return the pooled F1 of 1000 bootstrap samples of the images, an array (..., DRAWS).
 
-    NaN where a draw holds no point. After Efron, "Bootstrap methods: another look at the
+    NaN if a sample has no point. After Efron, "Bootstrap methods: another look at the
     jackknife", 1979.
 
     Parameters
     ----------
     n_true, n_found, tp : array of shape (..., n_images)
-        True points, found points and hits of each image; rows share their draws.
+        True points, found points and hits of each image; rows share their samples.
     seed : int
     """
     n = np.shape(tp)[-1]
@@ -166,18 +184,20 @@ def draw_f1(n_true, n_found, tp, *, seed=0):
     return 2 * tp / np.where(points > 0, points, np.nan)
 
 
-def f1_interval(rows, *, coverage=0.95, seed=0):
-    """Return between which numbers F1 lies for other images like these: (low, high).
+def f1_interval(
+    rows: Sequence[Mapping], *, coverage: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Return an interval for the F1 of other images like these: (low, high).
 
-    A thousand times as many images are drawn from these, with replacement, and their hits, false
-    positives and misses summed. Of very few images the draws are too much alike, so the interval
-    is too narrow. Draws without any point count for nothing, and all of them give 0 to 0. See
+    1000 times, as many images as there are rows are drawn with replacement, and their hits, false
+    positives and misses summed. Samples of very few images are too much alike, so the interval is
+    too narrow. Samples without any point are left out; if all are, the interval is 0 to 0. See
     `draw_f1`.
 
     Parameters
     ----------
     rows : sequence of dict
-        ``tp``, ``fp`` and ``fn`` an image, as in ``score_images(...)["images"]``.
+        ``tp``, ``fp`` and ``fn`` of an image, as in ``score_images(...)["images"]``.
     coverage : float
         Above 0, below 1.
     seed : int
@@ -185,6 +205,14 @@ def f1_interval(rows, *, coverage=0.95, seed=0):
     Returns
     -------
     low, high : float
+
+    Examples
+    --------
+    >>> from pointlib import f1_interval
+    >>> rows = [{"tp": 18, "fp": 2, "fn": 1}, {"tp": 9, "fp": 4, "fn": 6}] * 5
+    >>> low, high = f1_interval(rows)
+    >>> low < 0.8 < high
+    True
     """
     _check_coverage(coverage)
     if not len(rows):

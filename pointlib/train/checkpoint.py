@@ -1,7 +1,7 @@
-"""What of a training survives a kill: how far it is, and the model of its best epoch.
+"""Checkpoints: what survives if a training is killed: its progress and its best model.
 
-The checkpoint holds what the model's file will be, too: so a killed training that goes on knows its
-own model from one that somebody else has put there.
+The checkpoint also has the digest of the model's file: so a resumed training can tell its own model
+from one that somebody else has put there.
 
 About files. Not about how an epoch is trained (loop.py) or how a model is saved (model/folder.py).
 """
@@ -24,24 +24,24 @@ NONE_YET = {"score": -math.inf, "epoch": 0, "weights": None, "settings": {}}
 
 @dataclasses.dataclass
 class State:
-    """How far a training is."""
+    """The progress of a training."""
 
-    history: list = dataclasses.field(default_factory=list)  # a row an epoch
+    history: list = dataclasses.field(default_factory=list)  # one row per epoch
     best: dict = dataclasses.field(default_factory=NONE_YET.copy)  # epoch: its row and weights
-    # digests of pointlib.json: the one before last and the last of ours
+    # digests of the last two pointlib.json that we wrote
     written: list = dataclasses.field(default_factory=list)
     spent: float = 0.0  # seconds, before it was resumed
 
     @property
     def epoch(self):
-        """How many epochs are whole."""
+        """The number of completed epochs."""
         return len(self.history)
 
 
 def hold_output(setup):
     """Return a context that keeps others from training into the same folder.
 
-    It gives a Lock, or None where nothing is written.
+    It yields a Lock, or None if nothing is written.
     """
     if setup.output is not None:
         check_output(setup.output)
@@ -52,38 +52,38 @@ def hold_output(setup):
 
 
 def check_output(output):
-    """Refuse a folder that is no model, and one that cannot be made.
+    """Reject a folder that is not a model, and one that cannot be created.
 
-    A model that stands there is kept as a copy, but a folder of something else must not move.
+    An existing model is kept as a copy, but a folder of something else must not move.
     """
     need_place(output)
     if output.exists() and not (output / "pointlib.json").is_file() and any(output.iterdir()):
-        raise InputError(f"{output} holds something that is not a model; name another output.")
+        raise InputError(f"{output} contains something that is not a model; name another output.")
     output.parent.mkdir(parents=True, exist_ok=True)
     need_place(output.parent)  # where copies and the checkpoint go
 
 
 def check_lock(lock):
-    """Raise InputError where the lock of `hold_output` is not ours any more."""
+    """Raise InputError if the lock of `hold_output` is no longer ours."""
     if words := lock.trouble() if lock else "":
         raise InputError(f"{words} Run this again when it has ended: no epoch is lost.")
 
 
 def resume(setup, log):
-    """Return the state to begin with: a checkpoint's of the same training, else a fresh one.
+    """Return the state to start from: a checkpoint's of the same training, else a new one.
 
-    Network and optimiser are put there too. Another training's checkpoint is kept as a copy.
+    Network and optimiser are restored too. Another training's checkpoint is kept as a copy.
     """
     if setup.output is None or not setup.checkpoint.exists():
         return State()
     try:
         saved = torch.load(setup.checkpoint, map_location="cpu", weights_only=True)
         is_ours = saved["fingerprint"] == setup.fingerprint
-        fault = "" if is_ours else "is of other settings or images"
-    except Exception as error:  # a cut-off or foreign file: pickle, zip and torch errors
+        fault = "" if is_ours else "has other settings or images"
+    except Exception as error:  # a truncated or foreign file: pickle, zip and torch errors
         fault = f"cannot be read ({type(error).__name__})"
     if fault:
-        log(f"{keep_copy(setup.checkpoint)} {fault}: starting anew")
+        log(f"{keep_copy(setup.checkpoint)} {fault}: starting again")
         return State()
     setup.model.load_state_dict(saved["model"])
     setup.optimiser.optimizer.load_state_dict(saved["optimiser"])
@@ -92,7 +92,7 @@ def resume(setup, log):
     spent = sum(row["seconds"] + row["val_seconds"] for row in saved["history"])
     state = State(saved["history"], saved["best"], written, spent)
     if state.best["weights"] and digest(setup.output / "pointlib.json") in written[:-1]:
-        describe_best(setup, state)  # killed before the last one of ours was there
+        describe_best(setup, state)  # killed before our last one was written
         if setup.writes:
             write_best(setup, state)
     log(f"resuming after epoch {state.epoch}")
@@ -100,7 +100,7 @@ def resume(setup, log):
 
 
 def describe_best(setup, state):
-    """Write what is known of the best epoch into the model's `info`, and what its file will be."""
+    """Put the best epoch into the model's `info`, and the digest of its file into the state."""
     info, settings = setup.model.info, state.best["settings"]
     info.thresholds = {name: s["threshold"] for name, s in settings.items()}
     info.min_distances = {name: s["min_distance"] for name, s in settings.items()}
@@ -118,9 +118,9 @@ def describe_best(setup, state):
 
 
 def save(setup, state, *, is_best):
-    """Write the checkpoint, then the model folder where the last epoch is the best.
+    """Write the checkpoint, then the model folder if the last epoch is the best.
 
-    In this order, a kill between the two is known by what the checkpoint says of the model.
+    In this order, the checkpoint shows whether a kill came between the two.
     """
     if setup.writes:
         write_checkpoint(setup, state)
@@ -129,7 +129,7 @@ def save(setup, state, *, is_best):
 
 
 def write_checkpoint(setup, state):
-    """Write all that must survive a kill."""
+    """Write everything that must survive a kill."""
     content = {
         "fingerprint": setup.fingerprint,
         "epoch": state.epoch,
@@ -148,11 +148,11 @@ def write_best(setup, state):
     model = setup.model
     now = {k: v.clone() for k, v in model.state_dict().items()}
     model.load_state_dict(state.best["weights"])
-    there = digest(setup.output / "pointlib.json")  # another may have come: a tuner's, a run's
+    there = digest(setup.output / "pointlib.json")  # may be another's: a tuner's, a run's
     save_model(model, setup.output, keep=there not in state.written)
     model.load_state_dict(now)
 
 
 def digest(path):
-    """Return the SHA-256 of a file's bytes in hexadecimal letters, "" where there is none."""
+    """Return the SHA-256 of a file's bytes in hexadecimal, "" if there is no file."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -1,4 +1,4 @@
-"""What the network is fed: augmented crops with their target heatmaps, and the pixels' range.
+"""The network's input: augmented crops with their target heatmaps, and the range of pixels.
 
 About the training images. Validation images are predicted whole: validate.py.
 """
@@ -25,17 +25,17 @@ from pointlib.errors import InputError
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.model.point_model import pixel_depth, scale_image, scale_limits
 
-MOST_CROPS = 2_000  # an epoch
+MOST_CROPS = 2_000  # per epoch
 NEAR_POINT = 0.8  # share of the crops that are placed at a point
-RUN, TOGETHER = 25, 16  # crops of each image, of so many images, where memory does not hold them
+RUN, TOGETHER = 25, 16  # crops per image, of so many images at a time, if memory is too small
 
 
 class TrainingCrops(torch.utils.data.Dataset):
     """Augmented crops with their target heatmaps; each a function of (seed, epoch, index).
 
-    An epoch holds about as many pixels as the images, at least 16 crops and at most 2,000, of other
-    images each time, so that validations come in minutes. Crops prefer points, rare classes as much
-    as common ones, and one in five lies anywhere.
+    An epoch has about as many pixels as the images, but at least 16 crops and at most 2,000, of
+    other images each time, so that a validation is due every few minutes. Four crops in five are
+    placed at a point, of rare classes as often as of common ones; the others anywhere.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class TrainingCrops(torch.utils.data.Dataset):
     heatmap_fn : callable
     seed : int
     augment : bool or "strong"
-        Whether crops are turned, scaled and dimmed, and how much.
+        Whether crops are rotated, scaled and changed in brightness, and how much.
     """
 
     def __init__(self, dataset, info, *, size=128, heatmap_fn=gaussian_max, seed=0, augment=True):
@@ -58,7 +58,7 @@ class TrainingCrops(torch.utils.data.Dataset):
         n_pixels = mean_pixels(dataset)
         self.large = len(dataset) * n_pixels * dataset[0][0][0, 0].nbytes > KEPT_BYTES
         self.recent = Cache(max_items=TOGETHER)
-        # small images are read whole for each validation: more crops stand between two of them
+        # validation predicts whole images: an epoch has enough crops to cover them
         per_image = n_pixels / size**2 / getattr(dataset, "scale", 1)
         self.repeats = max(1, round(max(16 / len(dataset), per_image)))
 
@@ -96,7 +96,7 @@ class TrainingCrops(torch.utils.data.Dataset):
         return crop, target, valid[None]
 
     def _item(self, place):
-        """Return an item of the dataset; the last few stay at hand where they are not all kept."""
+        """Return an item of the dataset; the last few are cached if not all are."""
         if not self.large:
             return self.dataset[place]
         return self.recent.get(place, lambda: self.dataset[place])
@@ -104,7 +104,7 @@ class TrainingCrops(torch.utils.data.Dataset):
     def _order(self):
         """Return the image of each crop of the epoch, at random.
 
-        Where the images do not fit into memory, a few at a time give many crops each: reading a
+        If the images do not fit into memory, a few at a time give many crops each: reading a
         large image takes longer than learning from a crop of it.
         """
         rng = np.random.default_rng((self.seed, self.epoch))
@@ -117,7 +117,7 @@ class TrainingCrops(torch.utils.data.Dataset):
         return np.concatenate([rng.permutation(np.repeat(some, times)) for some in groups])[:n]
 
     def _matrix(self, rng, shape, points, labels):
-        """Return the matrix that brings a random place of the image into the crop."""
+        """Return the matrix that maps a random place of the image to the crop's centre."""
         middle = (self.size - 1) / 2
         centre = self._centre(rng, shape, points, labels)
         matrix = np.eye(3)
@@ -128,7 +128,7 @@ class TrainingCrops(torch.utils.data.Dataset):
         return shift(middle - centre[0], middle - centre[1]) @ matrix
 
     def _centre(self, rng, shape, points, labels):
-        """Return the crop's centre, at a half pixel, so that a straight crop moves no pixel."""
+        """Return the crop's centre, at a half pixel, so that a straight crop is not resampled."""
         height, width = shape
         place = rng.uniform([0, 0], [width - 1, height - 1])
         if len(points) and rng.random() < NEAR_POINT:
@@ -151,7 +151,7 @@ class Shrunk:
         return len(self.dataset)
 
     def __getitem__(self, index):
-        """Return image (H, W, C) float32, points and labels; made once, while memory lasts."""
+        """Return image (H, W, C) float32, points and labels; cached while memory lasts."""
         return self._kept.get(index, lambda: self._shrink(index))
 
     def _shrink(self, index):
@@ -163,13 +163,13 @@ class Shrunk:
 
 
 def mean_pixels(dataset):
-    """Return how many pixels an image has, the mean of 32 spread evenly."""
+    """Return the mean number of pixels of an image, over 32 spread evenly."""
     some = np.linspace(0, len(dataset) - 1, min(len(dataset), 32)).astype(int)
     return float(np.mean([np.prod(dataset[int(i)][0].shape[:2]) for i in some]))
 
 
 def _piece(image, matrix, size):
-    """Return the part of the image that a crop sees, and its corner (x, y): scaling is dear."""
+    """Return the part of the image that a crop sees, and its corner (x, y): scaling is slow."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
     seen = warp_points(corners, np.linalg.inv(matrix))
     limit = np.array([image.shape[1], image.shape[0]])
@@ -186,7 +186,7 @@ def _quarter_turned(rng, centre):
 
 
 def learn_range(images, info):
-    """Fill in which pixel values become 0 and 1, and mean and spread after that."""
+    """Set which pixel values become 0 and 1, and mean and standard deviation after that."""
     depths = sorted({pixel_depth(image) for image in images})
     if len(depths) > 1:
         raise InputError(f"the images mix {' and '.join(depths)} pixels; convert them to one kind.")
@@ -198,7 +198,7 @@ def learn_range(images, info):
         if info.depth == "float":
             pixels = pixels[np.isfinite(pixels).all(axis=1)]
         if not len(pixels):
-            raise InputError("the images hold no finite pixels: all are NaN or infinite.")
+            raise InputError("the images have no finite pixels: all are NaN or infinite.")
         info.low, info.high = (
             tuple(map(float, v)) for v in np.nanpercentile(pixels, [0.1, 99.9], axis=0)
         )

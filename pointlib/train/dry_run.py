@@ -1,8 +1,8 @@
-"""Rehearsal: a blank batch through network, heatmap and loss, before any image is shown.
+"""Dry run: a blank batch through network, heatmap and loss, before any image is used.
 
-What a configuration names may not fit together: an architecture that takes images of one size
-only, a loss of one's own that returns a number a pixel. It is told here, in words, and not deep
-inside the first epoch. Not about whether training goes well: validate.py watches that.
+The parts that a configuration names may not fit together: an architecture may take images of one
+size only, a custom loss may return one number per pixel. Such errors are reported here, in words,
+not deep inside the first epoch. Not about whether training goes well: validate.py watches that.
 """
 
 from functools import partial
@@ -15,12 +15,12 @@ from pointlib.thresholds import FLOOR
 
 
 def rehearse(model, config, *, loss_fn, heatmap_fn):
-    """Do what a step of the training does, on a blank batch; raise InputError where it fails.
+    """Run one step of training on a blank batch; raise InputError if it fails.
 
     Parameters
     ----------
     model : PointModel
-        It is left as it was.
+        It is not changed.
     config : TrainConfig
     loss_fn, heatmap_fn : callable
         Those that `config` names.
@@ -38,13 +38,13 @@ def rehearse(model, config, *, loss_fn, heatmap_fn):
     is_one = isinstance(loss, torch.Tensor) and loss.ndim == 0 and loss.is_floating_point()
     if not is_one or (logits.requires_grad and not loss.requires_grad):
         raise InputError(
-            f"{what} returns {_look(loss)}; expected a tensor without axes that torch can derive, "
-            "one number a batch, as .mean() gives."
+            f"{what} returns {_look(loss)}; expected a scalar tensor that torch can "
+            "differentiate, one number per batch, as .mean() gives."
         )
 
 
 def _draw(config, info, heatmap_fn):
-    """Return the target (C, S, S) of one point, after a look at one in an oblong frame."""
+    """Return the target (C, S, S) of one point, after checking one in an oblong frame."""
     what = f"train.heatmap {config.heatmap!r}"
     needed = "heatmap_fn(points, shape, *, sigma) -> (H, W)" if ":" in config.heatmap else ""
     sigma = info.sigma * info.scale
@@ -70,7 +70,7 @@ def _draw(config, info, heatmap_fn):
 
 
 def _checked(target, shape, what):
-    """Return a target (C, H, W) where it has this shape and heights of 0 to 1, or InputError."""
+    """Return a target (C, H, W); InputError if its shape is another or heights are not 0 to 1."""
     if target.shape[1:] != shape:
         raise InputError(
             f"{what} returns {_look(target[0])} for a shape of {shape}; expected (H, W)."
@@ -105,9 +105,9 @@ def _run(model, batch, config):
 
 
 def tried(call, what, needed):
-    """Return what a call returns; InputError where it fails, unless nothing of the user's is in it.
+    """Return what a call returns; InputError if it fails, unless it runs our code only.
 
-    `what` names it; `needed` is what the user's own function must take, "" where it is ours.
+    `what` names it; `needed` is what the user's own function must take, "" if it is ours.
     """
     if not needed:
         return call()
@@ -118,7 +118,7 @@ def tried(call, what, needed):
     except (Exception, SystemExit) as error:  # the user's code, or a network not made for this
         where, fault = user_line(error), f"{what} fails: "
         if where:
-            raise InputError(f"{fault}{where} raises {brief(error)}. Mend this code.") from error
+            raise InputError(f"{fault}{where} raises {brief(error)}. Fix this code.") from error
         raise InputError(f"{fault}{brief(error)}. It must take {needed}.") from error
 
 

@@ -2,29 +2,41 @@
 
 About the loop. Not about what is settled before it (prepare.py), what is drawn (heatmaps.py),
 compared (losses.py) or counted as right (metrics.py). Everything random is a function of
-(seed, epoch, index): a run that was killed goes on from its last whole epoch and ends where it
-would have ended. ``python -m pointlib.train`` does it from the command line.
+(seed, epoch, index): a killed run resumes after its last complete epoch and ends where it would
+have ended. ``python -m pointlib.train`` runs it from the command line.
 """
 
 import math
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from pointlib.config import TrainConfig
+from pointlib.dataset import Dataset
 from pointlib.errors import InputError
+from pointlib.model.point_model import PointModel
 from pointlib.splits import load_splits
 from pointlib.train.checkpoint import check_lock, describe_best, hold_output, resume, save
 from pointlib.train.prepare import describe_setup, prepare
 from pointlib.train.validate import describe_row, new_alarm, validate
 
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
-NOTHING = -30.0  # the logit of "surely no point", put where a crop saw no image
+NOTHING = -30.0  # the logit of "surely no point", used outside the image
 
 
-def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: None):
+def fit(
+    train: Dataset,
+    val: Dataset,
+    *,
+    config: TrainConfig | None = None,
+    output: str | Path | None = None,
+    log: Callable[[str], object] = print,
+    on_epoch: Callable[[int, PointModel], object] = lambda *_: None,
+) -> PointModel:
     """Train a model.
 
     Parameters
@@ -34,19 +46,29 @@ def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: 
     config : TrainConfig, optional
         Its paths are not used.
     output : str or Path, optional
-        The model folder. The best model by validation F1 stands there after each epoch; another
+        The model folder. It has the best model by validation F1 after each epoch; another
         training's is kept as a copy. None keeps the model in memory.
     log : callable
-        Called with one line an epoch, and with warnings in words.
+        Called with one line per epoch, and with warnings.
     on_epoch : callable, optional
-        Called with (epoch, model) after each epoch, 1 for the first: predict with it, keep what
-        you see, leave it as it is.
+        Called with (epoch, model) after each epoch, 1 for the first: predict with the model,
+        but do not change it.
 
     Returns
     -------
     PointModel
         The best epoch's, with thresholds chosen on `val`; ``model.info.training["history"]`` has
-        a dict an epoch.
+        one dict per epoch.
+
+    Examples
+    --------
+    >>> from pointlib import MemoryDataset, TrainConfig, draw_cells, fit
+    >>> scenes = [draw_cells((40, 60), n=5, seed=i) for i in range(4)]
+    >>> dataset = MemoryDataset([(s.image, s.points, s.labels) for s in scenes])
+    >>> lines = []
+    >>> model = fit(dataset, dataset, config=TrainConfig(num_epochs=1), log=lines.append)
+    >>> model.info.classes, len(model.info.training["history"])
+    (('point',), 1)
     """
     config = config or TrainConfig()
     setup = prepare(train, val, config, output=output)
@@ -72,7 +94,7 @@ def fit(train, val, *, config=None, output=None, log=print, on_epoch=lambda *_: 
 
 
 def train_epoch(setup, state):
-    """Show every crop once; returns the epoch's row of the history."""
+    """Train on every crop once; return the epoch's row of the history."""
     start, epoch, losses = time.monotonic(), state.epoch, []
     setup.crops.epoch = epoch
     torch.manual_seed(setup.config.seed * 100_003 + epoch)  # for dropout
@@ -80,7 +102,7 @@ def train_epoch(setup, state):
     bar = tqdm(setup.loader, desc=f"epoch {epoch + 1}", leave=False, disable=None)
     for step, batch in enumerate(bar):
         at = epoch + step / len(setup.loader)
-        if progress(setup, state, at) == 1 and losses:  # the time is over
+        if progress(setup, state, at) == 1 and losses:  # time is up
             break
         for group in setup.optimiser.param_groups:
             group["lr"] = learning_rate(setup, state, at)
@@ -105,17 +127,17 @@ def train_epoch(setup, state):
 
 
 def loss_of(setup, image, target, valid):
-    """Return the loss of a batch of crops; `valid` tells where they saw an image."""
+    """Return the loss of a batch of crops; `valid` is True inside the image."""
     logits = setup.fabric_model(image.contiguous(memory_format=torch.channels_last))
-    # outside the picture there is nothing to learn: perfect there for any loss
+    # outside the image there is nothing to learn: these logits are perfect for any loss
     logits = torch.where(valid, logits, NOTHING)
     return setup.loss_fn(logits, torch.where(valid, target, 0.0))
 
 
 def progress(setup, state, epoch):
-    """Return how much of the training is over after so many epochs, 0 to 1.
+    """Return the share of the training that is done after `epoch` epochs, 0 to 1.
 
-    By epochs, or by time where that is limited: whichever is over first.
+    By epochs or by time, if it is limited: whichever is further.
     """
     n_epochs, minutes = setup.config.num_epochs, setup.minutes
     done = epoch / n_epochs if n_epochs else 0.0
@@ -126,19 +148,19 @@ def progress(setup, state, epoch):
 
 
 def learning_rate(setup, state, epoch):
-    """Return the learning rate: it rises for a moment, then falls to 0 along a half cosine."""
+    """Return the learning rate: it rises briefly, then falls to 0 along a half cosine."""
     rise = min(1.0, progress(setup, state, epoch + 1 / len(setup.loader)) / WARM_UP)
     fall = 0.5 * (1 + math.cos(math.pi * progress(setup, state, epoch)))
     return setup.config.learning_rate * rise * fall
 
 
 def validate_part(setup, part):
-    """Predict validation images whole; returns their scores, and the thresholds that give them."""
+    """Predict validation images whole; return their scores, and the thresholds that give them."""
     return validate(setup.model, part, loss_fn=setup.loss_fn, heatmap_fn=setup.heatmap_fn)
 
 
 def keep_best(setup, state, row, settings):
-    """Add an epoch to the history; where it is the best, keep its weights and return True."""
+    """Add an epoch to the history; if it is the best, keep its weights and return True."""
     state.history.append(row)
     # without a true point in the validation images there is no F1 to go by
     score = row["f1"] if row["n_true"] else -row["val_loss"]
@@ -152,7 +174,7 @@ def keep_best(setup, state, row, settings):
 
 
 def finish(setup, state):
-    """Return the best model, thresholds chosen on more images; write it, clear the checkpoint."""
+    """Return the best model, thresholds chosen on more images; write it, delete the checkpoint."""
     setup.model.load_state_dict(state.best["weights"])
     if len(setup.judged) > len(setup.watched):
         row, settings = validate_part(setup, setup.judged)
@@ -164,8 +186,22 @@ def finish(setup, state):
     return setup.model.eval().cpu()
 
 
-def train_folder(config, *, log=print):
-    """Train on a dataset folder as config.json's `train` section says; returns the model."""
+def train_folder(config: TrainConfig, *, log: Callable[[str], object] = print) -> PointModel:
+    """Train on a dataset folder as config.json's `train` section says; return the model.
+
+    Examples
+    --------
+    >>> from pointlib import TrainConfig, draw_cells, text_path, train_folder, write_image
+    >>> from pointlib import write_points
+    >>> for i in range(5):
+    ...     scene = draw_cells((40, 60), n=5, seed=i)
+    ...     write_image(f"cells/{i}.png", scene.image)
+    ...     write_points(text_path(f"cells/{i}.png"), scene.points, (40, 60))
+    >>> lines = []
+    >>> model = train_folder(TrainConfig(dataset_path="cells", num_epochs=1), log=lines.append)
+    >>> model.info.classes, len(model.info.training["images"]["train"])
+    (('point',), 4)
+    """
     train, val, how = load_parts(config)
     log(how)
     if config.encoder_weights is None and config.model is None and len(train) < 50:

@@ -1,7 +1,7 @@
-"""What a training is made of: facts of its images, a network, a device, and what makes it the same.
+"""Setup of a training: facts about its images, the network, the device, and the fingerprint.
 
-About all that is settled before the first step. Not about the steps (loop.py) or how far they have
-come (checkpoint.py).
+About everything that is fixed before the first step. Not about the steps (loop.py) or their
+progress (checkpoint.py).
 """
 
 import dataclasses
@@ -30,15 +30,15 @@ from pointlib.train.crops import Shrunk, TrainingCrops, learn_range, mean_pixels
 from pointlib.train.dry_run import rehearse, tried
 from pointlib.train.validate import spread
 
-MINUTES = 10.0  # of a training that is told neither its epochs nor its time
-VALIDATED = 12e6  # px, as seen: validated after each epoch; ten times as many at the end
-LARGE, SEEN = 6.0, 2.5  # px: from this sigma on images are shrunk, until it is that
-SMALLEST = 0.1  # share of its size at which an image is seen at least
+MINUTES = 10.0  # of a training whose epochs and time are not limited
+VALIDATED = 12e6  # px, as seen by the network: after each epoch; ten times as many at the end
+LARGE, SEEN = 6.0, 2.5  # px: from the first sigma on, images are shrunk until it is the second
+SMALLEST = 0.1  # the lowest scale of an image
 
 
 @dataclasses.dataclass
 class Setup:
-    """All that is settled before the first step of a training, and stays."""
+    """Everything that is fixed before the first step of a training."""
 
     config: TrainConfig
     output: Path | None  # the model folder
@@ -58,22 +58,22 @@ class Setup:
 
     @property
     def minutes(self):
-        """How long it may take; None where the epochs alone limit it."""
+        """The time limit; None if only the epochs are limited."""
         return self.config.minutes or (None if self.config.num_epochs else MINUTES)
 
     @property
     def checkpoint(self):
-        """Where the state after the last whole epoch stands."""
+        """The file of the state after the last complete epoch."""
         return self.output.with_name(f"{self.output.name}.checkpoint")
 
     @property
     def writes(self):
-        """Whether files are asked for, and it is this process of several that writes them."""
+        """Whether there is an output, and this is the one process of several that writes it."""
         return self.output is not None and self.fabric.is_global_zero
 
 
 def prepare(train, val, config, *, output=None):
-    """Settle all that comes before the first step: find, measure, build and rehearse.
+    """Do everything before the first step: find, measure, build and rehearse.
 
     torch gets the threads and the seed of the configuration; nothing is written.
 
@@ -120,10 +120,10 @@ def prepare(train, val, config, *, output=None):
 
 
 def check_parts(train, val):
-    """Raise InputError where a part holds no image, or the training images hold no point."""
+    """Raise InputError if a part has no image, or the training images have no point."""
     for part, name in ((train, "training"), (val, "validation")):
         if not (hasattr(part, "__len__") and len(part)):
-            raise InputError(f"the {name} part holds no image; expected one or more.")
+            raise InputError(f"the {name} part has no image; expected one or more.")
         check_item(part[0], f"the first of the {name} part")
     if not any(len(points_of(train, i)[0]) for i in range(len(train))):
         raise InputError(
@@ -140,7 +140,7 @@ def find_functions(config):
     heatmap_fn = find_function(config.heatmap, HEATMAPS, what="heatmap")
     if heatmap_fn is density:
         raise InputError(
-            "train.heatmap is density: its hills are far below 1, so no threshold finds them. "
+            "train.heatmap is density: its peaks are far below 1, so no threshold finds them. "
             "Use gaussian_max; density is for counting by sums, in your own loop."
         )
     return loss_fn, heatmap_fn
@@ -169,7 +169,7 @@ def describe_data(train, config):
 
 
 def auto_scale(sigma):
-    """Return how small images are best seen: so that sigma is 2.5 px, where it is 6 or more.
+    """Return the scale at which images are best seen: sigma is 2.5 px there, if it is 6 or more.
 
     A small network sees only a few dozen pixels around each pixel, so it sees more of a large
     object in a smaller image; and a quarter of the pixels takes a quarter of the time. Below 6 px
@@ -183,28 +183,24 @@ def make_model(info, config):
     if config.model:
         what, needed = f"train.model {config.model!r}", "model_fn(*, in_channels, n_classes)"
         return tried(lambda: build_custom(info, config.model, trust_code=True), what, needed)
-    return build_model(
-        info,
-        architecture=config.architecture,
-        encoder=config.encoder,
-        encoder_weights=config.encoder_weights,
-    )
+    named = config.model_dump(include={"architecture", "encoder", "encoder_weights"})
+    return build_model(info, **named)
 
 
 def make_fabric(config):
-    """Return Fabric on the device asked for; mixed precision where the device gains from it."""
+    """Return Fabric on the device asked for; mixed precision if the device gains from it."""
     try:
         if config.devices > 1 and config.accelerator == "cpu":
-            raise ValueError("a CPU is one device, whose cores train.threads shares out.")
+            raise ValueError("a CPU is one device; train.threads sets its threads.")
         fabric = Fabric(accelerator=config.accelerator, devices=config.devices)
         kind = fabric.device.type
         if config.precision == "bf16" or (config.precision == "auto" and _has_bf16(kind)):
-            half = MixedPrecision("bf16-mixed", kind)  # by its name, Fabric would log it
+            half = MixedPrecision("bf16-mixed", kind)  # given by name, Fabric would log it
             fabric = Fabric(accelerator=kind, devices=config.devices, plugins=half)
     except Exception as error:  # Fabric raises its own kinds for each missing device
         raise InputError(
-            f"accelerator {config.accelerator!r} with {config.devices} device(s) is not to be had "
-            f"here: {brief(error)} Use train.accelerator=auto or cpu, and train.devices=1."
+            f"accelerator {config.accelerator!r} with {config.devices} device(s) is not "
+            f"available: {brief(error)} Use train.accelerator=auto or cpu, and train.devices=1."
         ) from error
     fabric.launch()
     return fabric
@@ -218,7 +214,7 @@ def _has_bf16(kind):
 
 
 def make_crops(train, info, config, *, heatmap_fn):
-    """Return the crops that the network is fed, at the size at which it sees the images."""
+    """Return the crops to train on, at the size at which the network sees the images."""
     return TrainingCrops(
         train if info.scale == 1 else Shrunk(train, info.scale),
         dataclasses.replace(info, sigma=info.sigma * info.scale),
@@ -230,12 +226,12 @@ def make_crops(train, info, config, *, heatmap_fn):
 
 
 def make_loader(crops, fabric, batch_size):
-    """Return the loader of crops; other processes make them where a GPU would wait."""
+    """Return the loader of crops; other processes make them if a GPU would wait."""
     forks = fabric.device.type != "cpu" and sys.platform == "linux"
     loader = DataLoader(
         crops,
         batch_size=batch_size,
-        # a last batch of one has no spread for a network to normalise by
+        # batch normalisation needs more than one crop
         drop_last=len(crops) > batch_size and len(crops) % batch_size == 1,
         num_workers=min(8, os.cpu_count() or 1) if forks else 0,
         multiprocessing_context="fork" if forks else None,
@@ -244,7 +240,7 @@ def make_loader(crops, fabric, batch_size):
 
 
 def describe_setup(setup, val):
-    """Yield lines on what is trained on what, and on what the parts lack."""
+    """Yield lines that describe the training, and what its images lack."""
     config, info = setup.config, setup.model.info
     n_weights = sum(p.numel() for p in setup.model.parameters())
     yield (
@@ -253,13 +249,13 @@ def describe_setup(setup, val):
         f"{info.sigma:g} px, match radius {info.radius:g} px; {len(setup.loader)} steps an epoch"
     )
     if config.gaussian_sigma == "auto" and not config.radius:
-        yield "hint: a train.radius, how far off still counts, tells how large the objects are"
+        yield "hint: set train.radius, how far off still counts: it tells how large objects are"
     for name in classes_without_points(val, info.classes):
-        yield f"warning: no {name} in the validation images: its threshold will be a default"
+        yield f"warning: no {name} in the validation images: its threshold will be the default"
 
 
 def points_of(dataset, index):
-    """Return points and labels of an image, without reading its pixels where that can be."""
+    """Return points and labels of an image, without reading its pixels if possible."""
     points, labels = dataset.points(index) if hasattr(dataset, "points") else dataset[index][1:]
     return np.asarray(points, dtype=float), np.asarray(labels, dtype=str)
 
@@ -271,7 +267,7 @@ def classes_without_points(dataset, classes):
 
 
 def fingerprint(config, info, train, val):
-    """Return what must be equal for a training to be the same one: settings, names, points."""
+    """Return a digest of what makes a training the same one: settings, names, points."""
     settings = config.model_dump(exclude={"output", "threads", "accelerator", "devices"})
     digest = hashlib.sha256(repr((settings, dataclasses.astuple(info))).encode())
     for part in (train, val):

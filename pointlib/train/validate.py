@@ -1,4 +1,4 @@
-"""Validation: what a training says of itself after each epoch, in numbers and in words.
+"""Validation: how a training is doing after each epoch, in numbers and in words.
 
 About whole images of the validation part, where thresholds are chosen. Not about the test part:
 evaluation/score.py scores that at the thresholds chosen here.
@@ -66,7 +66,7 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
 
 
 def spread(dataset, n_images):
-    """Return a part of a dataset, its images spread evenly: `n_images`, 3 at least, or all."""
+    """Return a part of a dataset, its images spread evenly: `n_images`, at least 3, or all."""
     n = min(len(dataset), max(3, round(n_images)))
     if n == len(dataset):
         return dataset
@@ -76,7 +76,7 @@ def spread(dataset, n_images):
 def score_choice(by_class, settings, *, radius):
     """Return pooled precision, recall and F1 and the count error at the chosen settings.
 
-    `by_class` is {class: list of (true, Candidates), one an image}, `settings` what is chosen.
+    `by_class` is {class: list of (true, Candidates), one per image}, `settings` what is chosen.
     """
     counts = 0  # tp, fp, fn of each image
     for name, images in by_class.items():
@@ -90,7 +90,7 @@ def score_choice(by_class, settings, *, radius):
 
 
 def describe_row(row):
-    """Return an epoch as a line."""
+    """Return an epoch as one line."""
     return (
         f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  val loss {row['val_loss']:.4f}  "
         f"F1 {row['f1']:.3f}  precision {row['precision']:.3f}  recall {row['recall']:.3f}  "
@@ -99,7 +99,7 @@ def describe_row(row):
 
 
 def new_alarm(history, *, n_steps):
-    """Return the sentence of `collapse_alarm`, once for each kind of trouble: "" the next time."""
+    """Return the sentence of `collapse_alarm` the first time for each kind of trouble, else ""."""
     words = collapse_alarm(history, n_steps=n_steps)
     before = collapse_alarm(history[:-1], n_steps=n_steps)
     return words if words and words[:20] != before[:20] else ""
@@ -113,12 +113,12 @@ def collapse_alarm(history, *, n_steps=100):
     history : list of dict
         Rows with ``epoch, loss, f1, highest, mean_height`` (height of the validation heatmaps).
     n_steps : int
-        Steps an epoch: nothing is said before 100 steps.
+        Steps per epoch: no alarm before 100 steps.
 
     Returns
     -------
     str
-        Empty where all is well.
+        Empty if all is well.
     """
     if not history or len(history) * n_steps < 100 or len(history) < 3:
         return ""
@@ -132,7 +132,7 @@ def collapse_alarm(history, *, n_steps=100):
     if last["mean_height"] > 0.5:
         return (
             f"The heatmap is saturated: its mean is {last['mean_height']:.2f}. Use a smaller "
-            "train.gaussian_sigma or a smaller train.learning_rate, and look at the points."
+            "train.gaussian_sigma or a smaller train.learning_rate, and check the points."
         )
     recent = [row["loss"] for row in history[-6:]]
     is_flat = len(recent) == 6 and min(recent[1:]) > 0.99 * recent[0]

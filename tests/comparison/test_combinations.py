@@ -160,7 +160,7 @@ def test_compare_goes_on_where_it_was_stopped(parts, tmp_path, monkeypatch, trai
         patch.setattr(loop, "train_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
             compare(parts, LOSSES, config=config, output=tmp_path, log=lines.append)
-    assert lines[-1] == "stopped in combination 2 of 2. The same command goes on from there."
+    assert lines[-1] == "stopped in combination 2 of 2. The same command resumes there."
     assert "1  weighted_bce" in lines[-2]
     compare(parts, LOSSES, config=config, output=tmp_path, log=lines.append)
     assert trained == ["weighted_bce", "mse", "mse"]
@@ -209,7 +209,7 @@ def test_compare_goes_on_past_a_failing_threshold(parts, tmp_path, own):
     ({"losses": ["mse"]}, "combinations cannot differ in 'losses'. Did you mean 'loss'"),
     ({"seed": [1, 2]}, "combinations cannot differ in 'seed'"),
     ({"loss": "mse"}, "expected a list of one or more values"),
-    ({"loss": ["mse", "mse"]}, "one combination has no rival"),
+    ({"loss": ["mse", "mse"]}, "one combination cannot be compared"),
 ])  # fmt: skip
 def test_compare_finds_what_is_wrong_before_it_trains(parts, tmp_path, trained, axes, words):
     """A wrong name, a density and a value out of range are found before the first training."""
@@ -234,14 +234,14 @@ def test_compare_refuses_parts_that_cannot_score(parts, tmp_path):
     """An empty part, one of unknown classes and one without a point are sentences."""
     image, points, _ = parts["val"][0]
     for name, part, words in (
-        ("train", [], "the train part holds no image"),
-        ("val", [], "the val part holds no image"),
-        ("val", MemoryDataset([(image, points[:0], np.zeros(0, str))]), "val part holds no point"),
+        ("train", [], "the train part has no image"),
+        ("val", [], "the val part has no image"),
+        ("val", MemoryDataset([(image, points[:0], np.zeros(0, str))]), "val part has no point"),
         ("test", MemoryDataset([(image, points, np.full(5, "dog"))]), "class 'dog'"),
         (
             "test",
             MemoryDataset([(image, points[:0], points[:0, 0].astype(str))]),
-            "test part holds no point",
+            "test part has no point",
         ),
     ):
         with pytest.raises(InputError, match=words):
@@ -287,7 +287,7 @@ def test_compare_ends_where_another_took_its_lock(parts, tmp_path, trained):
 
 def test_compare_takes_two_spellings_of_a_number_for_one(parts, tmp_path):
     """0.1 and "0.10" are one combination, which has no rival."""
-    with pytest.raises(InputError, match="one combination has no rival"):
+    with pytest.raises(InputError, match="one combination cannot be compared"):
         compare(parts, {"learning_rate": [0.1, "0.10"]}, config=CONFIG, output=tmp_path, log=quiet)
 
 
@@ -331,7 +331,7 @@ def quiet_mse(logits, target):
 @pytest.mark.parametrize("function", [lambda a, b: a, partial(mse)])
 def test_check_axes_refuses_what_no_name_finds(function):
     """A lambda and a partial would not be found again, nor told from another one."""
-    with pytest.raises(InputError, match="cannot be found by a name; define it with def"):
+    with pytest.raises(InputError, match="cannot be found by name; define it with def"):
         check_axes({"loss": [function]})
 
 

@@ -64,11 +64,11 @@ def test_rank_rows_lets_the_test_choose_nothing():
     assert [row["like_best"] for row in ranked] == [True, False]
     text = leaderboard_table(ranked)
     assert text.split()[:5] == ["loss", "val", "F1", "test", "F1"]
-    assert "test F1 chose nothing" in text
+    assert "test F1 was not used to choose" in text
     (alone,) = rank_rows([row_of(good)])
     assert np.isnan(alone["test_f1"])
     assert "test F1" not in leaderboard_table([alone])
-    assert "A test.txt would tell" in leaderboard_table([alone])
+    assert "A test.txt would show" in leaderboard_table([alone])
 
 
 def test_rank_rows_marks_what_cannot_be_told_from_the_best(rows):

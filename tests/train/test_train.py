@@ -453,8 +453,8 @@ def test_fit_without_validation_points_goes_by_the_loss(parts):
     info = fit(parts[0], empty, config=config, log=lines.append).info
     losses = [row["val_loss"] for row in info.training["history"]]
     assert info.training["best_epoch"] == 1 + int(np.argmin(losses))
-    assert "warning: no point in the validation images: its threshold will be a default" in lines
-    with pytest.raises(InputError, match="the validation part holds no image"):
+    assert "warning: no point in the validation images: its threshold will be the default" in lines
+    with pytest.raises(InputError, match="the validation part has no image"):
         fit(parts[0], [], config=config, log=quiet)
 
 
@@ -463,7 +463,7 @@ def test_fit_refuses_to_move_what_is_no_model(parts, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").write_text("years of work")
     with pytest.raises(
-        InputError, match="holds something that is not a model; name another output"
+        InputError, match="contains something that is not a model; name another output"
     ):
         fit(*parts, config=TrainConfig(**TINY), output=tmp_path / "thesis", log=quiet)
 
@@ -478,7 +478,7 @@ def test_fit_starts_anew_when_points_were_edited(parts, tmp_path, monkeypatch):
     parts[0]._records[0] = (points + 1, labels)
     lines = []
     fit(*parts, config=config, output=tmp_path / "m", log=lines.append)
-    assert any("is of other settings or images: starting anew" in line for line in lines)
+    assert any("has other settings or images: starting again" in line for line in lines)
 
 
 def test_fit_survives_nan_pixels():
