@@ -363,7 +363,7 @@ FROM_PYTHON = [
     (lambda: write_image("a.png", np.zeros((4, 4), np.float32)), "cannot write float32.*TIFF all"),
     (lambda: read_image(None), "the path of the image is of type NoneType; expected text"),
     (lambda: load_model(5), "the path of the model folder is of type int; expected text"),
-    (lambda: MemoryDataset([]), "there is no image; expected one"),
+    (lambda: MemoryDataset([]), "there is no image; expected at least one"),
     (lambda: MemoryDataset([(IMAGE, POINT)]), r"item 0 is a tuple; expected \(image, points, labels\)"),
     (lambda: MemoryDataset([(IMAGE, POINT, ["a", "b"])]), "item 0 has 1 points and 2 labels"),
     (lambda: MemoryDataset([([[1, 2]], POINT, [""])]), "image of item 0 is a list; expected an array"),
