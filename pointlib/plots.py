@@ -646,7 +646,7 @@ def _legend_below(ax):
 
 
 def _legend_width(labels, ncols):
-    """Return the approximate width of a legend, inches: in each column a mark and the longest label."""
+    """Return the approximate width of a legend, inches: a mark and the longest label a column."""
     columns = np.array_split(labels, ncols)
     return sum(0.06 * (8 + max(map(len, column), default=0)) for column in columns)
 
