@@ -75,10 +75,10 @@ from pointlib.study.suspects import label_errors as label_errors
 from pointlib.study.trust import count_interval as count_interval
 from pointlib.study.trust import f1_interval as f1_interval
 from pointlib.study.trust import reliability as reliability
-from pointlib.synthetic import draw_cats as draw_cats
-from pointlib.synthetic import draw_cells as draw_cells
-from pointlib.synthetic import draw_field as draw_field
-from pointlib.synthetic import draw_sample as draw_sample
+from pointlib.synthetic.cats import draw_cats as draw_cats
+from pointlib.synthetic.cells import draw_cells as draw_cells
+from pointlib.synthetic.field import draw_field as draw_field
+from pointlib.synthetic.sets import draw_sample as draw_sample
 from pointlib.thresholds import THRESHOLDS as THRESHOLDS
 from pointlib.thresholds import basic_threshold as basic_threshold
 from pointlib.thresholds import connected_components as connected_components

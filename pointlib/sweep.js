@@ -1,26 +1,26 @@
 /**
- * Counting for the tuner: what is found, and what of it is right, at every threshold at once.
+ * Counting for the tuner: what is found, and how much of it is correct, at every threshold at once.
  *
- * The browser's twin of sweep.py, rules.py and thresholds.py: candidates come sorted by falling
- * score, each with its isolation (the distance to the nearest higher one), and every number equals
- * what thresholding and matching from scratch would give. tests/js/sweeps.json holds both sides
- * equal. Pure: no page, no messages. A "tally" is one class of one image.
+ * The browser's version of sweep.py, matching.py and thresholds.py: candidates come sorted by
+ * descending score, each with its isolation (the distance to the nearest higher one), and every
+ * number equals that of thresholding and matching from scratch. tests/js/sweeps.json tests both
+ * sides. Pure: no page, no messages. A "tally" is one class of one image.
  *
  * @typedef {{start: Int32Array, mate: Int32Array, distance: Float64Array}} Near
- *   of found point j: the true points mate[start[j]] .. mate[start[j + 1] - 1], and how far
+ *   of found point j: the true points mate[start[j]] .. mate[start[j + 1] - 1], and their distances
  * @typedef {{thresholds: Float64Array, found: Int32Array, tp: Int32Array, error: Float64Array,
  *            nTrue: number, nImages: number}} Sweep
- *   entry k holds all candidates of score >= thresholds[k]; the thresholds fall
+ *   entry k counts all candidates with score >= thresholds[k]; thresholds descend
  */
 
-/** Below this no candidate is listed. */
+/** The lowest score of a candidate. */
 export const FLOOR = 0.05;
-/** What a threshold can be best for; the names are Python's. */
+/** Goals of the best threshold; the names are Python's. */
 export const GOALS = ["f1", "count", "equal", "few false"];
-const DENSE = 2500; // a block of up to so many true x found points is solved exactly
+const DENSE = 2500; // a block of up to this many true x found points is solved exactly
 const NEVER = 0x7fffffff;
 
-/** How many of falling scores are at least `threshold`. @param {Float64Array} scores */
+/** How many of the descending scores are at least `threshold`. @param {Float64Array} scores */
 export function countAt(scores, /** @type {number} */ threshold) {
   let [low, high] = [0, scores.length];
   while (low < high) {
@@ -52,8 +52,8 @@ function gridOf({ x, y }, side) {
 }
 
 /**
- * For each found point the true ones within the radius. Distances take the same steps as Python's,
- * so that "exactly the radius" means the same.
+ * For each found point the true ones within the radius. Distances are computed as in Python, so that
+ * "exactly the radius" means the same.
  * @param {{x: Float64Array, y: Float64Array}} trues @param {{x: Float64Array, y: Float64Array}} found
  * @param {number} radius @returns {Near}
  */
@@ -83,12 +83,12 @@ export function nearPairs(trues, found, radius) {
 }
 
 /**
- * Found points arrive one by one; each may make one more pair possible, by moving others along an
- * augmenting path. A pair once possible stays so. After a failed search the true points that it
- * reached are closed: nobody there has anywhere else to go, now or later.
- * @param {Near} near @param {number} n  how many arrive @param {number} nTrue
- * @returns {{gain: Uint8Array, since: Int32Array, owner: Int32Array}} gain: whether j made a pair
- *   more; since: how many had arrived when a true point got its first partner; owner: the last
+ * Add found points one by one; each may allow one more pair, by rearranging others along an
+ * augmenting path. The number of pairs never decreases. The true points reached by a failed search
+ * are closed: no augmenting path through them can exist, now or later.
+ * @param {Near} near @param {number} n  how many are added @param {number} nTrue
+ * @returns {{gain: Uint8Array, since: Int32Array, owner: Int32Array}} gain: whether j added a
+ *   pair; since: how many had been added when a true point got its first partner; owner: its last one
  */
 export function growingPairs({ start, mate }, n, nTrue) {
   const gain = new Uint8Array(n);
@@ -127,7 +127,7 @@ export function growingPairs({ start, mate }, n, nTrue) {
 }
 
 /**
- * Rows of least cost to columns, each row one; needs rows <= columns (Hungarian, O(n^2 m)).
+ * Assign each row a column at minimum cost; needs rows <= columns (Hungarian, O(n^2 m)).
  * @param {Float64Array[]} cost @param {number} m  columns @returns {Int32Array} the column of each row
  */
 export function hungarian(cost, m) {
@@ -164,10 +164,9 @@ export function hungarian(cost, m) {
 }
 
 /**
- * Blocks of true and found points that have nothing to do with each other. Nodes are the true
- * points, then the found ones.
+ * Connected components of true and found points. Nodes are the true points, then the found ones.
  * @returns {{root: Int32Array, trues: Int32Array, found: Int32Array}} of each node its block (a
- *   node's number), and of each block how many there are
+ *   node's number), and the size of each block
  */
 function blocksOf({ start, mate }, n, nTrue) {
   const root = Int32Array.from({ length: nTrue + n }, (_, i) => i);
@@ -187,15 +186,15 @@ function blocksOf({ start, mate }, n, nTrue) {
 }
 
 /**
- * Who belongs to whom among the first n found points: most pairs, then least total distance. In a
- * block of more than DENSE true x found points the distance is not minimal; Python's answer is.
+ * The pairs among the first n found points: most pairs, then least total distance. In a block of
+ * more than DENSE true x found points the distance is not minimal; Python's answer is.
  * @param {Near} near @param {number} n @param {number} nTrue
- * @returns {{pairs: number[][], distances: number[]}} [true, found] by rising true
+ * @returns {{pairs: number[][], distances: number[]}} [true, found] by ascending true
  */
 export function bestPairs(near, n, nTrue) {
   const { start, mate, distance } = near;
   const { root, trues, found } = blocksOf(near, n, nTrue);
-  const [lone, crowds] = [new Map(), new Map()]; // of blocks with one point on a side the nearest pair, of others all pairs
+  const [lone, crowds] = [new Map(), new Map()]; // blocks with one point on a side: the nearest pair; others: all pairs
   for (let j = 0; j < n; j++) {
     for (let at = start[j]; at < start[j + 1]; at++) {
       const [block, pair] = [root[mate[at]], [mate[at], j, distance[at]]];
@@ -218,7 +217,7 @@ export function bestPairs(near, n, nTrue) {
   return { pairs: taken.map(([i, j]) => [i, j]), distances: taken.map((pair) => pair[2]) };
 }
 
-/** The best of a block's pairs: a forbidden one costs more than all allowed ones together. */
+/** The best pairs of a block: a forbidden one costs more than all allowed ones together. */
 function solveBlock(pairs) {
   const [rowOf, columnOf] = [new Map(), new Map()]; // rows are the side with fewer points
   const [trues, found] = [0, 1].map((side) => new Set(pairs.map((pair) => pair[side])));
@@ -234,11 +233,11 @@ function solveBlock(pairs) {
   return pairs.filter((pair) => column[rowOf.get(pair[turned])] === columnOf.get(pair[1 - turned]));
 }
 
-/** One class of one image: what is found and what of it is right, at every threshold. */
+/** One class of one image: what is found and how much of it is correct, at every threshold. */
 export class Tally {
   /**
    * @param {Float64Array} rows  x, y, score, isolation of each candidate, best first
-   * @param {Float64Array | null} trues  x, y of each true point; null: nobody marked this image
+   * @param {Float64Array | null} trues  x, y of each true point; null: not annotated
    */
   constructor(rows, trues) {
     const n = rows.length / 4;
@@ -248,11 +247,11 @@ export class Tally {
     this.marked = trues !== null;
     this.trues = { x: pick(trues ?? new Float64Array(0), 2, 0), y: pick(trues ?? new Float64Array(0), 2, 1) };
     this.nTrue = this.trues.x.length;
-    this.take(new Int32Array(0), 0); // nothing until it is counted
+    this.take(new Int32Array(0), 0); // empty until counted
     this.stale = true;
   }
 
-  /** Count anew. @param {number} minDistance @param {number} radius */
+  /** Count again. @param {number} minDistance @param {number} radius */
   recount(minDistance, radius) {
     let m = 0;
     const kept = new Int32Array(this.n);
@@ -280,7 +279,7 @@ export class Tally {
   }
 }
 
-/** Precision, recall and F1 of three counts; NaN where there is nothing to divide by. */
+/** Precision, recall and F1 of three counts; NaN for 0 / 0. */
 export function figures(/** @type {{tp: number, found: number, true: number}} */ counts) {
   const { tp, found, true: nTrue } = counts;
   return { ...counts, precision: tp / found, recall: tp / nTrue, f1: (2 * tp) / (found + nTrue) };
@@ -298,8 +297,8 @@ export function addUp(list) {
 }
 
 /**
- * The counts at every threshold, pooled. Each image is a list of tallies (of one class: one), whose
- * counts are added up before they are compared with what is true.
+ * The counts at every threshold, pooled. Each image is a list of tallies (one per class), whose
+ * counts are summed before the count error is computed.
  * @param {Tally[][]} images @returns {Sweep}
  */
 export function sweepOf(images) {
@@ -321,7 +320,7 @@ export function sweepOf(images) {
     const places = tallies.map((tally) => addTally(tally, thresholds, found, tp));
     const ranked = places.length === 1 ? places[0] : joined(places);
     const lacking = tallies.reduce((sum, tally) => sum + tally.nTrue, 0);
-    ranked.forEach((k, rank) => (error[k] += rank < lacking ? -1 : 1)); // while points lack, one more brings the count nearer
+    ranked.forEach((k, rank) => (error[k] += rank < lacking ? -1 : 1)); // while points are missing, one more reduces the error
     nTrue += lacking;
   }
   let [f, t, e] = [0, 0, nTrue];
@@ -333,12 +332,12 @@ export function sweepOf(images) {
   return { thresholds, found, tp, error, nTrue, nImages: images.length };
 }
 
-/** Add a tally's candidates to their entries; returns the entry of each. */
+/** Add a tally's candidates to the entries; returns the entry of each. */
 function addTally({ scores, gain }, thresholds, found, tp) {
   const places = new Int32Array(scores.length);
   let k = 0;
   scores.forEach((score, j) => {
-    if (thresholds[k] > score) { // the next one is often the one
+    if (thresholds[k] > score) { // often it is the next one
       k += 1;
       if (thresholds[k] > score) k += countAt(thresholds.subarray(k), score) - 1;
     }
@@ -360,7 +359,7 @@ function joined(places) {
   return all.sort();
 }
 
-/** What entry k of a sweep is worth for a goal; -Infinity is forbidden. */
+/** The value of entry k of a sweep for a goal; -Infinity is forbidden. */
 const WORTH = {
   "f1": ({ tp, found, nTrue }, k) => (2 * tp[k]) / (found[k] + nTrue),
   "count": ({ error }, k) => -error[k],
@@ -369,8 +368,8 @@ const WORTH = {
 };
 
 /**
- * The threshold that serves a goal best, or NaN. Equally good neighbours are one run; the middle of
- * the widest, of equally wide ones the higher. As `best_threshold` in sweep.py.
+ * The best threshold for a goal, or NaN: the middle of the widest run of equally good neighbours; of
+ * equally wide runs the higher. As `best_threshold` in sweep.py.
  * @param {Sweep} sweep @param {string} goal @param {number} mostFalse
  */
 export function bestThreshold(sweep, goal, mostFalse = 0.05) {
@@ -425,8 +424,8 @@ export function histogram(tallies, n, top = 1) {
 }
 
 /**
- * The order of images in the strip: by name, or most errors first (unmarked ones last, most points
- * first). Equals keep their order.
+ * The order of images in the strip: by name, or most errors first (unannotated ones last, most points
+ * first). The sort is stable.
  * @param {{tp: number, found: number, true: number, marked: boolean}[]} counts @param {string} by
  */
 export function orderOf(counts, by) {
@@ -436,7 +435,7 @@ export function orderOf(counts, by) {
   return all.sort((a, b) => amount[b] - amount[a] || a - b);
 }
 
-/** Of a permutation of labelled images, those held back at a share of 0 to 0.5 (half to even, as Python rounds). */
+/** The labelled images held back at a share of 0 to 0.5, from a permutation (half to even, as Python rounds). */
 export function heldBack(/** @type {number[]} */ permutation, /** @type {number} */ share) {
   const n = share * permutation.length;
   const low = Math.floor(n);

@@ -501,8 +501,8 @@ MUTANTS = [
     Mutant(
         "images held back still count",
         "tune/trial.py",
-        "set(self.lots) - set(self.held)",
-        "set(self.lots)",
+        "set(self.shuffled) - set(self.held)",
+        "set(self.shuffled)",
         unit("tune/tune"),
     ),
     Mutant(

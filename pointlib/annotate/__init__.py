@@ -1,7 +1,7 @@
-"""The annotator: points are clicked on images in a notebook, and every click is kept.
+"""The annotator: people click points on images in a notebook, and every click is saved.
 
-About how a person annotates: the widget, its messages, what is kept and how, suggestions. Not about
-reading points for a training: dataset.py does that.
+About annotating: the widget, its messages, how edits are saved, suggestions. Not about reading
+points for training: dataset.py does that.
 """
 
 from pointlib.annotate.widget import Annotator, recorded_edits

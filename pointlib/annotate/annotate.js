@@ -1,11 +1,11 @@
 /**
  * The browser side of pointlib's annotator: one plain ES module, no build step, no network.
  *
- * Points live here while one annotates; every edit goes to Python as a numbered message and is
- * drawn pale until Python says that it is written down. Edits without an answer are kept in
- * localStorage and sent again, by this view or by the next one.
+ * Points are kept here while annotating; every edit is sent to Python as a numbered message and is
+ * drawn pale until Python acknowledges it. Unanswered edits are kept in localStorage and sent again,
+ * by this view or by the next one.
  *
- * Coordinates, view and drawing of the image, keys and the talk with Python: see common.js.
+ * Coordinates, view, image drawing, keys and the connection to Python: see common.js.
  *
  * Order of the file: constants, pure parts (the named exports), page, drawing, input, messages.
  *
@@ -25,32 +25,32 @@ import {
 
 // ---------------------------------------------------------------------------- constants
 
-/** Nine shapes beside eight colours: 72 classes differ in at least one of the two. */
+/** Nine shapes and eight colours: 72 classes differ in at least one of the two. */
 export const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "hexagon", "wedge", "star", "bar"];
 /** What journals call an accepted or rejected suggestion: see SUGGESTED in steps.py. */
 const SUGGESTED = "ghost";
-/** States of an image: sign and word; the colours stand in widgets.css. */
+/** States of an image and their signs; the colours are in widgets.css. */
 export const SIGNS = { unlabelled: "?", labelled: "\u2713", empty: "\u2205", skipped: "\u00bb" };
 
-const IDLE = 60_000; // ms: longer gaps are breaks and do not count as work
-const RING = Math.SQRT2; // a LoG of sigma answers best to a disc of this many sigmas
+const IDLE = 60_000; // ms: longer gaps are breaks, not work
+const RING = Math.SQRT2; // sigmas: radius of the disc to which a LoG responds most
 
 /**
- * The one key table: the handler looks keys up here, `?` shows it. Rows without `run` are gestures.
+ * The key table, used by the handler and shown by `?`. Rows without `run` are mouse gestures.
  * "Ctrl" is Ctrl or Cmd.
  * @type {{group: string, show: string, text: string, keys?: string[],
  *         run?: (app: any, event: any) => void}[]}
  */
 export const KEYS = [
   { group: "Points", show: "Click", text: "add a point; on a point: select it" },
-  { group: "Points", show: "Ctrl+Click", text: "add, even on top of a point" },
+  { group: "Points", show: "Ctrl+Click", text: "add a point, even on top of another" },
   { group: "Points", show: "Drag", text: "on a point: move it, or the whole selection" },
-  { group: "Points", show: "Shift+Click", text: "select one more, or one less" },
+  { group: "Points", show: "Shift+Click", text: "add to the selection, or remove from it" },
   { group: "Points", show: "Shift+Drag", text: "select all in a rectangle" },
   { group: "Points", show: "Ctrl+A", keys: ["Ctrl+A"], text: "select all", run: (app) => app.select(app.record?.points.keys() ?? []) },
   { group: "Points", show: "Delete", keys: ["Delete", "Backspace"], text: "delete the selection", run: (app) => app.editSelection("delete") },
   { group: "Points", show: ", .", keys: [",", "."], text: "select the previous, the next point", run: (app, event) => app.stepPoint(event.key === "," ? -1 : 1) },
-  { group: "Points", show: "Ctrl+Z", keys: ["Ctrl+Z"], text: "undo, across images, without end", run: (app) => app.edit({ op: "undo" }) },
+  { group: "Points", show: "Ctrl+Z", keys: ["Ctrl+Z"], text: "undo, across images, without limit", run: (app) => app.edit({ op: "undo" }) },
   { group: "Points", show: "Ctrl+Shift+Z", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], text: "redo (also Ctrl+Y)", run: (app) => app.edit({ op: "redo" }) },
   { group: "Classes", show: "1 \u2013 9", keys: [..."123456789"], text: "choose the class", run: (app, event) => app.chooseClass(Number(printed(event) || event.key) - 1) },
   { group: "Classes", show: "[ ]", keys: ["[", "]"], text: "the previous, the next class", run: (app, event) => app.chooseClass((app.label + (event.key === "[" ? -1 : 1) + app.classes.length) % app.classes.length) },
@@ -60,17 +60,17 @@ export const KEYS = [
   { group: "Images", show: "e", keys: ["e"], text: "mark empty: looked, nothing here", run: (app) => app.mark("empty") },
   { group: "Images", show: "s", keys: ["s"], text: "skip, and go to the next unlabelled", run: (app) => app.mark("skipped") },
   { group: "View", show: "Wheel", text: "zoom at the pointer" },
-  { group: "View", show: "Middle drag", text: "pan (also Alt+drag, or drag on free ground)" },
+  { group: "View", show: "Middle drag", text: "pan (also Alt+drag, or drag the background)" },
   { group: "View", show: "f", keys: ["f"], text: "fit the image into the view", run: (app) => app.fit() },
   { group: "View", show: "+ \u2212", keys: ["+", "=", "-"], text: "zoom", run: (app, event) => app.zoom(event.key === "-" ? 1 / 1.4 : 1.4) },
   { group: "View", show: "h", keys: ["h"], text: "hide or show the points", run: (app) => app.toggleHidden() },
   { group: "Keyboard only", show: "Arrows", keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].flatMap((key) => [key, `Shift+${key}`, `Ctrl+${key}`]), text: "move the selection, or a crosshair, by 1 px (Shift 10, Ctrl 100)", run: (app, event) => app.arrow(event) },
   { group: "Keyboard only", show: "Space", keys: ["Space", "Shift+Space", "Ctrl+Space"], text: "click at the crosshair", run: (app, event) => app.clickCrosshair(event) },
   { group: "Keyboard only", show: "Escape", keys: ["Escape"], text: "clear the selection, then leave the image", run: (app) => app.escape() },
-  { group: "Help from the machine", show: "m", keys: ["m"], text: "magnet: clicks snap to the blob beneath", run: (app) => app.toggleMagnet() },
-  { group: "Help from the machine", show: "g", keys: ["g"], text: "suggestions: none, blobs, the model's points", run: (app) => app.stepSuggestions() },
-  { group: "Help from the machine", show: "Enter", keys: ["Enter"], text: "accept all suggestions in view (click: one)", run: (app) => app.acceptInView() },
-  { group: "Help from the machine", show: "x", keys: ["x"], text: "reject the suggestion under the pointer or crosshair", run: (app) => app.rejectSuggestion() },
+  { group: "Assistance", show: "m", keys: ["m"], text: "magnet: clicks snap to the blob under them", run: (app) => app.toggleMagnet() },
+  { group: "Assistance", show: "g", keys: ["g"], text: "suggestions: none, blobs, the model's points", run: (app) => app.stepSuggestions() },
+  { group: "Assistance", show: "Enter", keys: ["Enter"], text: "accept all suggestions in view (click: one)", run: (app) => app.acceptInView() },
+  { group: "Assistance", show: "x", keys: ["x"], text: "reject the suggestion under the pointer or crosshair", run: (app) => app.rejectSuggestion() },
   { group: "Other", show: "?", keys: ["?"], text: "this help", run: (app) => app.toggleHelp() },
   { group: "Other", show: "Ctrl+S", keys: ["Ctrl+S"], text: "not needed: everything is saved as you go", run: (app) => app.say("Everything is saved as you go.") },
 ];
@@ -80,16 +80,16 @@ const ACTIONS = actionsOf(KEYS);
 // ---------------------------------------------------------------------------- pure parts
 
 /**
- * How near a click must come to a point to mean it, CSS pixels. At most a quarter of the mean
- * distance between points: with 10,000 points seen from afar every click would hit one otherwise.
- * @param {number} radius  the drawn one @param {number} spacing  CSS pixels @param {boolean} coarse
+ * How near a click must be to hit a point, CSS pixels. At most a quarter of the mean distance
+ * between points: otherwise, zoomed out on 10,000 points, every click would hit one.
+ * @param {number} radius  as drawn @param {number} spacing  CSS pixels @param {boolean} coarse
  */
 export function hitRadius(radius, spacing, coarse = false) {
   return clamp(spacing / 4, 2, radius + (coarse ? 12 : 3));
 }
 
 /**
- * Points by id, in order of arrival, with a grid for "what is near" and counts per class.
+ * Points by id, in insertion order, with a grid for spatial look-up and counts per class.
  * @extends {Map<string, Point>}
  */
 export class PointStore extends Map {
@@ -126,7 +126,7 @@ export class PointStore extends Map {
     return super.delete(id);
   }
 
-  /** Take a point out of grid and counts, not out of the order. @param {Point | undefined} point */
+  /** Remove a point from grid and counts, but not from the map. @param {Point | undefined} point */
   unlist(point) {
     if (!point) return;
     this.grid[this.slot(point.y, this.rows) * this.columns + this.slot(point.x, this.columns)]?.delete(point);
@@ -151,7 +151,7 @@ export class PointStore extends Map {
   }
 
   /**
-   * The nearest point within `radius` image pixels, or null; `accept` may leave some out.
+   * The nearest point within `radius` image pixels that `accept` accepts, or null.
    * @param {number} x @param {number} y @param {number} radius
    * @param {(point: Point) => boolean} accept @returns {Point | null}
    */
@@ -165,7 +165,7 @@ export class PointStore extends Map {
   }
 }
 
-/** What is known of one image: its size, points, rejected suggestions and mark. */
+/** The state of one image: its size, points, rejected suggestions and mark. */
 export class Record {
   /** @param {{name: string, width: number, height: number, points?: Point[], rejected?: Point[],
    *          mark?: string | null}} message */
@@ -185,7 +185,7 @@ export class Record {
 }
 
 /**
- * Do to a record what an edit asks; doing it twice is the same as once.
+ * Apply an edit to a record; idempotent.
  * @param {Record} record @param {Edit} edit
  */
 export function applyEdit(record, edit) {
@@ -202,8 +202,8 @@ export function applyEdit(record, edit) {
 }
 
 /**
- * Do to a record what Python says has happened, but for points that edits still under way touch:
- * their own answer comes later.
+ * Apply an outcome from Python to a record, except to points with pending edits, whose own answer
+ * comes later.
  * @param {Record} record @param {Outcome} outcome @param {(id: string) => boolean} isWaiting
  */
 export function applyOutcome(record, outcome, isWaiting = () => false) {
@@ -220,9 +220,8 @@ export function applyOutcome(record, outcome, isWaiting = () => false) {
 }
 
 /**
- * Edits on their way: numbered, in order, kept in memory and in `storage` until answered. What an
- * earlier view left behind is adopted and keeps its session and numbers, so that Python knows it
- * when it comes twice.
+ * Pending edits: numbered, in order, kept in memory and in `storage` until answered. Those left by an
+ * earlier view are adopted with their session and numbers, so that Python recognises duplicates.
  */
 export class Outbox {
   /** @param {string} session @param {Storage | null} storage */
@@ -230,18 +229,18 @@ export class Outbox {
     Object.assign(this, { session, storage });
     this.key = ""; // of the journal
     this.count = 0;
-    this.safe = true; // false where the browser keeps nothing
+    this.safe = true; // false if the browser stores nothing
     /** @type {Edit[]} */
     this.waiting = [];
     /** @type {Map<string, number>} */
-    this.touched = new Map(); // by how many of them each point
+    this.touched = new Map(); // how many of them touch each point
   }
 
   get size() { return this.waiting.length; }
 
   place(/** @type {string} */ session) { return `pointlib:${this.key}:${session}`; }
 
-  /** Number an edit and keep it. @param {any} edit @returns {Edit} */
+  /** Number an edit and store it. @param {any} edit @returns {Edit} */
   add(edit) {
     const whole = { type: "edit", session: this.session, edit: ++this.count, ...edit };
     this.take(whole, 1);
@@ -249,7 +248,7 @@ export class Outbox {
     return whole;
   }
 
-  /** Take over the edits that dead views of the same journal left. @returns {Edit[]} */
+  /** Adopt the edits left by dead views of the same journal. @returns {Edit[]} */
   adopt() {
     const mine = (/** @type {Edit} */ a) => this.waiting.some((b) => a.session === b.session && a.edit === b.edit);
     const places = attempt(() => Object.keys(this.storage ?? {}), []).filter((place) => place.startsWith(this.place("")));
@@ -259,23 +258,23 @@ export class Outbox {
     return fresh;
   }
 
-  /** Forget an edit that was answered; returns it, or undefined. */
+  /** Remove an edit that was answered; returns it, or undefined. */
   settle(/** @type {string} */ session, /** @type {number} */ number) {
     const edit = this.waiting.find((other) => other.session === session && other.edit === number);
     if (!edit) return undefined;
     this.take(edit, -1);
     if (session === this.session) this.keep();
-    else this.keep(session, this.read(this.place(session)).filter((other) => other.edit !== number)); // it may live yet
+    else this.keep(session, this.read(this.place(session)).filter((other) => other.edit !== number)); // that view may still be alive
     return edit;
   }
 
-  /** Whether an edit on its way touches this point. */
+  /** Whether a pending edit touches this point. */
   touches(/** @type {string} */ id) { return this.touched.has(id); }
 
-  /** The edits on their way that concern one image. */
+  /** The pending edits of one image. */
   of(/** @type {string} */ image) { return this.waiting.filter((edit) => edit.image === image); }
 
-  /** Put an edit on the list (by 1) or off it (by -1). */
+  /** Add an edit to the list (by 1) or remove it (by -1). */
   take(/** @type {Edit} */ edit, /** @type {number} */ by) {
     if (by > 0) this.waiting.push(edit);
     else this.waiting.splice(this.waiting.indexOf(edit), 1);
@@ -301,10 +300,10 @@ export class Outbox {
 }
 
 /**
- * The suggestions to show: scored at least `score`, not near a point, not near a rejected one.
+ * The suggestions to show: with at least `score`, not near a point, not near a rejected one.
  * @param {Iterable<Point>} suggestions @param {Record} record
  * @param {{score: number, radius: number, sameLabel: boolean}} options  radius in image pixels;
- *   sameLabel: a rejected one hides those of its own class only
+ *   sameLabel: a rejected one hides only those of its own class
  */
 export function visibleSuggestions(suggestions, record, { score, radius, sameLabel }) {
   const kept = [];
@@ -318,7 +317,7 @@ export function visibleSuggestions(suggestions, record, { score, radius, sameLab
 }
 
 /**
- * Suggestions from the rows x, y, class, score that Python sends.
+ * Suggestions from Python's rows of x, y, class, score.
  * @param {Float32Array} rows @param {string[]} classes @returns {Point[]}
  */
 export function readSuggestions(rows, classes) {
@@ -328,7 +327,7 @@ export function readSuggestions(rows, classes) {
   });
 }
 
-/** Images per hour of work: gaps of more than a minute do not count. */
+/** Images per hour of work, without gaps of more than a minute. */
 export class Rate {
   constructor() {
     this.active = 0; // ms
@@ -337,7 +336,7 @@ export class Rate {
     this.done = new Set();
   }
 
-  /** Something was done at `now`, ms. */
+  /** The user did something at `now`, ms. */
   touch(/** @type {number} */ now) {
     if (now - this.last <= IDLE) this.active += now - this.last;
     this.last = now;
@@ -355,7 +354,7 @@ export class Rate {
   }
 }
 
-/** The next unlabelled image after `index`, going round, or -1. */
+/** The next unlabelled image after `index`, wrapping around, or -1. */
 export function nextUnlabelled(/** @type {string[]} */ states, /** @type {number} */ index) {
   for (let step = 1; step <= states.length; step++) {
     const other = (index + step) % states.length;
@@ -364,7 +363,7 @@ export function nextUnlabelled(/** @type {string[]} */ states, /** @type {number
   return -1;
 }
 
-/** "7 weed" and so on, of the classes that occur; "" where there is but one class. */
+/** "7 weed" and so on, for the classes that occur; "" if there is only one class. */
 function countsInWords(/** @type {string[]} */ classes, /** @type {number[]} */ counts) {
   const parts = classes.map((name, i) => (counts[i] ? `${counts[i]} ${name}` : ""));
   return classes.length > 1 ? parts.filter(Boolean).join(", ") : "";
@@ -387,7 +386,7 @@ export function statusSentence({ name, index, total, classes, counts, state, wai
   ].filter(Boolean).join(", ");
 }
 
-/** What a thumbnail says when pointed at. */
+/** The tooltip of a thumbnail. */
 export function thumbTitle(
   /** @type {string} */ name, /** @type {string} */ state,
   /** @type {string[]} */ classes, /** @type {number[]} */ counts) {
@@ -396,12 +395,12 @@ export function thumbTitle(
   return `${name}: ${n ? plural(n, "point") + (words && ` (${words})`) : state}`;
 }
 
-/** What to do at a key, or undefined. */
+/** The action of a key, or undefined. */
 export function actionOf(/** @type {any} */ event) {
   return actionAt(ACTIONS, event);
 }
 
-/** Trace a shape of about radius r round (x, y) into the path of a canvas. */
+/** Add a shape of about radius r around (x, y) to a canvas path. */
 export function traceShape(
   /** @type {any} */ ctx, /** @type {string} */ shape,
   /** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ r) {
@@ -414,7 +413,7 @@ export function traceShape(
   ctx.closePath();
 }
 
-/** Corners on a circle: n of them, the first one at `turn` (in twelfths), of radius `r` and `s`. */
+/** n corners on a circle, the first at `turn` (in twelfths), with alternating radii `r` and `s`. */
 const corners = (/** @type {number} */ n, /** @type {number} */ turn, r = 1.1, s = r) =>
   Array.from({ length: n }, (_, i) => {
     const angle = (2 * Math.PI * i) / n + (turn * Math.PI) / 6;
@@ -435,7 +434,7 @@ const OUTLINES = {
 
 // ---------------------------------------------------------------------------- page
 
-/** Elements with `data-is` are found by that name, buttons with `data-key` do what the key does. */
+/** Elements with `data-is` are found by that name; buttons with `data-key` act like that key. */
 const PAGE = `
 <div class="pl-bar" role="group" aria-label="Tools">
   <div class="pl-chips" data-is="chips" role="group" aria-label="Class of new points"></div>
@@ -449,11 +448,11 @@ const PAGE = `
     <button data-key="s" title="Skip, go to the next unlabelled (s)">Skip</button>
   </div>
   <div class="pl-group">
-    <button data-key="m" data-is="magnet" aria-pressed="false" title="Magnet: clicks snap to the blob beneath (m)">Magnet</button>
-    <label title="How large the things are that magnet and blobs look for: see the ring on the image">Size <input
+    <button data-key="m" data-is="magnet" aria-pressed="false" title="Magnet: clicks snap to the blob under them (m)">Magnet</button>
+    <label title="Size of the objects that magnet and blobs look for: see the ring on the image">Size <input
       type="range" data-is="sigma" min="1" max="60" step="0.5" value="3"
-      aria-label="Size of the things, across"><span class="pl-value"></span></label>
-    <select data-is="dark" aria-label="Blobs brighter or darker than around" title="Blobs brighter or darker than around"><option
+      aria-label="Size of the objects, across"><span class="pl-value"></span></label>
+    <select data-is="dark" aria-label="Blobs brighter or darker than their surroundings" title="Blobs brighter or darker than their surroundings"><option
       value="">bright/dark</option><option>bright</option><option>dark</option></select>
   </div>
   <div class="pl-group">
@@ -480,7 +479,7 @@ ${ZOOM_BUTTONS}
   <span class="pl-progress" data-is="progress"></span>
 </div>`;
 
-/** What a field does, and how a slider's value reads. */
+/** What a field does, and how a slider's value is shown. */
 const FIELDS = {
   sigma: { run: (app, sigma) => app.setSigma(sigma), words: (value) => `${Math.round(2 * RING * value)} px` }, // across
   dark: { run: (app, side) => app.setSigma(app.sigma, side && side === "dark") },
@@ -496,7 +495,7 @@ export function styleOf(/** @type {number} */ i) {
   return { colour: COLOURS[Math.max(i, 0) % COLOURS.length], shape: SHAPES[Math.max(i, 0) % SHAPES.length] };
 }
 
-/** One marker: dark rim, light rim, colour; so it is seen on any ground. */
+/** One marker: dark rim, light rim, colour, to be visible on any background. */
 function drawMarker(ctx, { colour, shape }, x, y, r, look) {
   const [suggested, chosen] = [look === "suggested", look === "selected"];
   ctx.lineJoin = "round";
@@ -518,10 +517,10 @@ function drawMarker(ctx, { colour, shape }, x, y, r, look) {
   if (r >= 7) ctx.fillRect(x - 1, y - 1, 2, 2);
 }
 
-/** Room round a marker of radius r in its sprite. */
+/** Half the side of a sprite for a marker of radius r. */
 const margin = (r) => Math.ceil(1.5 * r + 5);
 
-/** A marker drawn once, copied from then on: hundreds of paths a frame would be too slow. */
+/** A marker, drawn once and then copied: hundreds of paths per frame would be too slow. */
 function spriteOf(app, label, r, look) {
   const i = app.classes.indexOf(label);
   const key = `${i} ${r} ${look} ${app.dpr}`;
@@ -557,7 +556,7 @@ function drawPointLayer(app) {
   for (const point of chosen) drawSprite(ctx, app, point, point.label, r, "selected");
 }
 
-/** Many points: dark squares, and in each a smaller one of the class colour; white if selected. */
+/** Many points: dark squares, each with a smaller one in the class colour; white if selected. */
 function drawSquares(ctx, app, shown) {
   const { view, dpr, selection, outbox } = app;
   const { width, height } = ctx.canvas;
@@ -585,7 +584,7 @@ function drawSuggestions(ctx, app, shown) {
   }
 }
 
-/** Draw what follows the pointer: ring, rectangle, crosshair. */
+/** Draw the ring at the pointer, the selection rectangle and the crosshair. */
 function drawTopLayer(app) {
   const ctx = cleared(app, app.page.top);
   const twice = (trace, dash = []) => {
@@ -611,18 +610,18 @@ function drawTopLayer(app) {
 
 // ---------------------------------------------------------------------------- one view
 
-/** One display of the widget: what it shows, what the hand does, what Python says. */
+/** One view of the widget: its display, user input and messages from Python. */
 class Annotator extends Display {
   // the folder
   states = []; counts = []; classes = ["point"]; readOnly = ""; hasModel = false; done = 0;
-  heading = 1; // the way through the images
-  plain = new Set(); // images asked for as PNG
-  // the hand; `lifted` are the points being moved
+  heading = 1; // direction through the images
+  plain = new Set(); // images requested as PNG
+  // input; `lifted` are the points being moved
   label = 0; selection = new Set(); lifted = null; band = null;
   crosshair = null; hidden = false; magnet = false; sigma = 3; dark = null; sizing = false; rate = new Rate();
-  // suggestions; `suggestionStore` are those to show, null: to be found anew
+  // suggestions; `suggestionStore` are those to show, null if outdated
   suggestionFrom = "none"; explains = false; suggestionScore = 0.3; suggestions = { list: [], image: "", from: "none", radius: 3 }; suggestionStore = null;
-  // the talk; `since` is what happened to images on their way here
+  // messages; `since` holds the outcomes that arrive while an image is requested
   outbox = new Outbox(this.session, attempt(() => window.localStorage, null)); ids = 0; since = new Map();
 
   constructor(model) {
@@ -630,7 +629,7 @@ class Annotator extends Display {
     this.listen();
   }
 
-  /** The point, or with another store the suggestion, that a click at an image position means. */
+  /** The point (or, with another store, the suggestion) hit by a click at an image position. */
   hit({ x, y }, coarse = false, store = this.record.points) {
     return store.nearest(x, y, hitRadius(pointRadius(this.view.k), this.spacing(store), coarse) / this.view.k);
   }
@@ -640,7 +639,7 @@ class Annotator extends Display {
     return Math.sqrt((this.record.width * this.record.height) / Math.max(size, 1)) * this.view.k;
   }
 
-  /** Blobs take the class that is chosen, the model's suggestions have their own. */
+  /** Blobs get the chosen class; the model's suggestions have their own. */
   suggestionLabel(suggestion) {
     return this.suggestions.from === "model" ? suggestion.label : this.classes[this.label];
   }
@@ -668,13 +667,13 @@ class Annotator extends Display {
 
   // -------------------------------------------------------------- edits
 
-  /** Whether an edit can be made now; undo and redo need no image on the stage. */
+  /** Whether an edit can be made now; undo and redo need no loaded image. */
   canEdit(needsImage = true) {
     if (this.readOnly) this.say(this.readOnly, "warning");
     return this.welcomed && !this.readOnly && (this.record !== null || !needsImage);
   }
 
-  /** Do an edit at once and send it; undo and redo are Python's to do. */
+  /** Apply an edit at once and send it; undo and redo are done by Python. */
   edit(part) {
     const across = part.op === "undo" || part.op === "redo";
     if (!this.canEdit(!across)) return;
@@ -688,7 +687,7 @@ class Annotator extends Display {
 
   newId() { return `${this.session}-${++this.ids}`; }
 
-  /** What one click does, by pointer or at the crosshair. */
+  /** A click, by pointer or at the crosshair. */
   click(at, { add = false, toggle = false, coarse = false } = {}) {
     if (!this.record) return;
     if (this.hidden) this.toggleHidden();
@@ -708,7 +707,7 @@ class Annotator extends Display {
     this.edit({ op: "add", points, ...(this.magnet ? { magnet: true, sigma: this.sigma, dark: this.dark } : {}) });
   }
 
-  /** A point in place of a suggestion. */
+  /** The point that replaces a suggestion. */
   fromSuggestion(suggestion) {
     const { width, height } = this.record;
     const [x, y] = [clamp(suggestion.x, -0.5, width - 0.5), clamp(suggestion.y, -0.5, height - 0.5)];
@@ -722,7 +721,7 @@ class Annotator extends Display {
   acceptInView() {
     if (!this.record) return;
     const suggestions = this.shownSuggestions().inside(...this.reach(0));
-    this.say(suggestions.length ? `Accepted ${plural(suggestions.length, "suggestion")}.` : "No suggestions in view (g shows some).");
+    this.say(suggestions.length ? `Accepted ${plural(suggestions.length, "suggestion")}.` : "No suggestions in view (press g to show some).");
     this.accept(suggestions);
   }
 
@@ -733,7 +732,7 @@ class Annotator extends Display {
     this.edit({ op: "reject", points: [this.fromSuggestion(suggestion)] });
   }
 
-  /** Do something to each selected point. */
+  /** Edit each selected point. */
   editSelection(op, change = {}) {
     if (!this.selection.size) return this.say("Nothing is selected.");
     this.drop();
@@ -767,7 +766,7 @@ class Annotator extends Display {
     this.say(`${point.label} at ${point.x.toFixed(1)}, ${point.y.toFixed(1)}`);
   }
 
-  /** Take the selection up; `carry` shows it elsewhere, `drop` sends where it ended. */
+  /** Start moving the selection; `carry` shows it elsewhere, `drop` sends its final position. */
   lift() {
     const { record } = this;
     const points = [...this.selection].map((id) => record.points.get(id));
@@ -824,7 +823,7 @@ class Annotator extends Display {
   }
 
   clickCrosshair(event) {
-    if (!this.crosshair) return this.say("Arrow keys bring up a crosshair; Space clicks there.");
+    if (!this.crosshair) return this.say("Arrow keys show a crosshair; Space clicks there.");
     this.click(this.crosshair, { add: event.ctrlKey || event.metaKey, toggle: event.shiftKey });
   }
 
@@ -857,11 +856,11 @@ class Annotator extends Display {
   toggleMagnet() {
     this.magnet = !this.magnet;
     this.page.magnet.ariaPressed = String(this.magnet);
-    this.say(this.magnet ? "Magnet on: a click snaps to the blob that fills the ring (Size)." : "Magnet off.");
+    this.say(this.magnet ? "Magnet on: a click snaps to the blob that fits the ring (Size)." : "Magnet off.");
     this.request("top");
   }
 
-  /** What blobs are like: how large; darker than around, brighter (false) or either (null). */
+  /** Size of blobs, and whether they are dark, bright (false) or either (null). */
   setSigma(sigma, dark = this.dark) {
     Object.assign(this, { sigma, dark, sizing: true });
     this.request("top");
@@ -919,7 +918,7 @@ class Annotator extends Display {
     else this.goto(next);
   }
 
-  /** Ask for an image. What happens to it on its way is noted, and done to it again on arrival. */
+  /** Request an image. Outcomes that arrive meanwhile are noted, and applied again on arrival. */
   ask(index, { prefetch = false, plain = false } = {}) {
     const noted = this.since.get(this.names[index]) ?? { asked: 0, outcomes: [] };
     noted.asked += 1;
@@ -932,19 +931,19 @@ class Annotator extends Display {
     const { index, width, height, error, prefetch } = news;
     const key = this.place(index);
     const cached = this.cache.use(key);
-    const content = { ...cached?.about, ...news }; // without a picture where we have it
+    const content = { ...cached?.about, ...news }; // without a picture if we have it
     const fits = !parts.length && cached?.record.width === width && cached.record.height === height;
     const levels = error ? null : fits ? cached.levels : await this.decode(content, parts[0]);
     if (this.ending.signal.aborted) return closeAll(levels);
     const record = this.newRecord(content);
-    if (!levels && !content.error) return; // asked for again as PNG
+    if (!levels && !content.error) return; // requested again as PNG
     const entry = Object.assign(fits ? cached : {}, { index, record, levels, error: content.error, about: content });
     if (levels) this.cache.set(key, entry);
     this.noteState(index, record.state, content.counts);
     if (index === this.index) this.arrive(entry, prefetch);
   }
 
-  /** The record of a message, brought up to date. */
+  /** The record of a message, updated with what happened meanwhile. */
   newRecord(content) {
     const record = new Record(content);
     const noted = this.since.get(record.name) ?? { asked: 1, outcomes: [] };
@@ -955,13 +954,13 @@ class Annotator extends Display {
     return record;
   }
 
-  /** Decode a picture; null: it comes again as PNG. */
+  /** Decode a picture; null: it is requested again. */
   async decode(content, bytes) {
     const { index, prefetch } = content;
     try {
       return await decodePicture(bytes, content);
     } catch (problem) {
-      if (!bytes) return this.ask(index, { prefetch }) ?? null; // what we had is gone
+      if (!bytes) return this.ask(index, { prefetch }) ?? null; // the cached picture is gone
       if (this.plain.has(index)) content.error = `This browser cannot show ${content.name}: ${problem}`;
       else this.ask(index, { plain: true, prefetch });
       this.plain.add(index);
@@ -969,7 +968,7 @@ class Annotator extends Display {
     }
   }
 
-  /** An image is here: show it, ask for its suggestions, look ahead. */
+  /** Show an image that arrived, request its suggestions, prefetch the next image. */
   arrive(entry, prefetch) {
     this.show(entry);
     if (this.suggestions.image !== entry.record.name || this.suggestions.from !== this.suggestionFrom) this.askSuggestions();
@@ -985,7 +984,7 @@ class Annotator extends Display {
 
   // -------------------------------------------------------------- what changed
 
-  /** The points of the current image changed: bring the page up to date. */
+  /** The points of the current image changed: update the page. */
   changed() {
     const { record } = this;
     this.suggestionStore = null;
@@ -1091,14 +1090,14 @@ class Annotator extends Display {
       touch, view: this.view, moved: false, toggle: event.shiftKey, add: event.ctrlKey || event.metaKey };
   }
 
-  /** What a press becomes when it moves: pan, band (a rectangle), move (of points) or none. */
+  /** What a press becomes when dragged: pan, band (a rectangle), move (points) or none. */
   kindOf({ button, altKey, shiftKey, ctrlKey, metaKey }, point, touch) {
     if (button === 1 || (button === 0 && altKey)) return "pan";
     if (button !== 0) return "none";
     if (shiftKey) return "band";
     if (ctrlKey || metaKey) return "press";
     const grabbed = point && (!touch || this.selection.has(point.id)) && !this.readOnly;
-    return grabbed ? "move" : "ground"; // ground: a click, or else a pan
+    return grabbed ? "move" : "ground"; // ground: a click, or a pan if dragged
   }
 
   move(event) {
@@ -1122,7 +1121,7 @@ class Annotator extends Display {
     if (this.magnet) this.request("top");
   }
 
-  /** Once a frame: bring the picture to where the pointer is. */
+  /** Once per frame: follow the pointer. */
   follow() {
     const { kind, view, start, now, from } = this.gesture;
     if (kind === "pinch") return this.pinch(view, from, [...this.pointers.values()]);
@@ -1163,15 +1162,15 @@ class Annotator extends Display {
     this.request("top");
   }
 
-  // -------------------------------------------------------------- talk with Python
+  // -------------------------------------------------------------- messages
 
   bannerText(time) {
     const n = this.outbox.size;
-    const kept = this.outbox.safe ? "kept in this browser" : "not kept: leave the page open";
+    const kept = this.outbox.safe ? "kept in this browser" : "not stored: keep this page open";
     const left = n ? ` ${plural(n, "edit")} waiting (${kept}).` : "";
     if (!this.silent) return this.readOnly;
     if (!this.welcomed) return "Not connected to a kernel: run this cell again.";
-    return `No answer from the kernel${time}: busy, or stopped.${left} If it was restarted, run this cell again.`;
+    return `No answer from the kernel${time}: it is busy or stopped.${left} If it was restarted, run this cell again.`;
   }
 
   take(content, parts) {
@@ -1183,7 +1182,7 @@ class Annotator extends Display {
 
   concerns({ type }) { return ["ack", "changed", "refused"].includes(type); }
 
-  /** After a silence: send again what has no answer; Python knows what it has seen. */
+  /** After a silence: resend what has no answer; Python recognises duplicates. */
   resend() {
     this.showBanner(0);
     if (!this.welcomed) return;
@@ -1210,24 +1209,24 @@ class Annotator extends Display {
     this.goto(index);
   }
 
-  /** Send what an earlier view could not; while the folder is read-only it waits on. */
+  /** Send what an earlier view could not; it stays stored while the folder is read-only. */
   takeOver(key) {
     this.outbox.key = key;
     const left = this.readOnly ? [] : this.outbox.adopt();
     left.forEach((edit) => this.send(edit));
-    if (left.length) this.say(`${plural(left.length, "edit")} had been waiting in this browser: sent now.`);
+    if (left.length) this.say(`${plural(left.length, "edit")} kept in this browser: sent now.`);
   }
 
   onAck(content) {
     const edit = this.outbox.settle(content.session, content.edit);
     this.onOutcome(content);
     if (edit?.session !== this.session) return;
-    if (content.duplicate) this.ask(this.index); // sent twice: what the magnet made of it is not here
+    if (content.duplicate) this.ask(this.index); // sent twice: the magnet's result is not known here
     if (content.note) this.say(content.note);
     if (edit.op === "undo" || edit.op === "redo") this.goto(this.names.indexOf(content.image));
   }
 
-  /** Something happened to an image, here or elsewhere. */
+  /** An image changed, here or elsewhere. */
   onOutcome(content) {
     const { image, state, counts, total } = content;
     this.since.get(image)?.outcomes.push(content);
@@ -1267,7 +1266,7 @@ class Annotator extends Display {
   }
 }
 
-/** What tests may look at, on the root element as `__annotator`; nothing else should. */
+/** For tests only: on the root element as `__annotator`. */
 function forTests(app) {
   return {
     app,

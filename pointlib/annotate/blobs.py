@@ -1,11 +1,11 @@
-"""Blobs: round spots brighter or darker than what is around them, found without training.
+"""Blobs: round spots brighter or darker than their surroundings, found without training.
 
-About the Laplacian of a Gaussian (LoG): a weighted middle minus a ring around it. It answers a
-Gaussian spot of contrast A and of its own width sigma with A / 2, in whatever image. It knows
-size and contrast only, not what is worth a point: people and models know that.
+About the Laplacian of a Gaussian (LoG): a weighted centre minus a ring around it. Its response to a
+Gaussian spot of contrast A and of its own width sigma is A / 2, in any image. It knows only size
+and contrast, not what deserves a point: people and models decide that.
 
-Of colours the channel in which blobs stand out most is used, not the luma: red spots on green
-ground of the same brightness are blobs as well. Alpha is left out.
+In a colour image it uses the channel in which blobs stand out most, not the luma: red spots on a
+green background of the same brightness are blobs too. Alpha is ignored.
 """
 
 import numpy as np
@@ -15,32 +15,32 @@ from pointlib.errors import InputError
 from pointlib.points import check_points
 from pointlib.thresholds import find_candidates
 
-REACH = 2.0  # sigmas from the click to the farthest blob it may mean
+REACH = 2.0  # sigmas from the click to the farthest blob considered
 FAINT = 2.0  # times the noise: the weakest blob
-HALF = 5.0  # times the noise: what gets the score 0.5
-_SPAN = 4.0  # sigmas: how far the filter sees
+HALF = 5.0  # times the noise: gets the score 0.5
+_SPAN = 4.0  # sigmas: radius of the filter
 
 
 def snap(image, point, *, sigma, dark=None):
     """Find the sub-pixel centre of the blob under a click.
 
-    Only a window round the click is looked at, so the size of the image costs nothing.
+    Only a window around the click is processed, so the size of the image does not matter.
 
     Parameters
     ----------
     image : ndarray of shape (H, W) or (H, W, C)
-        Any depth; NaN counts as not known.
+        Any bit depth; NaN counts as unknown.
     point : (x, y), pixels
     sigma : float
-        The width of the blobs, pixels: the standard deviation of a Gaussian spot, about 0.7 of
+        Size of the blobs, pixels: the standard deviation of a Gaussian spot, about 0.7 times
         the radius of a disc.
     dark : bool, optional
-        True: darker than around; False: brighter; None: whichever stands out more.
+        True: darker than the surroundings; False: brighter; None: whichever stands out more.
 
     Returns
     -------
     ndarray of shape (2,), float64, or None
-        None where nothing within 2 sigma of the click stands out from the window's noise.
+        None if nothing within 2 sigma of the click stands out from the window's noise.
     """
     sigma, image = check_sigma(sigma), np.asarray(image)
     point = check_points([point], shape=image.shape[:2])[0]
@@ -52,7 +52,7 @@ def snap(image, point, *, sigma, dark=None):
         peaks = find_candidates(answer, floor=FAINT)
         points = peaks.points + np.array([left, top])
         distance = np.hypot(*(points - point).T) / sigma
-        # What is near the click is meant, unless something farther stands out much more.
+        # The blob near the click wins, unless one farther away stands out much more.
         weight = peaks.scores * np.exp(-(distance**2) / 4) * (distance <= REACH)
         if weight.max(initial=0) > best:
             best, nearest = weight.max(), points[weight.argmax()]
@@ -60,21 +60,21 @@ def snap(image, point, *, sigma, dark=None):
 
 
 def find_blobs(image, *, sigma, dark=None, n_most=10_000):
-    """Find the blobs of one size in a whole image.
+    """Find the blobs of one size in the whole image.
 
     Parameters
     ----------
     image, sigma, dark
-        As for `snap`; here one channel, and bright or dark, serve the whole image.
+        As for `snap`; one channel, and bright or dark, is used for the whole image.
     n_most : int
-        Only so many of the best are returned.
+        Return at most this many, the best ones.
 
     Returns
     -------
     points : ndarray of shape (N, 2), float64
-        x, y in pixels, best first, farther than sqrt(2) sigma from each other.
+        x, y in pixels, best first, more than sqrt(2) sigma apart.
     scores : ndarray of shape (N,), float64
-        z / (z + 5), where z >= 2 is the LoG's answer in units of its noise: 1.4826 times the
+        z / (z + 5), where z >= 2 is the LoG's response in units of its noise: 1.4826 times the
         median of its absolute value. So 0.5 is five times the noise, whatever the contrast.
     """
     answers = _answers(np.asarray(image), check_sigma(sigma), dark)
@@ -85,7 +85,7 @@ def find_blobs(image, *, sigma, dark=None, n_most=10_000):
 
 
 def _answers(image, sigma, dark):
-    """Return the LoG's answer over its noise, (H, W), of each channel and sign."""
+    """Return the LoG's response over its noise, (H, W), for each channel and sign."""
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise InputError(f"image has shape {image.shape}; expected (H, W) or (H, W, C).")
     planes = np.atleast_3d(image)
@@ -96,24 +96,24 @@ def _answers(image, sigma, dark):
 
 
 def _answer(plane, sigma):
-    """Return the LoG of one channel, bright is positive, in units of its noise; 0 where unknown."""
+    """Return the LoG of one channel in units of its noise; bright is positive, unknown is 0."""
     known = np.isfinite(plane)
     values = plane[known].astype(np.float32)
     if not values.size or values.min() == values.max():
         return np.zeros(plane.shape, np.float32)
     plane = np.where(known, plane - np.median(values), 0).astype(np.float32)
-    if not known.all():  # fill the gaps with what is around them
+    if not known.all():  # fill the gaps from their surroundings
         weight = ndimage.gaussian_filter(known.astype(np.float32), sigma)
         around = ndimage.gaussian_filter(plane, sigma) / np.maximum(weight, 1e-6)
         plane = np.where(known, plane, around)
     answer = -(sigma**2) * ndimage.gaussian_laplace(plane, sigma, mode="nearest", truncate=_SPAN)
     noise = 1.4826 * np.median(np.abs(answer))
-    floor = 1e-3 * np.ptp(values)  # a drawn picture has no noise of its own
+    floor = 1e-3 * np.ptp(values)  # a synthetic image has no noise of its own
     return np.where(known, answer / max(noise, floor), 0)
 
 
 def check_sigma(sigma):
-    """Return `sigma` as a float, or raise InputError where it is no size of blobs."""
+    """Return `sigma` as a float, or raise InputError if it is not a valid blob size."""
     if not 0.5 <= sigma <= 100:
         raise InputError(f"sigma is {sigma}; expected 0.5 to 100 pixels.")
     return float(sigma)

@@ -1,9 +1,9 @@
-"""The journal: a file that only grows, one line of JSON an edit.
+"""The journal: an append-only file of JSON lines, one for each change.
 
-A step (what one undo takes back) is one line or several, written by one call: `left` counts the
-lines of it still to come. So a line that power or process cut off, and a step whose last line is
-missing, are told at the next reading and moved aside. Appending refuses rather than guesses: the
-file must be the one that was opened, of the size it was left at, and the lock must be ours.
+A step (what one undo takes back) is one or more lines, written in one call: `left` counts the
+lines still to come. So the next reading detects a line cut off by a crash, or a step whose last
+line is missing, and moves it aside. Appending refuses rather than guesses: the file must be the
+one that was opened, with the size we left it at, and the lock must be ours.
 
 Not about what the lines mean: steps.py.
 """
@@ -23,33 +23,33 @@ from pointlib.lock import Lock
 VERSION = 1
 PIECE = 262_144  # bytes read at once
 _BINARY = getattr(os, "O_BINARY", 0)  # only Windows has it
-_LOOK_ONLY = "It can be looked at here, not edited."
+_LOOK_ONLY = "It can be viewed here, not edited."
 _AGAIN = "Edits are refused here; all acknowledged ones are in the journal. Run this cell again."
 
 
 class Journal:
-    """The journal of one folder, opened for writing, or for reading where that cannot be.
+    """The journal of one folder, opened for writing, or for reading if it cannot be written.
 
     Parameters
     ----------
     folder : Path
         The folder of images; the journal is kept in its `.pointlib`.
     session : str
-        Six letters 0-f that name this opening.
+        Name of this opening, six hexadecimal digits.
     on_step : callable, optional
-        Called with the lines of each whole step, as they are read: then `lines` stays empty, and a
+        Called with the lines of each complete step as it is read: `lines` then stays empty, and a
         journal of any length takes little memory.
 
     Attributes
     ----------
     lines : list of dict
-        What was read at opening.
+        What was read on opening.
     key : str
-        The journal's own name, 12 letters 0-f.
+        Id of the journal, 12 hexadecimal digits.
     n : int
         The number of the last line.
     read_only, repaired : str
-        "", or a sentence on why nothing can be written; on what was moved aside.
+        "", or a sentence on why nothing can be written, and on what was moved aside.
     """
 
     def __init__(self, folder, session, *, on_step=None):
@@ -72,7 +72,7 @@ class Journal:
                 self._read()
 
     def append(self, lines):
-        """Write dicts as the next lines, all of them or, with InputError, none.
+        """Append dicts as lines: all of them or, with InputError, none.
 
         Returns
         -------
@@ -88,8 +88,8 @@ class Journal:
             return lines
 
     def check(self):
-        """Raise InputError, and stay read-only, where file or lock are not ours any more."""
-        with self._writing:  # or a line on its way would look like somebody else's
+        """Raise InputError, and stay read-only, if the file or the lock is no longer ours."""
+        with self._writing:  # or a line being written would look like another process's
             if not self.read_only and (trouble := self._trouble()):
                 self.read_only = trouble
                 self._put_back()
@@ -98,8 +98,8 @@ class Journal:
             raise InputError(self.read_only)
 
     def sync(self):
-        """Bring what was written to the disk itself, where there is anything new."""
-        with self._syncing:  # who comes second waits until it is there
+        """Flush new lines to disk (fsync)."""
+        with self._syncing:  # a second caller waits until the data is on disk
             if self._is_dirty:
                 self._is_dirty = False
                 try:
@@ -109,11 +109,11 @@ class Journal:
                     raise
 
     def beat(self):
-        """Show others that we are alive."""
+        """Refresh the lock, so that others see that it is in use."""
         self._lock.beat()
 
     def close(self, *, is_clean):
-        """Write the closing line where nothing is left to do, and give the lock back."""
+        """Write the closing line if `is_clean`, and release the lock."""
         if not self.read_only:
             with contextlib.suppress(InputError, OSError):
                 if is_clean:
@@ -123,7 +123,7 @@ class Journal:
         self._let_go()
 
     def _open(self, session):
-        """Take the lock, read the lines, move a broken end aside, write a first line."""
+        """Take the lock, read the lines, move a broken end aside, write the first line."""
         self.path.parent.mkdir(exist_ok=True)
         self._lock = Lock(self.path.with_name("lock"), session)
         if self._lock.reason:
@@ -140,7 +140,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             os.ftruncate(self._file, self._size)
-            self.repaired = f"{self.path} ended in half an edit ({len(tail)} bytes): now in {cut}."
+            self.repaired = f"{self.path} ended in half an edit ({len(tail)} bytes), now in {cut}."
         if not self.n:
             first = {"op": "journal", "version": VERSION, "id": self.key}
             try:
@@ -149,7 +149,7 @@ class Journal:
                 self.read_only = f"{error} {_LOOK_ONLY}"
 
     def _read(self):
-        """Give what is there to `on_step`, and remember whose it is and how far it goes."""
+        """Pass the steps to `on_step`; note the journal's id and how far it is valid."""
 
         def take(step):
             if step[0]["n"] == 1:
@@ -159,21 +159,21 @@ class Journal:
         self.n, self._size = read_steps(self.path, take)
 
     def _write(self, data):
-        """Append bytes by one call; where they do not all go in, none stay."""
+        """Append bytes in one call: all of them or none."""
         try:
             is_whole, reason = os.write(self._file, data) == len(data), "disk full"
         except OSError as error:
             is_whole, reason = False, error.strerror or error
         if not is_whole:
-            with contextlib.suppress(OSError):  # what stays is seen by the size, and cut off later
+            with contextlib.suppress(OSError):  # the size shows the rest; it is cut off later
                 os.ftruncate(self._file, self._size)
-            raise InputError(f"Not kept: {self.path} cannot be written ({reason}). Make room.")
+            raise InputError(f"Not saved: {self.path} cannot be written ({reason}). Free space.")
         self._size, self._is_dirty = self._size + len(data), True
-        if os.fstat(self._file).st_size != self._size:  # the computer slept, others took over
+        if os.fstat(self._file).st_size != self._size:  # others took over while the computer slept
             self.check()
 
     def _trouble(self):
-        """Return a sentence where this process should not write, "" where it may."""
+        """Return why this process must not write, "" if it may."""
         try:
             there, here = os.stat(self.path), os.fstat(self._file)
         except OSError as error:
@@ -185,7 +185,7 @@ class Journal:
         return ""
 
     def _put_back(self):
-        """Write the journal anew where somebody deleted it while it was open."""
+        """Write the journal again if it was deleted while open."""
         with contextlib.suppress(OSError):
             if os.fstat(self._file).st_nlink == 0:
                 os.lseek(self._file, 0, os.SEEK_SET)
@@ -208,29 +208,28 @@ def _text(line):
 
 
 def read_journal(path):
-    """Return the whole steps of a journal as a list of dicts; the file stays as it is."""
+    """Return the lines of a journal's complete steps, a list of dicts; the file is not changed."""
     lines = []
     read_steps(path, lines.extend)
     return lines
 
 
 def read_steps(path, on_step, *, until=math.inf):
-    """Give the whole steps of a journal to a function, one after the other; the file stays.
+    """Pass the complete steps of a journal to a function, one by one; the file is not changed.
 
     Parameters
     ----------
     path : str or Path
-        Where there is none, there is no step.
+        If there is no file, there is no step.
     on_step : callable
         Called with the lines of a step, a list of dicts.
     until : int
-        The last line that may be read.
+        Stop after this line.
 
     Returns
     -------
     int, int
-        How many lines and bytes the steps take. InputError where a line is broken and good ones
-        follow.
+        How many lines and bytes the steps take. InputError if valid lines follow a broken one.
     """
     n = size = n_read = n_bytes = 0
     step, pieces = [], _pieces(path)
@@ -245,7 +244,7 @@ def read_steps(path, on_step, *, until=math.inf):
             step.append(line)
             if n_read == 1 and (line.get("op"), line.get("version")) != ("journal", VERSION):
                 raise InputError(
-                    f"{path} is no journal of version {VERSION}. Use a newer pointlib."
+                    f"{path} is not a journal of version {VERSION}. Use a newer pointlib."
                 )
             if not line.get("left"):
                 if n_read > until:
@@ -256,10 +255,10 @@ def read_steps(path, on_step, *, until=math.inf):
 
 
 def _pieces(path):
-    """Yield the lines of a file, some thousand at a time, without one that has no end."""
+    """Yield the lines of a file, some thousand at a time, without an unterminated last one."""
     path = Path(path)
     if path.is_dir():
-        raise InputError(f"{path} is a folder, where the journal should be a file. Move it away.")
+        raise InputError(f"{path} is a folder, but the journal must be a file. Move it away.")
     try:
         file = path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
@@ -272,7 +271,7 @@ def _pieces(path):
 
 
 def _read_all(handle):
-    """Return what follows in an open file."""
+    """Return the rest of an open file."""
     pieces = []
     while piece := os.read(handle, PIECE):
         pieces.append(piece)
@@ -280,23 +279,23 @@ def _read_all(handle):
 
 
 def _check_rest(rest, n, path, text):
-    """Raise InputError where good lines follow on a broken one, unless they came too late."""
+    """Raise InputError if valid lines follow a broken one, unless they were written too late."""
     if any(rest) and not _is_late(rest, n):
         raise InputError(
-            f"{path}, line {n + 1}: {text[:60]!r} is not line {n + 1} of a journal, though "
-            "good ones follow. Mend it, or move the file away: the texts beside the images stay."
+            f"{path}, line {n + 1}: {text[:60]!r} is not line {n + 1} of a journal, but "
+            "valid lines follow. Fix it, or move the file away: the text files of the images stay."
         )
 
 
 def _is_late(lines, n):
-    """Tell whether these, behind line `n`, are a step of one who was taken over while he slept."""
+    """Return whether lines after `n` are one step that a suspended process wrote too late."""
     numbers = [line.get("n") if line else 0 for line in lines]
     is_behind = all(isinstance(x, int) and x < i for i, x in enumerate(numbers, start=n + 1))
     return is_behind and len({line.get("step") for line in lines if line}) == 1
 
 
 def _load_all(texts):
-    """Return each line as a dict, None where it is none."""
+    """Return each line as a dict, or None if it is not one."""
     with contextlib.suppress(ValueError, RecursionError):  # all at once takes a third of the time
         lines = json.loads(b"[" + b",".join(texts) + b"]")
         if len(lines) == len(texts) and all(isinstance(line, dict) for line in lines):

@@ -1,10 +1,10 @@
-"""The ledger: what a folder's annotation is now, and the only door through which it changes.
+"""The ledger: the current annotation of a folder, and the only way to change it.
 
-An edit is checked, journalled, and only then true; then the listeners are told. A thread of the
-ledger's own writes the text files within half a second, syncs the journal within one, and shows
-others that the folder is taken. One ledger a folder and process, however often it is opened.
+An edit is checked, journalled, then applied; then the listeners are notified. A background thread
+writes the text files within half a second, syncs the journal within one, and keeps the folder's
+lock fresh. There is one ledger per folder and process, however often it is opened.
 
-Not about what edits may be (steps.py), nor about files (store.py), nor about anything on screen.
+Not about which edits are valid (steps.py), nor about files (store.py), nor about the screen.
 """
 
 import atexit
@@ -28,26 +28,26 @@ _registry = threading.RLock()
 
 
 def open_ledger(folder, *, classes=None):
-    """Open the annotation of a folder of images; the same one where it is open already.
+    """Open the annotation of a folder of images; the same one if it is already open.
 
     Parameters
     ----------
     folder : str or Path
         The images, or a dataset folder with `images/`.
     classes : sequence of str, optional
-        The classes that points may have; otherwise those of the texts, or ("point",).
+        The classes that points may have; default those in the text files, or ("point",).
 
     Returns
     -------
     Ledger
-        To be closed as often as it was opened. Where the folder cannot be written, or somebody
-        else annotates it, `read_only` says so. InputError where images or texts cannot be used.
+        To be closed as often as it was opened. If the folder cannot be written, or is being
+        annotated elsewhere, `read_only` says so. InputError if images or text files are invalid.
     """
     folder = image_folder(folder).resolve()
     names = [path.name for path in list_images(folder)]
     with _registry:
         ledger = _open_ledgers.get(folder)
-        if ledger and (ledger.read_only or ledger.names != names):  # it may be another folder now
+        if ledger and (ledger.read_only or ledger.names != names):  # a new folder of that name?
             ledger.end()
             ledger = None
         if ledger is None:
@@ -68,10 +68,10 @@ class Ledger:
     names : list of str
         The image files, sorted.
     session : str
-        The name of this opening, six letters 0-f.
+        Name of this opening, six hexadecimal digits.
     listeners : set of callables
         Each is called with a dict: `type` "changed" and what `apply` returns, or `type` "notice",
-        `level` ("info", "warning", "error") and `text`. It may come from any thread.
+        `level` ("info", "warning", "error") and `text`. Calls may come from any thread.
     """
 
     def __init__(self, folder, *, classes=None):
@@ -88,21 +88,21 @@ class Ledger:
 
     @property
     def key(self):
-        """The name of the journal: 12 letters 0-f."""
+        """Id of the journal: 12 hexadecimal digits."""
         return self._store.journal.key
 
     @property
     def classes(self):
-        """The classes that points may have, a tuple."""
+        """The classes that points may have, as a tuple."""
         return self._store.classes
 
     @property
     def read_only(self):
-        """Why edits are refused, "" where they are not."""
+        """Why edits are refused, "" if they are not."""
         return self._store.journal.read_only
 
     def path(self, name):
-        """Return where an image of the folder is; InputError where there is none of that name."""
+        """Return the path of an image; InputError if there is none of that name."""
         return self._store.paths[self._store.check_name(name)]
 
     def state(self, name):
@@ -117,30 +117,30 @@ class Ledger:
             return {label: counts[label] for label in self.classes}
 
     def load(self, name):
-        """Return the Annotation of an image as it is now, a copy.
+        """Return a copy of the current Annotation of an image.
 
-        InputError where the image or its text file cannot be used.
+        InputError if the image or its text file cannot be used.
         """
         with self._telling():
             return self._store.look(self._store.check_name(name)).copy()
 
     def apply(self, edit, *, by=None):
-        """Keep one edit: checked, journalled, then true. InputError: refused, nothing changed.
+        """Check, journal and apply one edit. InputError: refused, nothing changed.
 
         Parameters
         ----------
         edit : dict
-            "session" and "edit" (1, 2, ...) name it: one seen before is not applied again. "op" is
+            "session" and "edit" (1, 2, ...) identify it: an edit is applied only once. "op" is
             add, move, label, delete or reject, with "image" and "points"; mark, with "image" and
             "mark"; undo or redo, of the folder's last step.
         by : callable, optional
-            The listener that need not be told of this change.
+            The listener that is not notified of this change.
 
         Returns
         -------
         dict
             session, edit, n (the journal's last line), image, op, changes and rejections (dicts of
-            id and point, None where it is gone), mark ("" where there is none), state, counts,
+            id and point, None if it is gone), mark ("" if there is none), state, counts,
             total, note (what was undone), duplicate.
         """
         sender, op, store = _sender(edit), edit.get("op"), self._store
@@ -158,7 +158,7 @@ class Ledger:
         return outcome
 
     def flush(self):
-        """Bring journal and text files to the disk; InputError where that cannot be."""
+        """Write journal and text files to disk; InputError if that fails."""
         failed = self.read_only if self._store.unsaved else ""
         if not self.read_only:
             failed = self._save_all()
@@ -167,14 +167,14 @@ class Ledger:
             raise InputError(failed)
 
     def close(self):
-        """Close what one `open_ledger` opened; the last one ends it and gives the lock back."""
+        """Undo one `open_ledger`; the last call saves, and releases the lock."""
         with _registry:
             self.n_openings -= 1
             if self.n_openings <= 0:
                 self.end()
 
     def end(self):
-        """End it for all who opened it: save, close the files, give the lock back."""
+        """End it for all who opened it: save, close the files, release the lock."""
         with _registry:
             if _open_ledgers.get(self.folder) is self:
                 del _open_ledgers[self.folder]
@@ -183,17 +183,17 @@ class Ledger:
             self._stop.set()
             self._thread.join()
             failed = not self.read_only and self._save_all()
-        finally:  # Ctrl+C must not leave the lock to nobody
+        finally:  # Ctrl+C must not leave the lock behind
             with self._lock:
                 self._store.journal.close(is_clean=not failed)
 
     def set_classes(self, classes):
-        """Change what classes points may have; InputError where some have another."""
+        """Change the classes that points may have; InputError if some have another."""
         with self._lock:
             self._store.set_classes(classes)
 
     def _edit(self, edit):
-        """Return the image of an edit and the lines of its step; none where nothing changes."""
+        """Return the image of an edit and the lines of its step; no lines if nothing changes."""
         name = self._store.check_name(edit.get("image"))
         return name, edit_lines(edit, self._store.look(name), classes=self.classes)
 
@@ -207,14 +207,14 @@ class Ledger:
             raise InputError(f"nothing to {op}")
         step = stack[-1]
         if missing := step.labels() - {*self.classes}:
-            what = f"{op} needs class {min(missing)!r}, which was given up"
+            what = f"{op} needs class {min(missing)!r}, which was removed"
             raise InputError(f"{what}. Open the folder with it: classes=(...).")
         if step.image in self._store.paths:
             self._store.look(step.image)
         return step.image, [{"op": op, f"{op}es": step.number}]
 
     def _tend(self):
-        """Sync, save and show that we are alive, until the end; what goes wrong is told once."""
+        """Sync, save and refresh the lock until the end; report each problem once."""
         journal = self._store.journal
         while not self._stop.wait(TICK):
             trouble = ""
@@ -225,24 +225,24 @@ class Ledger:
                 self._save_all()
             except InputError as error:
                 trouble = str(error)
-            except Exception as error:  # a thread must not die unseen
+            except Exception as error:  # a thread must not die silently
                 trouble = f"The journal is not synced ({getattr(error, 'strerror', 0) or error!r})."
             with self._telling():
                 self._tell_once(trouble)
 
     def _save_all(self):
-        """Write the text of each image that changed; return a sentence where one failed."""
+        """Write the text file of each image that changed; return why one failed, or ""."""
         failed = ""
         with self._saving:
             for name in tuple(self._store.unsaved):
                 try:
-                    self._store.journal.beat()  # all of them may take long
+                    self._store.journal.beat()  # saving all of them may take long
                     self._store.save(name)
                 except InputError as error:
                     failed = str(error)
                 except OSError as error:
                     reason = error.strerror or error
-                    failed = f"Texts cannot be written ({reason}). The journal has all edits."
+                    failed = f"Text files cannot be written ({reason}). The journal has all edits."
                 with self._telling():
                     self._tell_once(failed)
             if not failed:
@@ -256,7 +256,7 @@ class Ledger:
 
     @contextmanager
     def _telling(self):
-        """Hold the lock; afterwards tell the listeners what happened meanwhile."""
+        """Hold the lock; on leaving, notify the listeners of what happened meanwhile."""
         events = []
         try:
             with self._lock:
@@ -265,7 +265,7 @@ class Ledger:
                 finally:
                     news = self._store.news
                     events = news if self.listeners else []
-                    # to whoever listens first: what was noticed until then
+                    # notices from before the first listener wait for it
                     waiting = [] if events else [e for e in news if e["type"] == "notice"]
                     self._store.news = waiting[-MAX_WAITING:]
         finally:
@@ -276,7 +276,7 @@ class Ledger:
         for listener in self.listeners - {but}:
             try:
                 listener(event)
-            except Exception:  # the edit is kept, whatever becomes of its news
+            except Exception:  # the edit is kept even if a listener fails
                 logging.getLogger(__name__).exception("a listener of the ledger failed")
 
 
@@ -284,9 +284,9 @@ def _sender(edit):
     """Return session and number of an edit."""
     session, number = edit.get("session"), edit.get("edit")
     if not isinstance(session, str) or not re.fullmatch("[0-9a-f]{6}", session):
-        raise InputError(f"session {session!r} is none; expected six letters 0-f.")
+        raise InputError(f"session {session!r} is invalid; expected six hexadecimal digits.")
     if type(number) is not int or number < 1:
-        raise InputError(f"edit {number!r} is no number; expected 1, 2, ...")
+        raise InputError(f"edit {number!r} is invalid; expected a number: 1, 2, ...")
     return session, number
 
 

@@ -1,10 +1,10 @@
-"""The annotator's server: it answers the browser's messages, without ever keeping it waiting.
+"""The annotator's server: it answers the browser's messages without blocking.
 
-About the annotator's messages. Answers come from the ledger, which journals an edit before it
-returns; pictures and suggestions are made on two threads of the server's own. What goes wrong
-becomes a sentence on the widget; how, widgets/channel.py knows.
+About the annotator's messages. Edits go to the ledger, which journals them before it
+returns; pictures and suggestions are made on two threads of the server. Errors are shown on the
+widget as sentences: see widgets/channel.py.
 
-Not about keeping points (ledger.py), nor about how the widget looks and what keys do (annotate.js).
+Not about storing points (ledger.py), nor about the widget's look and keys (annotate.js).
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from pointlib.widgets.channel import Worker
 from pointlib.widgets.pictures import thumbnail
 from pointlib.widgets.server import PictureServer, picture_for
 
-SIGMA = 3.0  # px: the size of blobs before anybody set it
-EDIT = ("session", "edit", "image", "op", "points", "mark")  # what an edit consists of
+SIGMA = 3.0  # px: default size of blobs
+EDIT = ("session", "edit", "image", "op", "points", "mark")  # the keys of an edit
 URGENCY = ("image", "suggestions", "prefetch", "warm", "thumb")  # kinds of jobs, most urgent first
 
 
@@ -30,15 +30,15 @@ class AnnotatorServer(PictureServer):
     ledger : Ledger
     helper : suggest.Helper
     send : callable
-        ``send(message, buffers)`` brings a dict, and a list of bytes or None, to the browser.
+        ``send(message, buffers)`` sends a dict, and a list of bytes or None, to the browser.
 
     Attributes
     ----------
     index : int
-        The image that is looked at.
+        The current image.
     """
 
-    comfort = " The edits acknowledged so far are safe."
+    reassurance = " The edits acknowledged so far are safe."
 
     def __init__(self, ledger, helper, send):
         super().__init__(send, URGENCY)
@@ -48,12 +48,12 @@ class AnnotatorServer(PictureServer):
 
     @property
     def names(self):
-        """The images' names."""
+        """The names of the images."""
         return self.ledger.names
 
     @property
     def sigma(self):
-        """The size of blobs, pixels."""
+        """Size of the blobs, pixels."""
         return self._sigma
 
     @sigma.setter
@@ -67,12 +67,12 @@ class AnnotatorServer(PictureServer):
             worker.stop()
 
     def show(self, index):
-        """Look at another image, here and in the browser."""
+        """Show another image, here and in the browser."""
         self.index = self._checked(index)
         self.post({"type": "goto", "index": index})
 
     def apply(self, edit, kind="changed"):
-        """Let the ledger keep an edit, and tell the browser; return the outcome."""
+        """Apply an edit, and tell the browser; return the outcome."""
         with self._order:
             outcome = self.ledger.apply(edit, by=self.post)
             self.post({**outcome, "type": kind})
@@ -111,7 +111,7 @@ class AnnotatorServer(PictureServer):
             self._warm(self.ledger.path(self.names[self.index]))
 
     def _warm(self, path):
-        """Let the model see an image before anybody asks: magnet and suggestions wait less."""
+        """Run the model on an image ahead of time: magnet and suggestions then wait less."""
         if self.helper.model is not None:
             self._thinker.put(("warm",), lambda: self.helper.candidates(path))
 
@@ -127,9 +127,9 @@ class AnnotatorServer(PictureServer):
         return index
 
     def snapped(self, name, point):
-        """Return a point (a dict), moved to what is under it; as it is where nothing is."""
+        """Return a point (a dict), moved to the object under it; unchanged if there is none."""
         place, xy = None, (point["x"], point["y"])
-        with contextlib.suppress(InputError):  # the ledger will say what is wrong with it
+        with contextlib.suppress(InputError):  # the ledger reports what is wrong with it
             place = self.helper.magnet(
                 self.ledger.path(name), xy, sigma=self.sigma, label=point.get("label")
             )
@@ -138,23 +138,23 @@ class AnnotatorServer(PictureServer):
         return {**point, "x": float(place[0]), "y": float(place[1]), "source": "magnet"}
 
     def _refuse(self, content, error):
-        """Tell who sent an edit that it was not made; of anything else, tell everybody."""
+        """Tell the sender of an edit that it was refused; report other errors to all views."""
         if content.get("type") != "edit":
             self._complain(error)
             return
         head = {"session": content.get("session"), "edit": content.get("edit")}
-        with contextlib.suppress(ValueError):  # head may be what no message can carry
+        with contextlib.suppress(ValueError):  # head may not be valid JSON
             self.post({"type": "refused", **head, "reason": self.sentence(error)})
 
     def _post_image(self, head, message):
-        """Send an image and its annotation; without the picture, where the browser has it."""
+        """Send an image and its annotation, without the picture if the browser has it."""
         name = head["name"]
         path = self.ledger.path(name)
         about, data = {"stamp": _stamp(path)}, []
         if not about["stamp"] or message.get("have") != about["stamp"]:
             shown, *data = picture_for(path, message)
             about |= shown
-        with self._order:  # an edit is in this snapshot, or is told after it
+        with self._order:  # an edit is in this snapshot, or is sent after it
             annotation = self.ledger.load(name)
             about |= dict(zip(("height", "width"), annotation.shape, strict=True))
             self.post(head | about | self._facts(name, annotation), *data)
@@ -163,7 +163,7 @@ class AnnotatorServer(PictureServer):
         return self._facts(name, None)
 
     def _facts(self, name, annotation):
-        """Return what a browser must know of an image's annotation."""
+        """Return what a browser needs to know of an image's annotation."""
         points, rejected = (
             [{"id": key, **point._asdict()} for key, point in found.items()]
             for found in ((annotation.points, annotation.rejected) if annotation else ({}, {}))
@@ -198,7 +198,7 @@ class AnnotatorServer(PictureServer):
 
 
 def _stamp(path):
-    """Return what is another when the file is, for who asks whether to read it again."""
+    """Return a string that changes with the file, to know when to read it again."""
     with contextlib.suppress(OSError):
         return f"{path.stat().st_mtime_ns} {path.stat().st_size}"
     return ""

@@ -1,10 +1,10 @@
-"""Steps: what the journal's lines mean, as points by id, and how each is taken back.
+"""Steps: what the journal's lines mean, as points by id, and how each is undone.
 
-Pure: lines in, state out, the same for the running annotator, for the next opening and for whoever
-replays a recording. A step is what one undo takes back: each of its changes remembers what stood
-there before and after. Undo puts the former back only where the latter still stands.
+Pure: lines in, state out, the same for the running annotator, for the next opening and for the
+replay of a recording. A step is what one undo takes back: each of its changes records the values
+before and after. Undo restores the former only if the latter is still current.
 
-Not about files (journal.py), nor about texts and who may edit (ledger.py).
+Not about files (journal.py), nor about text files and who may edit (ledger.py).
 """
 
 import math
@@ -17,18 +17,18 @@ from typing import NamedTuple
 from pointlib.errors import InputError, brief, plural
 from pointlib.points import check_points
 
-OUTSIDE = "outside"  # the session of changes made to a text file by others
-# What journals call an accepted or rejected suggestion: older and newer kits read each other's.
+OUTSIDE = "outside"  # the session of changes that others made to a text file
+# What journals call an accepted or rejected suggestion; kept so that all versions can read them.
 SUGGESTED = "ghost"
 SOURCES = ("hand", "magnet", SUGGESTED, "code")
 _point_fields = itemgetter("x", "y", "label", "source", "score")
 _REPEATED = {"session", "image", "op", "label", "source"}
-LARGEST_GAP = 100  # numbers of edits that were refused, one after the other
+LARGEST_GAP = 100  # consecutive edit numbers that may be missing because they were refused
 _ID = re.compile(r"[0-9a-f]{6}-[0-9]+", re.ASCII)
 
 
 class Point(NamedTuple):
-    """One point: x, y in pixels, its class, where it came from, a suggestion's score or None."""
+    """One point: x, y in pixels, its class, its source, a suggestion's score or None."""
 
     x: float
     y: float
@@ -67,11 +67,11 @@ class Annotation:
     Attributes
     ----------
     points, rejected : dict of str to Point
-        By id; `rejected` are suggestions that the user turned down.
+        By id; `rejected` are suggestions that the user rejected.
     mark : str
         "empty", "skipped" or "".
     shape : tuple of int or None
-        (H, W) of the image that the points lie in, where it is known.
+        (H, W) of the image that the points lie in, if known.
     counts : Counter
         Points by class.
     """
@@ -86,18 +86,18 @@ class Annotation:
         return "labelled" if self.points else self.mark or "unlabelled"
 
     def copy(self):
-        """Return an annotation that later edits leave alone."""
+        """Return a copy that later edits do not change."""
         other = Annotation()
         other.points, other.rejected = dict(self.points), dict(self.rejected)
         other.mark, other.shape, other.counts = self.mark, self.shape, self.counts.copy()
         return other
 
     def get(self, kind, key):
-        """Return what stands there now."""
+        """Return the current value."""
         return self.mark if kind == "mark" else getattr(self, kind).get(key)
 
     def put(self, kind, key, value):
-        """Set a point, a rejected suggestion or the mark; None takes it away."""
+        """Set a point, a rejected suggestion or the mark; None removes it."""
         if kind == "mark":
             self.mark = value
             return
@@ -112,25 +112,25 @@ class Annotation:
             getattr(self, kind)[key] = value
 
     def exchange(self, change, old, new):
-        """Put `new` in the place of `old`; False where something else stands there by now."""
+        """Replace `old` by `new`; return False if the current value is another."""
         if self.get(change.kind, change.id) != old:
             return False
         if change.kind == "mark" and new and self.points:
             return False
         if change.kind == "points" and new:
-            self.mark = ""  # it was set outside meanwhile
+            self.mark = ""  # it was set by another program meanwhile
         self.put(change.kind, change.id, new)
         return True
 
 
 class ForgottenError(Exception):
-    """An undo asks for a step that a History was told not to keep."""
+    """An undo needs a step that a History no longer keeps."""
 
 
 class Seen:
     """Which edits were applied, and to which image: a dict of (session, number) to image.
 
-    Numbers come one after the other, so that each takes a place in a list.
+    Numbers are consecutive, so a list holds them, indexed by number.
     """
 
     def __init__(self):
@@ -148,7 +148,7 @@ class Seen:
         if not 1 <= number <= len(run) + LARGEST_GAP:
             self._others[sender] = image
             return
-        run.extend([None] * (number - len(run)))  # those between were refused, or are to come
+        run.extend([None] * (number - len(run)))  # gaps: refused, or still to come
         run[number - 1] = image
 
     def _find(self, sender):
@@ -160,26 +160,26 @@ class Seen:
 
 
 class History:
-    """The state of a folder, built from its journal's lines in their order.
+    """The state of a folder, built from its journal's lines in order.
 
     Parameters
     ----------
     kept : int
-        How many of the last steps can be undone without reading the journal again; twice as many
-        may be kept. By default all.
+        How many of the last steps can be undone without reading the journal again; up to twice
+        as many are in memory. Default: all.
 
     Attributes
     ----------
     images : dict of str to Annotation
     done, undone : list of Step
-        What undo and redo would take, the last one next.
+        The steps to undo and to redo, the next one last.
     forgotten : int
-        How many steps before `done` are in the journal alone.
+        How many steps before `done` are only in the journal.
     seen : Seen
     saves : dict of str to list
-        Of each image the last two "save" lines.
+        The last two "save" lines of each image.
     changed : dict of str to int
-        Of each image the number of the last line that changed it.
+        The number of the last line that changed each image.
     """
 
     def __init__(self, *, kept=math.inf):
@@ -188,13 +188,13 @@ class History:
         self.saves, self.changed, self.last_step, self.is_clean = {}, {}, 0, True
 
     def annotation(self, image):
-        """Return the annotation of an image, a new one where it has none yet."""
+        """Return the annotation of an image, a new one if it has none yet."""
         if image not in self.images:
             self.images[image] = Annotation()
         return self.images[image]
 
     def take_all(self, lines, *, until=None):
-        """Take the lines of a journal, step by step, up to and with step `until`."""
+        """Apply the lines of a journal, step by step, up to and including step `until`."""
         step = []
         for line in lines:
             if until is not None and line.get("step", 0) > until:
@@ -206,7 +206,7 @@ class History:
         return self
 
     def take_read(self, step):
-        """Take the lines of one step that was read from a file; InputError where it is nonsense."""
+        """Apply the lines of one step that was read from a file; InputError if they are invalid."""
         try:
             self._check(step)
             return self.take(step)
@@ -214,10 +214,10 @@ class History:
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             what = f"journal, line {step[-1].get('n')} makes no sense ({brief(error)})"
-            raise InputError(f"{what}. Mend it, or move the file away.") from error
+            raise InputError(f"{what}. Fix it, or move the file away.") from error
 
     def take(self, lines):
-        """Take the lines of one step; return it as a Step, None where it is no step."""
+        """Apply the lines of one step; return it as a Step, or None if they are not one."""
         first = lines[0]
         self.is_clean = first["op"] in ("close", "journal")
         for line in lines:
@@ -233,7 +233,7 @@ class History:
         return self._do(lines)
 
     def _check(self, lines):
-        """Raise TypeError or ValueError on what no edit of ours has written into a line."""
+        """Raise TypeError or ValueError if no edit can have written these lines."""
         for line in lines:
             image = line.get("image")
             if image is not None:
@@ -244,7 +244,7 @@ class History:
                     self._images_known.add(image)
             if line["op"] in ("add", "move", "label", "reject"):
                 _check_point(line)
-            for key in _REPEATED & line.keys():  # one string for all: a fifth of the memory
+            for key in _REPEATED & line.keys():  # shared strings need a fifth of the memory
                 line[key] = sys.intern(line[key])
 
     def _do(self, lines):
@@ -265,7 +265,7 @@ class History:
         return step
 
     def _turn(self, line):
-        """Undo or redo the last step, but for what was changed outside since."""
+        """Undo or redo the last step, except what another program has changed since."""
         back = line["op"] == "undo"
         source, target = (self.done, self.undone) if back else (self.undone, self.done)
         number = line["undoes" if back else "redoes"]
@@ -273,7 +273,7 @@ class History:
             raise ForgottenError
         if not source or source[-1].number != number:
             what = f"would {line['op']} step {number}, not the last"
-            raise InputError(f"journal, line {line['n']} {what}. Mend it, or move the file away.")
+            raise InputError(f"journal, line {line['n']} {what}. Fix it, or move the file away.")
         step, annotation, changes = source.pop(), self.annotation(line["image"]), []
         for change in reversed(step.changes) if back else step.changes:
             old, new = (change.after, change.before) if back else (change.before, change.after)
@@ -281,7 +281,7 @@ class History:
                 changes.append(Change(change.kind, change.id, old, new))
         note = f"{'undid' if back else 'redid'}: {describe_step(step)} in {step.image}"
         if n_left := len(step.changes) - len(changes):
-            note += f", but for {n_left} changed outside since"
+            note += f", except {n_left} changed outside since"
         done = [c._replace(before=c.after, after=c.before) for c in changes[::-1]]
         target.append(step._replace(changes=tuple(done if back else changes)))
         return Step(step.number, step.image, line["op"], tuple(changes), note)
@@ -295,19 +295,19 @@ def replay(lines, *, until=None):
     lines : list of dict
         As `read_journal` returns them.
     until : int, optional
-        The last step to take: 0 gives none; all where it is not given.
+        The last step to apply; 0 applies none. Default: all.
     """
     return History().take_all(lines, until=until).images
 
 
 def _check_image(name):
-    """Raise ValueError where a name would lead out of the folder."""
+    """Raise ValueError if a name would lead out of the folder."""
     if not name or name[0] == "/" or ".." in name.split("/"):
-        raise ValueError(f"image {name!r} is no name of an image in this folder")
+        raise ValueError(f"image {name!r} is not the name of an image in this folder")
 
 
 def _check_point(line):
-    """Raise TypeError or ValueError where a line's point is none."""
+    """Raise TypeError or ValueError if a line's point is invalid."""
     for key in ("x", "y"):
         if type(line[key]) not in (int, float) or not math.isfinite(line[key]):
             raise TypeError(f"{key} is {line[key]!r}")
@@ -343,14 +343,14 @@ def describe_step(step):
 
 
 def edit_lines(edit, annotation, *, classes):
-    """Return the lines of the step that a user's edit asks for, checked; none: no change.
+    """Return the lines of a user's edit, checked; an empty list if nothing changes.
 
     Parameters
     ----------
     edit : dict
         With "op" and, as that needs them, "points" (id, x, y, label, source, score) or "mark".
     annotation : Annotation
-        Of the image as it is, with its shape.
+        The current one of the image, with its shape.
     classes : tuple of str
     """
     op, points = edit.get("op"), edit.get("points")
@@ -359,7 +359,7 @@ def edit_lines(edit, annotation, *, classes):
     if op not in _NEW:
         raise InputError(f"op {op!r} is not known; expected {', '.join(_NEW)}, mark, undo, redo.")
     if not isinstance(points, list) or not points or not all(isinstance(p, dict) for p in points):
-        raise InputError(f"{op} came without points; expected a list of them, each with its id.")
+        raise InputError(f"{op} has no points; expected a list of them, each with its id.")
     known = annotation.rejected if op == "reject" else annotation.points
     _check_ids([point.get("id") for point in points], known, is_new=op in ("add", "reject"))
     if op in ("add", "move", "reject"):
@@ -390,11 +390,11 @@ def _mark_lines(mark, annotation):
 def _check_ids(ids, known, *, is_new):
     for key in ids:
         if not isinstance(key, str) or not _ID.fullmatch(key):
-            raise InputError(f"id {key!r} is none; expected six letters 0-f, a dash, a number.")
+            raise InputError(f"id {key!r} is invalid; expected six hex digits, a dash, a number.")
         if is_new == (key in known):
-            raise InputError(f"id {key} is {'taken already' if is_new else 'not in this image'}.")
+            raise InputError(f"id {key} is {'already in use' if is_new else 'not in this image'}.")
     if len(set(ids)) < len(ids):
-        raise InputError("An id came twice in one edit; expected each once.")
+        raise InputError("An id occurs twice in one edit; expected each once.")
 
 
 def _new_point(_, point):
@@ -402,11 +402,11 @@ def _new_point(_, point):
     if source not in SOURCES:
         raise InputError(f"source {source!r} is not one of {', '.join(SOURCES)}.")
     if score is not None and not (isinstance(score, int | float) and math.isfinite(score)):
-        raise InputError(f"score is {score!r}; expected a number or none.")
+        raise InputError(f"score is {score!r}; expected a number or None.")
     return Point(point["x"], point["y"], point.get("label"), source, score)
 
 
-_NEW = {  # of each op: the point after it, from the one before and what came
+_NEW = {  # for each op: the new point, from the old one and the edit
     "add": _new_point,
     "reject": lambda old, new: _new_point(old, {**new, "source": SUGGESTED}),
     "move": lambda old, new: old._replace(x=new["x"], y=new["y"]),

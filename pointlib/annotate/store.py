@@ -1,10 +1,10 @@
-"""The store: a folder's annotation as history, journal and text files that stay in step.
+"""The store: keeps a folder's history, journal and text files consistent.
 
-A change is journalled first and true then; its text file follows when `save` is called. Before an
-image is shown, edited or saved, `look` sees whether somebody else wrote its text: the text wins,
-and the difference becomes a step of the journal that nobody here can undo. What the journal says
-about a text ("save": its digest) stands there before the text does, so that our own writing is
-never taken for somebody else's, whenever the process ends.
+A change is journalled, then applied; its text file follows when `save` is called. Before an image
+is shown, edited or saved, `look` checks whether another program wrote its text file: the file wins,
+and the difference becomes a step of the journal that cannot be undone. The journal records a text
+file's digest ("save") before the file is written, so that our own writing is never mistaken for
+another program's, whenever the process ends.
 
 Not about users' edits, threads and listeners: ledger.py.
 """
@@ -34,11 +34,11 @@ from pointlib.files import move, write_atomic
 from pointlib.images import check_names, image_shape, list_images
 from pointlib.points import read_points, text_path
 
-KEPT = 10_000  # steps that can be undone at once; for older ones the journal is read again
+KEPT = 10_000  # steps kept in memory for undo; for older ones the journal is read again
 
 
 class Store:
-    """The annotation of one folder. Every method but `save` wants `lock` to be held.
+    """The annotation of one folder. All methods except `save` require `lock` to be held.
 
     Attributes
     ----------
@@ -48,9 +48,9 @@ class Store:
     history : History
     journal : Journal
     unsaved : set of str
-        Images whose text is older than the annotation.
+        Images whose text file is out of date.
     news : list of dict
-        Events for the listeners, to be taken away by whoever tells them.
+        Events for the listeners; whoever sends them clears the list.
     """
 
     def __init__(self, folder, session, classes):
@@ -61,7 +61,7 @@ class Store:
         self.history = History(kept=KEPT)
         try:
             self.journal = Journal(folder, session, on_step=self.history.take_read)
-        except ForgottenError:  # a session went back further than that
+        except ForgottenError:  # a session undid more steps than that
             self.history = History()
             self.journal = Journal(folder, session, on_step=self.history.take_read)
         try:
@@ -76,7 +76,7 @@ class Store:
             raise
 
     def remember(self):
-        """Read the journal for the steps that can be undone and are not in memory any more."""
+        """Read the steps to undo that are no longer in memory from the journal."""
         if self.history.forgotten:
             whole = History()
             read_steps(self.journal.path, whole.take_read)
@@ -84,20 +84,20 @@ class Store:
             self.history.kept = whole.kept
 
     def set_classes(self, classes):
-        """Change what classes points may have; InputError where some have another."""
+        """Change the classes that points may have; InputError if some have another."""
         found = {text_path(self.paths[n]): set(counts) for n, (_, counts) in self._raw.items()}
         annotations = self.history.images.items()
         found |= {self.paths[n]: set(+r.counts) for n, r in annotations if n in self.paths}
         self.classes = check_classes(classes, found)
 
     def check_name(self, name):
-        """Return the name of an image, or raise InputError where there is none of it."""
+        """Return the name of an image, or raise InputError if there is no such image."""
         if name not in self.paths:
             raise InputError(f"{self.folder} has no image {name!r}. {suggest(name, self.paths)}")
         return name
 
     def summary(self, name):
-        """Return state and counts of an image, which need not have been looked at."""
+        """Return state and counts of an image, loaded or not."""
         if name in self._raw:
             state, counts = self._raw[name]
             return state, counts if self._has_labels else Counter(point=counts.total())
@@ -105,7 +105,7 @@ class Store:
         return (annotation.state, annotation.counts) if annotation else ("unlabelled", Counter())
 
     def outcome(self, sender, name, op, *, step=None, is_duplicate=False):
-        """Return what an edit led to, as `Ledger.apply` describes it."""
+        """Return the outcome of an edit, as `Ledger.apply` describes it."""
         state, counts = self.summary(name)
         of = {"points": {}, "rejected": {}, "mark": {}}
         for change in step.changes if step else ():
@@ -131,11 +131,11 @@ class Store:
         }
 
     def notice(self, level, text):
-        """Have the listeners told something; `level` is "info", "warning" or "error"."""
+        """Queue a notice for the listeners; `level` is "info", "warning" or "error"."""
         self.news.append({"type": "notice", "level": level, "text": text})
 
     def commit(self, name, lines, sender):
-        """Journal the lines of one step, then make them true; return the Step."""
+        """Journal the lines of one step, then apply them; return the Step."""
         step, last = self.history.last_step + 1, len(lines) - 1
         head = {"session": sender[0], "edit": sender[1], "step": step}
         lines = [{**head, "left": last - i, "image": name, **x} for i, x in enumerate(lines)]
@@ -145,9 +145,9 @@ class Store:
         return step
 
     def look(self, name):
-        """Return the annotation of an image, after taking over what others did to it and its text.
+        """Return the annotation of an image, updated with what others did to it and its text file.
 
-        InputError where the image or its text cannot be used.
+        InputError if the image or its text file cannot be used.
         """
         text, path = self._texts.setdefault(name, Text()), text_path(self.paths[name])
         annotation = self.history.annotation(name)
@@ -162,10 +162,10 @@ class Store:
         return annotation
 
     def save(self, name):
-        """Write the text of one image: ready beside, then the journal's line on it, then in place.
+        """Write an image's text file: a temporary file, its line in the journal, then the move.
 
-        Takes the lock only for moments, so that edits need not wait. InputError or OSError where
-        it cannot be written: then the image stays unsaved.
+        Holds the lock only briefly, so that edits need not wait. InputError or OSError if it
+        cannot be written: the image then stays unsaved.
         """
         with self.lock:
             annotation, upto = self.look(name).copy(), self.history.changed.get(name, 0)
@@ -181,13 +181,13 @@ class Store:
                 self._announce(name, annotation, saved)
             self.journal.sync()
             if signature(path) != text.signature:
-                self.unsaved.add(name)  # somebody wrote it just now: look first, next time
+                self.unsaved.add(name)  # another program just wrote it: look at it first, next time
             else:
-                self.journal.check()  # for the last time: is it us who write here?
+                self.journal.check()  # a last check that the journal is still ours
                 if is_new:
                     _put(ready, path, is_wanted=content is not None)
                 with self.lock:
-                    text.disk, text.signature = saved, None  # whose it is now, its bytes will tell
+                    text.disk, text.signature = saved, None  # None: look compares digests next
         except (InputError, OSError):
             self.unsaved.add(name)
             raise
@@ -196,7 +196,7 @@ class Store:
         return self.history.changed.keys() | self.history.saves.keys()
 
     def _open(self, session):
-        """Say that we are here, and look at the texts of all images that the journal knows."""
+        """Journal the opening, and check the text files of all images that the journal knows."""
         is_clean = self.history.is_clean and not self.journal.read_only
         if self.journal.repaired:
             self.notice("warning", self.journal.repaired)
@@ -209,17 +209,17 @@ class Store:
                 self.history.annotation(name).shape = lines[-1]["height"], lines[-1]["width"]
             try:
                 if is_foreign := text.is_foreign(text_path(self.paths[name])):
-                    text.disk = text.saved  # changed by others after our last save, most likely
+                    text.disk = text.saved  # most likely changed by others after our last save
                 if text.disk != text.saved or self.history.changed.get(name, 0) > text.disk.upto:
                     self.unsaved.add(name)
                 if is_foreign:
                     self.look(name)
             except InputError as error:
-                self.unsaved.add(name)  # looked at again until it is mended
+                self.unsaved.add(name)  # checked again until it is fixed
                 self.notice("error", str(error))
 
     def _write(self, lines):
-        """Journal lines and take them into the history; just the latter where we only look on."""
+        """Journal lines and add them to the history; only the latter if read-only."""
         try:
             if self.journal.read_only:
                 lines = [{"n": 0, **line} for line in lines]
@@ -228,14 +228,14 @@ class Store:
             return self.history.take(lines)
         except InputError:
             raise
-        except BaseException:  # Ctrl+C between the two: the journal knows better than we do
+        except BaseException:  # Ctrl+C between the two: the history may lag behind the journal
             self.journal.read_only = "An edit was interrupted. Run this cell again."
             raise
 
     def _announce(self, name, annotation, saved):
-        """Journal what the text is going to hold, so that it is known as ours by then.
+        """Journal what the text file is going to hold, so that it is recognised as ours.
 
-        What still stands there comes first where a save failed: the last two lines count as ours.
+        If a save failed, its current content is journalled first: the last two lines count as ours.
         """
         text = self._texts[name]
         if text.saved != saved:
@@ -244,7 +244,7 @@ class Store:
             text.saved = saved
 
     def _take_over(self, name, annotation, text, path):
-        """Make true what somebody else wrote into the text of an image, and journal it."""
+        """Journal and apply what another program wrote into the text file of an image."""
         now = signature(path)
         if text.error and now == text.signature:
             raise InputError(text.error)
@@ -266,12 +266,12 @@ class Store:
         self._commit_outside(name, lines, text, found)
         text.signature, text.error = now, ""
         if lines and name not in self._raw:
-            moved = f"{len(added)} points more, {len(gone)} less"
+            moved = f"{len(added)} points added, {len(gone)} removed"
             change = moved if added or gone else f"now {lines[0]['mark']}"
             self.notice("warning", f"{path.name} was changed by another program: {change}.")
 
     def _resize(self, name, annotation, text, shape):
-        """Move the points of an image that was resized; its text, in fractions, stays true."""
+        """Move the points of an image that was resized; its text file (fractions) stays valid."""
         (height, width), lines = annotation.shape, []
         for op, points in (("move", annotation.points), ("reject", annotation.rejected)):
             for key, p in points.items():
@@ -286,13 +286,13 @@ class Store:
             annotation.shape = height, width
             raise
         is_alike = abs(shape[0] - shape[1] * height / width) <= 1
-        what = "was resized" if is_alike else "has other proportions now (turned? cut?)"
-        self.notice("warning", f"{name} {what}; its points keep their fractions of the sides.")
+        what = "was resized" if is_alike else "has different proportions now (rotated? cropped?)"
+        self.notice("warning", f"{name} {what}; its points keep their relative positions.")
 
     def _commit_outside(self, name, lines, text, found):
-        """Journal what others did, with the digest that their text has; tell the listeners.
+        """Journal what others did, with the digest of their text file; notify the listeners.
 
-        What waits to be saved is not in that text, so the text's `upto` stays.
+        Unsaved edits are not in that file, so its `upto` stays.
         """
         is_waiting, annotation = name in self.unsaved, self.history.annotation(name)
         saved = Saved(found, text.disk.upto if is_waiting else self.journal.n + len(lines) + 1)
@@ -305,19 +305,19 @@ class Store:
             self.news.append({"type": "changed", **outcome})
 
     def _read(self, path, shape):
-        """Return the Points of a text; a class that is new to the folder becomes one of its."""
+        """Return the Points of a text file; a class new to the folder is added to its classes."""
         places, labels = read_points(path, shape)
         labels = labels.tolist() if self._has_labels else [name or "point" for name in labels]
         if new := sorted(set(labels) - set(self.classes)):
             if not self._has_labels or not new[0]:
                 raise wrong_label(path, new[0], self.classes)
             self.classes += tuple(new)
-            self.notice("warning", f"{path.name} brings a new class: {', '.join(new)}.")
+            self.notice("warning", f"{path.name} has a new class: {', '.join(new)}.")
         rows = zip(places.tolist(), labels, strict=True)
         return [Point(x, y, str(label), OUTSIDE) for (x, y), label in rows]
 
     def _base(self, name, text, annotation):
-        """Return the annotation of an image as its text was last saved."""
+        """Return the annotation of an image as it was when its text file was last saved."""
         then = History()
         read_steps(self.journal.path, then.take_read, until=text.disk.upto)
         base = then.images.get(name, Annotation())
@@ -325,7 +325,7 @@ class Store:
         return base
 
     def _content(self, annotation):
-        """Return the bytes of an image's text, None where there should be none."""
+        """Return the bytes of an image's text file, None if there should be none."""
         if not annotation.points:
             return b"" if annotation.mark == "empty" else None
         points = annotation.points.values()
@@ -337,7 +337,7 @@ class Store:
 
 
 def _put(ready, path, *, is_wanted):
-    """Put the file that is ready in the place of the text, or take the text away."""
+    """Move the temporary file over the text file, or delete the text file."""
     if not is_wanted:
         path.unlink(missing_ok=True)
         return
@@ -347,7 +347,7 @@ def _put(ready, path, *, is_wanted):
 
 
 def _new_ids(text, annotation):
-    """Yield ids that follow from a text, so that a recording can be played on a copy of it."""
+    """Yield ids that depend only on `text`, so that a recording can be replayed on a copy."""
     ids = (f"{text[:6]}-{i}" for i in itertools.count(1))
     return (key for key in ids if key not in annotation.points)
 

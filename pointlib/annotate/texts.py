@@ -1,9 +1,9 @@
-"""Texts: an image's text file as the annotator sees it: who wrote it, and how it differs.
+"""Text files as the annotator sees them: who wrote an image's file, and how it differs.
 
-A text is known by the SHA-1 of its bytes, "" where there is no file. Whether it was touched at all
-is told by its time, size and inode, which cost next to nothing.
+A text file is identified by the SHA-1 of its bytes, "" if there is none. Its time, size and inode,
+which are cheap to read, tell whether it may have changed.
 
-Not about writing it, nor about what follows from a difference: store.py.
+Not about writing it, nor about what a difference leads to: store.py.
 """
 
 import hashlib
@@ -18,30 +18,30 @@ from pointlib.points import format_points, text_path
 
 
 class Saved(NamedTuple):
-    """What a text holds: its digest, and the number of the last journal line that is in it."""
+    """Content of a text file: its digest, and the number of the last journal line in it."""
 
     digest: str = ""
     upto: int = 0
 
 
 class Text:
-    """What is known of one text file.
+    """What is known about one text file.
 
     Parameters
     ----------
     lines : list of dict
-        The last two lines of the journal on its saving.
+        The last two "save" lines of the journal on this file.
     is_clean : bool
-        Whether the last of them is known to have been followed by the file itself.
+        Whether the file is known to have been written after the last of them.
 
     Attributes
     ----------
     disk, saved : Saved
-        What stands on the disk; what should. They differ while it is written.
+        What is on disk, and what should be. They differ while the file is being written.
     signature, picture : tuple or None
-        Of the text and of the image at the last look.
+        Of the text file and of the image, when last read.
     error : str
-        "", or why the text cannot be used.
+        "", or why the text file cannot be used.
     """
 
     def __init__(self, lines=(), *, is_clean=True):
@@ -51,7 +51,7 @@ class Text:
         self.signature, self.picture, self.error = None, None, ""
 
     def is_foreign(self, path):
-        """Tell whether somebody else wrote the file since the last look, or it is no use still."""
+        """Return whether another program wrote the file since the last look, or it is invalid."""
         now = signature(path)
         if now == self.signature:
             return bool(self.error)
@@ -64,7 +64,7 @@ class Text:
 
 
 def signature(path):
-    """Return what changes when a file is written; () where there is none."""
+    """Return a tuple that changes when a file is written; () if there is none."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -73,7 +73,7 @@ def signature(path):
 
 
 def read_bytes(path):
-    """Return a file's bytes, None where there is none."""
+    """Return a file's bytes, None if there is none."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -83,12 +83,12 @@ def read_bytes(path):
 
 
 def digest(data):
-    """Return the SHA-1 of bytes in hexadecimal letters, "" of None."""
+    """Return the SHA-1 of bytes in hexadecimal, "" for None."""
     return "" if data is None else hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
 def read_labels(paths):
-    """Return {name: (state, labels counted)} of the images that have a text; none is parsed."""
+    """Return {name: (state, label counts)} of the images that have a text file; none is parsed."""
     found = {}
     for name, path in paths.items():
         if (data := read_bytes(text_path(path))) is not None:
@@ -107,16 +107,16 @@ def check_classes(classes, labels):
     Parameters
     ----------
     classes : sequence of str or None
-        None: those of the labels, or ("point",). A folder of this one class has no labels.
+        None: those of the labels, or ("point",). A folder with only this class has no labels.
     labels : dict of Path to set of str
-        Those that each file holds.
+        Those in each file.
     """
     if classes is None:
         classes = sorted(set().union(*labels.values()) - {"", "point"}) or ["point"]
     classes = (classes,) if isinstance(classes, str) else tuple(dict.fromkeys(classes))
     if not classes or not all(map(is_name, classes)):
         raise InputError(
-            f"classes are {list(classes)}; expected names without {NAME_FAULTS}, one at least."
+            f"classes are {list(classes)}; expected at least one name, without {NAME_FAULTS}."
         )
     known = {*classes, ""} if classes == ("point",) else {*classes}
     for path, found in labels.items():
@@ -126,7 +126,7 @@ def check_classes(classes, labels):
 
 
 def wrong_label(path, label, classes):
-    """Return an InputError on a label that is not one of the classes."""
+    """Return an InputError about a label that is not one of the classes."""
     known = ", ".join(classes)
     if not label:
         return InputError(f"{path} has points without a class; expected {known}. Name each.")
@@ -143,15 +143,15 @@ def text_lines(points, shape, *, has_labels):
 
 
 def difference(found, annotation, base, *, has_labels):
-    """Return which points of a text are new, and the ids of those that are gone from it.
+    """Return the points that are new in a text file, and the ids of those missing from it.
 
     Parameters
     ----------
     found : list of Point
-        What the text holds now.
+        The current content of the text file.
     annotation, base : Annotation
-        The image as it is, and as the text was when last saved. What changed between the two is
-        not in the text yet, so a point lacking there was taken away only if `base` had it.
+        The image's current one, and the one last saved to the file. What changed between the two
+        is not in the file yet, so a point missing there was deleted only if `base` had it.
     """
     waiting = {}
     for owner in (annotation,) if base is annotation else (annotation, base):

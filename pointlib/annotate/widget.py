@@ -1,18 +1,22 @@
-"""The annotator: a widget in the notebook in which people click points into a folder's images.
+"""The annotator: a notebook widget in which people click points on a folder's images.
 
-About what a notebook's cell sees: `Annotator`, its points and its edits. The browser's side is
-annotate.js; server.py answers its messages, ledger.py keeps the points.
+About what a notebook cell sees: `Annotator`, its points and its edits. The browser side is
+annotate.js; server.py answers its messages, ledger.py stores the points.
 """
 
 import base64
 import contextlib
 import secrets
 import time
+from collections.abc import Sequence
 from itertools import count, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anywidget
 import numpy as np
 import traitlets
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from pointlib.annotate.journal import read_journal
@@ -27,55 +31,78 @@ from pointlib.points import check_points
 from pointlib.widgets.channel import read_module, read_style
 from pointlib.widgets.pictures import check_size, thumbnail
 
+if TYPE_CHECKING:  # torch takes seconds to import
+    from pointlib.model.point_model import PointModel
+
 PREVIEW = 400  # px: the longer side of the picture for viewers without widgets
 
 
 class Annotator(anywidget.AnyWidget):
-    """Click points into a folder's images: ``Annotator("photos", classes=("crop", "weed"))``.
+    """Click points on a folder's images: ``Annotator("photos", classes=("crop", "weed"))``.
 
-    Every edit is journalled before it is acknowledged, and stays undoable: see `pointlib.ledger`.
-    What code changes appears in the browser, and the other way round.
+    Every edit is journalled before it is acknowledged, and can be undone: see annotate/ledger.py.
+    Changes made by code appear in the browser, and vice versa.
 
     Parameters
     ----------
     folder : str or Path
         Folder of images, or a dataset folder with `images/`.
     classes : sequence of str, optional
-        Default: those in the folder's text files, else one class, "point".
+        Default: those in the folder's text files, else the one class "point".
     model : str, Path or PointModel, optional
-        A trained model, for suggestions and for the click magnet.
+        A trained model, for suggestions and the click magnet.
     height : int
-        Of the widget, in pixels.
+        Height of the widget, pixels.
 
     Attributes
     ----------
     sigma : float
-        The size of the blobs that magnet and suggestions look for, pixels: see `pointlib.blobs`.
-        The slider in the browser sets it too.
+        Size of the blobs that magnet and suggestions look for, pixels: see annotate/blobs.py. The
+        slider in the browser sets it too.
     dark : bool or None
-        Whether those blobs are darker (True) or brighter (False) than around; None: either.
+        Whether those blobs are darker (True) or brighter (False) than their surroundings; None:
+        either.
     folder, key : Path, str
-        Of the images, and the journal's own name.
+        The images' folder, and the journal's id.
     classes, images : tuple of str, list of str
     image : str
-        The one that is looked at; `points`, `labels` and `state` are this image's.
+        The current image; `points`, `labels` and `state` are of this image.
     read_only : str
         "", or a sentence on why edits are refused.
     state : str
         "unlabelled", "labelled", "empty" (looked, nothing here) or "skipped".
     states, counts : dict
         Of all images: {image: state}, {image: {class: number of points}}.
+
+    Examples
+    --------
+    >>> from pointlib import Annotator, draw_cells, write_image
+    >>> write_image("cells/a.png", draw_cells((40, 60), n=5).image)
+    >>> annotator = Annotator("cells")
+    >>> annotator.add([[10, 12], [30.5, 20]])
+    >>> annotator.points.tolist()
+    [[10.0, 12.0], [30.5, 20.0]]
+    >>> annotator.states
+    {'a.png': 'labelled'}
+    >>> annotator.close()
     """
 
     _esm = read_module("annotate/annotate.js")
     _css = read_style()
     height = traitlets.Int(640).tag(sync=True)
 
-    def __init__(self, folder, *, classes=None, model=None, height=640):
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        classes: Sequence[str] | None = None,
+        model: "str | Path | PointModel | None" = None,
+        height: int = 640,
+    ) -> None:
         self._is_open = False
         self._ledger = open_ledger(folder, classes=classes)
         super().__init__(height=height)
-        send = lambda *parts: self.send(*parts)  # noqa: E731, PLW0108 - as it is by then
+        send = lambda *parts: self.send(*parts)  # noqa: E731, PLW0108 - looked up at each call
         self._server = AnnotatorServer(self._ledger, Helper(model), send)
         self._session, self._edits, self._ids = secrets.token_hex(3), count(1), count(1)
         self.on_msg(lambda _widget, content, _buffers: self._server.receive(content))
@@ -88,7 +115,7 @@ class Annotator(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs):
         data, *metadata = super()._repr_mimebundle_(**kwargs)
-        with contextlib.suppress(InputError):  # the widget itself says what is wrong here
+        with contextlib.suppress(InputError):  # the widget itself shows the error
             data["image/png"] = base64.b64encode(self._preview()).decode()
         return data, *metadata
 
@@ -112,18 +139,18 @@ class Annotator(anywidget.AnyWidget):
     counts = property(lambda self: {name: self._ledger.counts(name) for name in self.images})
 
     @property
-    def points(self):
-        """The points of this image, (N, 2) float64: x, y in pixels, in the order they came."""
+    def points(self) -> np.ndarray:
+        """The points of this image, (N, 2) float64: x, y in pixels, in the order added."""
         places = [(p.x, p.y) for p in self._ledger.load(self.image).points.values()]
         return np.array(places, dtype=float).reshape(-1, 2)
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """The class of each of the `points`, (N,) str."""
         return np.array([p.label for p in self._ledger.load(self.image).points.values()], dtype=str)
 
-    def goto(self, image=None, *, step=0):
-        """Show an image: by name, by number from 0, or `step` images on (back: negative)."""
+    def goto(self, image: str | int | None = None, *, step: int = 0) -> None:
+        """Show an image: by name, by number from 0, or `step` images on (negative: back)."""
         names = self.images
         if image is None:
             image = min(max(self._server.index + step, 0), len(names) - 1)
@@ -133,11 +160,17 @@ class Annotator(anywidget.AnyWidget):
             raise InputError(f"{self.folder} has no image {image!r}. {suggest(image, names)}")
         self._server.show(range(len(names))[image])
 
-    def add(self, points, *, label=None, magnet=False):
+    def add(
+        self,
+        points: ArrayLike,
+        *,
+        label: str | Sequence[str] | None = None,
+        magnet: bool = False,
+    ) -> None:
         """Add points (N, 2), pixels, to this image.
 
-        `label` is one class or N; default: the first class. With `magnet` each is moved to the
-        blob under it, where there is one.
+        `label` is one class or N of them; default: the first class. With `magnet` each point moves
+        to the blob under it, if there is one.
         """
         points = check_points(points)
         labels = [label or self.classes[0]] * len(points) if np.ndim(label) == 0 else label
@@ -145,8 +178,8 @@ class Annotator(anywidget.AnyWidget):
             raise InputError(f"{len(labels)} labels for {len(points)} points; expected one each.")
         self._add(points, labels, "code", magnet=magnet)
 
-    def delete(self, indices):
-        """Delete points of this image, by their place in `points`: a number, several, a mask."""
+    def delete(self, indices: ArrayLike) -> None:
+        """Delete points of this image by index into `points`: a number, several, or a mask."""
         ids = np.array(list(self._ledger.load(self.image).points), dtype=str)
         try:
             chosen = np.atleast_1d(ids[indices])
@@ -155,22 +188,24 @@ class Annotator(anywidget.AnyWidget):
         if chosen.size:
             self._edit("delete", points=[{"id": key} for key in chosen.tolist()])
 
-    def mark(self, mark):
+    def mark(self, mark: str) -> None:
         """Mark this image "empty" (looked, nothing here), "skipped" or "unlabelled"."""
         self._edit("mark", mark=mark)
 
-    def undo(self):
-        """Take back the last step in this folder, in whatever image, and go there."""
+    def undo(self) -> None:
+        """Undo the last step in this folder, in whatever image, and go there."""
         self.goto(self._edit("undo")["image"])
 
-    def redo(self):
-        """Make the step again that was undone last, and go there."""
+    def redo(self) -> None:
+        """Redo the step that was undone last, and go there."""
         self.goto(self._edit("redo")["image"])
 
-    def suggestions(self, source=None, *, sigma=None):
+    def suggestions(
+        self, source: str | None = None, *, sigma: float | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return suggestions for this image: points (N, 2), labels (N,), scores (N,), best first.
 
-        `source` is "blobs" or "model" (default where there is one); `sigma` is the blobs' size.
+        `source` is "blobs" or "model" (the default if there is one); `sigma` is the blobs' size.
         Those near a point, or near a rejected one of their class, are left out.
         """
         helper, sigma = self._server.helper, sigma or self.sigma
@@ -179,19 +214,21 @@ class Annotator(anywidget.AnyWidget):
         radius = helper.radius(source, sigma)
         return still_open(found, self._ledger.load(self.image), radius)
 
-    def accept(self, threshold=0.3, *, source=None, sigma=None):
+    def accept(
+        self, threshold: float = 0.3, *, source: str | None = None, sigma: float | None = None
+    ) -> int:
         """Add all suggestions whose score is `threshold` or more; return how many."""
         points, labels, scores = self.suggestions(source, sigma=sigma)
         good = scores >= threshold
         self._add(points[good], labels[good], SUGGESTED, scores=scores[good].tolist())
         return int(good.sum())
 
-    def play(self, journal_path, *, pause=0.0):
-        """Make the recorded steps of a journal again in this folder; return their number.
+    def play(self, journal_path: str | Path, *, pause: float = 0.0) -> int:
+        """Replay the steps of a journal in this folder; return their number.
 
-        A step that is here already, by its session and number, is not made twice. What other
-        programs wrote into texts is no part of the film: start from the same texts.
-        `pause` is in seconds, between two steps.
+        A step already made here, by its session and number, is not made twice. What other
+        programs wrote into text files is not replayed: start from the same text files.
+        `pause` is the time between two steps, seconds.
         """
         edits = recorded_edits(read_journal(need_file(journal_path, "journal")))
         for edit in edits:
@@ -201,12 +238,12 @@ class Annotator(anywidget.AnyWidget):
             time.sleep(pause)
         return len(edits)
 
-    def flush(self):
-        """Bring everything to the disk: the journal and all text files."""
+    def flush(self) -> None:
+        """Write everything to disk: the journal and all text files."""
         self._ledger.flush()
 
-    def close(self):
-        """End the widget; text files are written, and the folder is free for others."""
+    def close(self) -> None:
+        """Close the widget: write the text files and release the folder's lock."""
         if self._is_open:
             self._is_open = False
             self._server.close()
@@ -246,9 +283,9 @@ class Annotator(anywidget.AnyWidget):
 
 
 def recorded_edits(lines):
-    """Return the edits that made a journal's lines, in order, but for those from outside.
+    """Return the edits that a journal's lines record, in order, without those from outside.
 
-    Each is a dict as `Ledger.apply` takes it, with its own session and number.
+    Each is a dict as for `Ledger.apply`, with its own session and number.
     """
     own = [line for line in lines if "step" in line and line["session"] != OUTSIDE]
     edits = []

@@ -1,4 +1,4 @@
-"""The check of a dataset folder: what is in it and what is wrong with it, before a training.
+"""Check a dataset folder before training: what is in it and what is wrong with it.
 
-About looking and telling. Not about reading a dataset for a training: dataset.py does that.
+Not about reading a dataset for training: dataset.py does that.
 """

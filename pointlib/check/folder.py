@@ -1,12 +1,13 @@
-"""Check: what is in a dataset folder and what is wrong with it, before an afternoon is lost.
+"""Check a dataset folder: what is in it and what is wrong with it, before training.
 
-Every finding is collected, where a training would stop at the first. A *problem* is what training
-refuses or is misled by; a *note* is worth knowing. Nothing in the folder is written or changed.
-Not about what the files hold (survey.py), nor about how findings are shown (sheet.py).
-``python -m pointlib.check FOLDER`` does it from the command line.
+All findings are collected, while training stops at the first error. A *problem* makes training fail
+or go wrong; a *note* is worth knowing. Nothing in the folder is written or changed. Not about the
+contents of single files (survey.py), nor about how findings are shown (sheet.py).
+From the command line: ``pointlib check FOLDER``.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
@@ -43,23 +44,23 @@ from pointlib.splits import (
 )
 from pointlib.study.ceiling import ceiling
 
-UNEVEN = 4  # times: image sizes that differ more are worth a note
-CROWDED = 10  # times the median number of points
-TYPO = 50  # times as common is the word that a misspelt label was meant to be
-RARE = 0.01  # share of the most common class's points
-WINDOW, WINDOWS = 384, 12  # px and number: what the ceiling is measured on
-SIGMAS = (0.5, 1.0, 1.5, 2.0)  # times the sigma chosen
+UNEVEN = 4  # ratio of image sizes above which they get a note
+CROWDED = 10  # times the median number of points gets a note
+TYPO = 50  # times: how much more common a label must be for a rare one to be its misspelling
+RARE = 0.01  # of the most common class's points: a class with fewer is rare
+WINDOW, WINDOWS = 384, 12  # px, and number of windows that the ceiling is measured on
+SIGMAS = (0.5, 1.0, 1.5, 2.0)  # times the chosen sigma
 
 
 class Report(NamedTuple):
     """What `check_folder` found."""
 
-    folder: Path  # that holds the images
+    folder: Path  # of the images
     images: list  # of survey.Seen, by name
-    findings: list  # of Finding: problems first, each kind together
+    findings: list  # of Finding: problems first, grouped by kind
     distances: np.ndarray  # to the nearest neighbour of the same class, px, sorted
-    sigma: float  # that training would choose, px; NaN where it has nothing to choose from
-    radius: float  # of matching, px
+    sigma: float  # that training would choose, px; NaN without points
+    radius: float  # match radius, px
     ceilings: list  # of (sigma, minimum distance, ceiling.Ceiling)
     n_windows: int  # that the ceilings are measured on
 
@@ -70,26 +71,47 @@ class Report(NamedTuple):
 
     @property
     def classes(self):
-        """{class: number of points}, of the images that can be used, sorted."""
+        """{class: number of points} in the usable images, sorted."""
         used = (seen.labels.tolist() for seen in self.images if seen.usable)
         return dict(sorted(Counter(name or "point" for names in used for name in names).items()))
 
 
-def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
-    """Look through a dataset folder.
+def check_folder(
+    folder: str | Path,
+    *,
+    radius: float | None = None,
+    every_pixel: bool = False,
+    on_image: Callable[[str, int, int], object] | None = None,
+) -> Report:
+    """Check a dataset folder.
 
     Parameters
     ----------
     folder : str or Path
-        Images with their text files, or a folder that holds them in `images/`.
+        Images with their text files, or a folder with these in `images/`.
     radius : float, optional
-        Match radius, pixels; default that of a training, twice sigma.
-    every_pixel, on_image
-        See `survey.survey`.
+        Match radius, pixels. Default: that of training, twice sigma.
+    every_pixel : bool
+        Decode every image. Otherwise a sample, and all that seem truncated; of the rest the header.
+    on_image : callable, optional
+        Called with (name, number done, number of all) after each image.
 
     Returns
     -------
     Report
+
+    Examples
+    --------
+    >>> from pointlib import check_folder, draw_cells, text_path, write_image, write_points
+    >>> for name in ("a.png", "b.png"):
+    ...     scene, path = draw_cells((40, 60), n=5), f"cells/{name}"
+    ...     write_image(path, scene.image)
+    ...     write_points(text_path(path), scene.points, (40, 60))
+    >>> report = check_folder("cells")
+    >>> report.n_problems, report.classes
+    (0, {'point': 10})
+    >>> report.findings[0].kind, report.findings[0].text
+    ('copy of another image', 'b.png is identical to a.png.')
     """
     folder = need_folder(folder, "dataset folder")
     place = image_folder(folder)
@@ -114,7 +136,7 @@ def check_folder(folder, *, radius=None, every_pixel=False, on_image=None):
 
 
 def _points(images, near):
-    """Yield points that stand on each other, and images with far more than the others."""
+    """Yield points on top of each other, and images with far more points than usual."""
     usual = np.median([len(seen.points) for seen in images if len(seen.points)] or [0])
     for seen, distances in zip(images, near, strict=True):
         n, name = len(seen.points), seen.path.name
@@ -127,7 +149,8 @@ def _points(images, near):
         for kind, some in (("doubled point", same), ("place with two classes", other)):
             if some.any():
                 x, y = seen.points[some][0]
-                what = f"{some.sum()} points nearer than {DOUBLED} px, as at {x:.1f}, {y:.1f}."
+                close = f"{some.sum()} points within {DOUBLED} px of another"
+                what = f"{close}, as at {x:.1f}, {y:.1f}."
                 yield Finding(kind, "note", text_path(name).name, what)
 
 
@@ -139,7 +162,7 @@ def _classes(images):
         fewer = 2 * len(named) < len(used)
         for seen in named if fewer else [seen for seen in used if not seen.labels[0]]:
             what = (
-                f"its points have {'a' if fewer else 'no'} class, unlike most. Name all, or none."
+                f"its points have {'a' if fewer else 'no'} class, unlike most. Label all, or none."
             )
             yield Finding("points with and without a class", "problem", seen.path.name, what)
     counts, first, folded = Counter(), {}, {}
@@ -147,7 +170,7 @@ def _classes(images):
         counts.update(seen.labels.tolist())
         first = dict.fromkeys(seen.labels.tolist(), text_path(seen.path).name) | first
     if words := too_many_classes(counts, counts.total()):
-        yield Finding("labels that are no classes", "problem", first[min(counts)], words)
+        yield Finding("labels that are not classes", "problem", first[min(counts)], words)
         return
     for label, n in counts.most_common():
         others = [name for name, m in counts.most_common(99) if m >= max(TYPO * n, 10)]
@@ -162,7 +185,7 @@ def _classes(images):
 
 
 def _kinds(images):
-    """Yield images whose depth, channels or size differ from the others'."""
+    """Yield images whose depth, channels or size differ from the rest."""
     readable = [seen for seen in images if seen.header]
     used = [seen for seen in readable if seen.usable] or readable
     for kind, what_of in (("depth", _depth), ("channels", _channels)):
@@ -172,13 +195,13 @@ def _kinds(images):
                 continue
             fits = kind == "channels" and {value, usual[0][0]} <= {1, 3}
             severity = "problem" if seen.usable and not fits else "note"
-            what = f"{value}; most have {usual[0][0]}." + ("" if fits else " Convert one kind.")
+            what = f"{value}; most have {usual[0][0]}." + ("" if fits else " Convert them.")
             yield Finding(f"other {kind}", severity, seen.path.name, what)
     by_side = sorted(readable, key=lambda seen: max(seen.header.shape))
     if readable and max(by_side[-1].header.shape) > UNEVEN * max(by_side[0].header.shape):
         for seen, word in ((by_side[0], "smallest"), (by_side[-1], "largest")):
             height, width = seen.header.shape
-            what = f"the {word}: {width} x {height}. Objects should be about as large in each."
+            what = f"the {word}: {width} x {height}. Objects should be about the same size in all."
             yield Finding("sizes far apart", "note", seen.path.name, what)
 
 
@@ -191,7 +214,7 @@ def _channels(seen):
 
 
 def _read_lists(folder, images):
-    """Return {part: names} of train.txt, val.txt and test.txt, and the findings on them."""
+    """Return {part: names} of train.txt, val.txt and test.txt, and the findings about them."""
     lists, findings = {}, []
     for part, path in find_lists(folder, [seen.path for seen in images.values()]).items():
         try:
@@ -207,26 +230,26 @@ def _read_lists(folder, images):
                 findings.append(finding)
     for one, other in combinations(lists, 2):
         for name in sorted(set(lists[one]) & set(lists[other])):
-            what = f"in {one}.txt and in {other}.txt. Drop it from one."
+            what = f"in {one}.txt and in {other}.txt. Remove it from one."
             findings.append(Finding("image in two lists", "problem", name, what))
     return lists, findings
 
 
 def _copies(images, lists):
-    """Yield images that are the same to the byte; in two lists they make the score too good."""
+    """Yield images that are identical files; in two lists they make the score too good."""
     parts = {name: f"{part}.txt" for part, names in lists.items() for name in names}
     for group in copies([seen.path for seen in images if seen.header]):
         first, *others = (path.name for path in group)
         listed = sorted({parts[path.name] for path in group if path.name in parts})
         severity = "problem" if len(listed) > 1 else "note"
-        lies = f": they stand in {' and '.join(listed)}" if len(listed) > 1 else ""
+        lies = f": they are in {' and '.join(listed)}" if len(listed) > 1 else ""
         for name in others:
-            what = f"{name} is {first} to the byte{lies}."
+            what = f"{name} is identical to {first}{lies}."
             yield Finding("copy of another image", severity, name, what)
 
 
 def _lacking(images, lists):
-    """Yield lists without a point of some class that has ten or more."""
+    """Yield lists without any point of a class that has ten or more."""
     used = {seen.path.name: seen.labels.tolist() for seen in images if seen.usable}
     counts = Counter(label for labels in used.values() for label in labels)
     for part, names in lists.items():
@@ -238,7 +261,7 @@ def _lacking(images, lists):
 
 
 def _training(images, lists):
-    """Return the images that a training would learn from, as `dataset.load_splits` takes them."""
+    """Return the images that training would use, as `load_splits` chooses them."""
     used = {seen.path.name: seen for seen in images if seen.usable}
     rest = not_in(used, lists.get("test"))
     if "train" in lists:
@@ -253,7 +276,7 @@ def _training(images, lists):
 
 
 def _longer_part(seen):
-    """Return what is left to train where an image is cut in two, as `split_by_crops` does."""
+    """Return the training part of an image cut in two, as `split_by_crops` does."""
     axis, cut = place_cut(seen.header.shape)
     first = seen.points[:, 1 - axis] < cut - 0.5
     return seen._replace(points=seen.points[first], labels=seen.labels[first])
@@ -269,7 +292,7 @@ def _near(seen):
 
 
 def _outlook(images, radius):
-    """Return sigma, radius, ceilings and how many windows they are measured on."""
+    """Return sigma, radius, ceilings and the number of windows they are measured on."""
     if not any(len(seen.points) for seen in images):
         return float("nan"), radius or float("nan"), [], 0
     sample = [images[i] for i in sample_indices(images)]
@@ -281,7 +304,7 @@ def _outlook(images, radius):
 
 
 def _windows(images):
-    """Return (points, labels, shape) of a window in each of some images, about a point."""
+    """Return (points, labels, shape) of windows around a point, one in each of some images."""
     windows = []
     for i in np.unique(np.linspace(0, len(images) - 1, WINDOWS).astype(int)):
         seen = images[i]
@@ -295,7 +318,7 @@ def _windows(images):
 
 
 def _ceilings(windows, sigma, radius):
-    """Return (sigma, minimum distance, Ceiling) for sigmas and distances about those chosen."""
+    """Return (sigma, minimum distance, Ceiling) for sigmas and distances around those chosen."""
     sigmas = [round(float(sigma * times), 2) for times in SIGMAS]
     distances = dict.fromkeys((0.0, sigma, radius))
     return [

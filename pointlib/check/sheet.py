@@ -1,6 +1,6 @@
-"""Sheet: what `check_folder` found, as text, as JSON, and as one picture.
+"""Sheet: a report of `check_folder` as text, as JSON and as one picture.
 
-About showing a check.Report. Not about what is wrong (folder.py).
+About showing a check.folder.Report. Not about finding what is wrong (folder.py).
 """
 
 import json
@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pointlib.check.folder import Report
 from pointlib.check.survey import DOUBLED
 from pointlib.errors import InputError, plural, spell_out
 from pointlib.files import json_safe, write_kept
@@ -28,12 +29,12 @@ from pointlib.plots import (
 )
 from pointlib.points import nearest_distances
 
-SHOWN = 5  # files named of each kind
-PICTURES, ACROSS = 12, 4  # thumbnails in all, and in a row
-TOP = 1  # of an ax: a title placed by hand saves looking for ticks above it, a third of the time
-SIDE = 700  # px of a thumbnail before it is drawn
+SHOWN = 5  # files named for each kind of finding
+PICTURES, ACROSS = 12, 4  # thumbnails in total, and per row
+TOP = 1  # y of titles: a fixed one saves matplotlib a search for ticks, a third of the time
+SIDE = 700  # px: an image is reduced to about this before it is drawn
 SHARES = (5, 25, 50, 75, 95)  # percentiles of the distances
-PROBLEM, NOTE = "#b3261e", "#8a5a00"  # titles on white
+PROBLEM, NOTE = "#b3261e", "#8a5a00"  # colours of titles on white
 
 
 def summary(report):
@@ -66,8 +67,21 @@ def summary(report):
     }
 
 
-def describe_check(report):
-    """Return a report as text: problems, notes, what there is, what a training would choose."""
+def describe_check(report: Report) -> str:
+    """Return a report as text: problems, notes, contents, and what training would choose.
+
+    Parameters
+    ----------
+    report : Report
+        From `check_folder`.
+
+    Examples
+    --------
+    >>> from pointlib import check_folder, describe_check, draw_cells, write_image
+    >>> write_image("cells/a.png", draw_cells((40, 60), n=5).image)
+    >>> print(describe_check(check_folder("cells")).splitlines()[0])
+    PROBLEM: nothing labelled (1)
+    """
     facts = summary(report)
     blocks = [*_listed(report), _counts(facts)]
     blocks.append(_spacing(facts))
@@ -78,14 +92,14 @@ def describe_check(report):
 
 
 def write_sheet(report, output):
-    """Write `check.json` and `check.png` into a folder; others that stand there become copies."""
+    """Write `check.json` and `check.png` into a folder; existing ones are kept as copies."""
     text = json.dumps(json_safe(summary(report)), indent=2) + "\n"
     write_kept(Path(output) / "check.json", text)
     write_kept(Path(output) / "check.png", draw_sheet(report))
 
 
 def draw_sheet(report):
-    """Return a PNG, in bytes: the distributions, then the most telling images with their points."""
+    """Return a PNG, bytes: distributions, then the most informative images with their points."""
     chosen, classes = _telling(report), list(report.classes)
     shapes = [seen.header.shape for seen, _, _ in chosen] or [(1, 1)]
     high = 3.4 * np.clip(np.median([height / width for height, width in shapes]), 0.4, 1.5) + 0.7
@@ -104,13 +118,13 @@ def draw_sheet(report):
 
 
 def _closing(report):
-    """Return how many kinds of problem and of note there are."""
+    """Return the numbers of kinds of problem and of note, in words."""
     n_notes = len({f.kind for f in report.findings if f.severity == "note"})
     return f"{plural(report.n_problems, 'problem', ',')}, {plural(n_notes, 'note', ',')}"
 
 
 def _listed(report):
-    """Return the findings as blocks of text, one a kind, folded."""
+    """Return the findings as blocks of text, one per kind, shortened."""
     groups = {}
     for finding in report.findings:
         groups.setdefault((finding.severity, finding.kind), []).append(finding)
@@ -127,7 +141,7 @@ def _listed(report):
 
 
 def _sentence(finding, folder):
-    """Return a finding in a line, without the folder that all of them share."""
+    """Return a finding as one line, without the common folder."""
     text = finding.text.replace(f"{folder}/", "")
     place = finding.file + (f", line {finding.line}" if finding.line else "")
     if not finding.file or text.startswith(finding.file):
@@ -136,12 +150,12 @@ def _sentence(finding, folder):
 
 
 def _counts(facts):
-    """Return what is there, a line a subject."""
+    """Return what the folder contains, one line per subject."""
     classes = {name: f"{n:,}" for name, n in facts["classes"].items()}
     rows = {
         "folder": facts["folder"],
         "images": "{n_images:,}: {n_labelled:,} labelled, {n_empty:,} with nothing there, "
-        "{n_unlabelled:,} not labelled yet, {n_unreadable:,} unreadable (or their text)".format(
+        "{n_unlabelled:,} not labelled yet, {n_unreadable:,} unreadable (image or text)".format(
             **facts
         ),
         "points": f"{facts['n_points']:,}" + (f": {_said(classes)}" if len(classes) > 1 else ""),
@@ -151,17 +165,17 @@ def _counts(facts):
         "pixels": "of {n_decoded:,} of {n_images:,} images decoded".format(**facts),
     }
     if facts["n_decoded"] < sum(facts["sizes"].values()):
-        rows["pixels"] += "; of the others the header is read (--pixels reads all)"
+        rows["pixels"] += "; of the others only the header is read (--pixels reads all)"
     return "\n".join(f"{name:<10}{row}" for name, row in rows.items() if row)
 
 
 def _spacing(facts):
-    """Return the distances between neighbours, and what a training would choose; "" of neither."""
+    """Return the distances between neighbours, and what training would choose, as text."""
     shares = "  ".join(f"{share}%: {value:.1f}" for share, value in facts["nearest"].items())
     lines = [f"nearest neighbour of the same class, px   {shares}"] if shares else []
     if facts["ceilings"]:
         sigma, radius = f"{facts['sigma']:g} px", f"{facts['radius']:g} px"
-        lines.append(f"a training would choose sigma {sigma}; match radius {radius}")
+        lines.append(f"training would choose sigma {sigma}; match radius {radius}")
     return "\n".join(lines)
 
 
@@ -183,7 +197,7 @@ def _ceilings(report):
 
 
 def _telling(report):
-    """Return (Seen, kind, colour) of images: flagged ones, each kind in turn, then typical ones."""
+    """Return (Seen, kind, colour) of images: flagged ones, each kind in turn, then others."""
     by_name = {name: seen for seen in report.images for name in _names(seen)}
     queues = {}
     for f in report.findings:
@@ -210,7 +224,7 @@ def _names(seen):
 
 
 def _thumbnail(one, classes, ax):
-    """Show (Seen, kind, colour) of an image with its points, a colour a class; doubled in red."""
+    """Show (Seen, kind, colour): an image with its points, coloured by class; doubled ones red."""
     ax.set_axis_off()
     if one is None:
         return
@@ -236,7 +250,7 @@ def _thumbnail(one, classes, ax):
 
 
 def _legend(classes):
-    """Return a mark for each class of the thumbnails."""
+    """Return a legend entry for each class of the thumbnails."""
     common = {"linestyle": "", "markersize": 9, "markeredgecolor": "black"}
     marks = []
     for k, name in enumerate(classes):
@@ -260,16 +274,16 @@ def _plot_near(report, ax):
 
 
 def _plot_counts(report, ax):
-    """Plot how many points the labelled images hold."""
+    """Plot the number of points in the labelled images."""
     counts = [len(seen.points) for seen in report.images if seen.usable]
-    _titled(ax, "points an image", "points", "images")
+    _titled(ax, "points per image", "points", "images")
     if counts:
         bins = np.linspace(0, max(counts) + 1, min(max(counts) + 1, 30) + 1)
         ax.hist(counts, bins=bins, color=BLUE)
 
 
 def _plot_sizes(report, ax):
-    """Plot width against height, a dot a size, its area by the number of images."""
+    """Plot width against height, a dot per size; its area is the number of images."""
     sizes = Counter(seen.header.shape[::-1] for seen in report.images if seen.header)
     _titled(ax, "sizes", "width, px", "height, px")
     if sizes:
@@ -280,7 +294,7 @@ def _plot_sizes(report, ax):
 
 
 def _plot_ceilings(report, ax):
-    """Plot the F1 of a perfect network against sigma, a line a minimum distance."""
+    """Plot the F1 of a perfect network against sigma, a line per minimum distance."""
     _titled(ax, "ceiling", "sigma, px", "F1 of a perfect network")
     for k, distance in enumerate(dict.fromkeys(d for _, d, _ in report.ceilings)):
         line = [(s, best.f1) for s, d, best in report.ceilings if d == distance]
@@ -302,12 +316,12 @@ def _titled(ax, title, x, y):
 
 
 def _counted(values):
-    """Return {value: how often} as text keys, most often first."""
+    """Return {value: count} with string keys, most common first."""
     return {str(value): n for value, n in Counter(values).most_common()}
 
 
 def _said(counts):
-    """Return counts in a line: the only value alone, else the five most common."""
+    """Return counts in one line: the only value alone, else the five most common."""
     if len(counts) == 1:
         return next(iter(counts))
     more = f" and {len(counts) - SHOWN} others" if len(counts) > SHOWN else ""
@@ -319,5 +333,5 @@ def _short(name):
 
 
 def _printable(text):
-    """Return text that any terminal takes: file names may hold bytes that are no UTF-8."""
+    """Return text that any terminal can print: file names may hold bytes that are not UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""Survey: look at every image and text of a folder once, and stop at none of them.
+"""Survey: read every image and text file of a folder once, without stopping at errors.
 
-About single files: what they hold, and what is wrong with them. Not about how they fit together
-as a dataset: folder.py judges that.
+About single files: their contents, and what is wrong with them. Not about how they fit together as
+a dataset: folder.py.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from pointlib.errors import InputError
 from pointlib.images import IMAGE_SUFFIXES, Header, open_image
 from pointlib.points import read_points, text_path
 
-PIXEL_BYTES = 200_000_000  # of pixels decoded in one survey, if not all: some seconds
-LOTS = 1000  # that threads take in turn, of one image or more: handing over takes time
-TEXT_BYTES = 50_000_000  # a text above that holds no points that anyone clicked
-DOUBLED = 0.5  # px: two points nearer than that are one click too many
+PIXEL_BYTES = 200_000_000  # of pixels decoded in one survey, if not all: takes some seconds
+BATCHES = 1000  # at most, for the threads: one task per image would cost too much
+TEXT_BYTES = 50_000_000  # a larger text file cannot be clicked points
+DOUBLED = 0.5  # px: two points closer than this are an accidental double click
 NOT_PICTURES = (".avif", ".czi", ".dcm", ".heic", ".jp2", ".lif", ".nd2", ".npy", ".svs")
-PIECE = 4096  # bytes compared before two files are read whole
+PIECE = 4096  # bytes compared before whole files are
 ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}  # of JPEG and PNG, by their first two bytes
 NO_POINTS, NO_LABELS = np.empty((0, 2)), np.empty(0, dtype=str)
 
@@ -35,26 +35,26 @@ class Finding(NamedTuple):
     kind: str
     severity: str  # "problem" or "note"
     file: str  # its name in the folder; "" for the folder itself
-    text: str = ""  # a sentence, unless the kind says it all
+    text: str = ""  # a sentence, if the kind does not say it all
     line: int | None = None
 
 
 class Seen(NamedTuple):
-    """An image and its text, as far as they could be read."""
+    """An image and its text file, as far as they could be read."""
 
     path: Path
-    header: Header | None = None  # None where the image cannot be read
-    error: str = ""  # why not
-    decoded: bool = False  # its pixels were read, not its header alone
-    flat: bool = False  # all pixels read are alike
-    state: str = "unlabelled"  # "empty", "labelled", or "unreadable": its text cannot be read
+    header: Header | None = None  # None if the image cannot be read
+    error: str = ""  # why the image cannot be read
+    decoded: bool = False  # its pixels were read, not only its header
+    flat: bool = False  # all pixels are equal
+    state: str = "unlabelled"  # "empty", "labelled", or "unreadable": its text file cannot be read
     text_error: str = ""
     points: np.ndarray = NO_POINTS  # (N, 2) pixels
     labels: np.ndarray = NO_LABELS  # (N,) str
 
     @property
     def usable(self):
-        """Whether a training could take it."""
+        """Whether training could use it."""
         return self.header is not None and self.state in ("empty", "labelled")
 
 
@@ -65,9 +65,9 @@ def list_entries(folder):
 
 
 def list_files(folder):
-    """Return what bears an image's suffix and what bears a text's, sorted; hidden ones not.
+    """Return the files with an image's suffix and those with a text file's, sorted.
 
-    Links to nothing are in; folders are not.
+    Broken links are included; hidden files and folders are not.
     """
     paths = [Path(entry) for entry in list_entries(folder) if not entry.is_dir()]
     images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
@@ -75,16 +75,16 @@ def list_files(folder):
 
 
 def survey(paths, *, every_pixel=False, on_image=None):
-    """Look at images and their texts.
+    """Read images and their text files.
 
     Parameters
     ----------
     paths : list of Path
     every_pixel : bool
-        Decode all images. Otherwise those that end as a cut-off file does, and of the others as
-        many, evenly spread, as `PIXEL_BYTES` allows; of the rest the header is read.
+        Decode all images. Otherwise decode those that seem truncated and as many of the others,
+        evenly spread, as `PIXEL_BYTES` allows; of the rest only the header is read.
     on_image : callable, optional
-        Called with (name, number done, number of all) after each.
+        Called with (name, number done, number of all) after each image.
 
     Returns
     -------
@@ -93,10 +93,10 @@ def survey(paths, *, every_pixel=False, on_image=None):
     """
     budget = math.inf if every_pixel else PIXEL_BYTES / max(1, len(paths))
     look, found = partial(_look, budget=budget), []
-    step = 1 + len(paths) // LOTS
-    lots = [range(len(paths))[i : i + step] for i in range(0, len(paths), step)]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoders let go of the GIL
-        for some in pool.map(lambda lot: [look(paths[k], k) for k in lot], lots):
+    step = 1 + len(paths) // BATCHES
+    batches = [range(len(paths))[i : i + step] for i in range(0, len(paths), step)]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoders release the GIL
+        for some in pool.map(lambda batch: [look(paths[k], k) for k in batch], batches):
             for seen in some:
                 found.append(seen)
                 if on_image:
@@ -105,9 +105,9 @@ def survey(paths, *, every_pixel=False, on_image=None):
 
 
 def file_findings(images, texts):
-    """Yield what is wrong with single images and texts, as Findings.
+    """Yield what is wrong with single images and text files, as Findings.
 
-    `images` are Seen; `texts` paths of all texts beside them.
+    `images` are Seen; `texts` are paths of all text files beside them.
     """
     for seen in images:
         name, text = seen.path.name, text_path(seen.path).name
@@ -115,16 +115,16 @@ def file_findings(images, texts):
             yield Finding("unreadable image", "problem", name, seen.error)
         if seen.text_error:
             outside = "outside the image" in seen.text_error
-            kind = "point outside its image" if outside else "unreadable text"
+            kind = "point outside its image" if outside else "unreadable text file"
             line = re.search(r", line (\d+):", seen.text_error)
             yield Finding(kind, "problem", text, seen.text_error, line and int(line[1]))
         if seen.flat:
-            what = f"every pixel is alike; points: {len(seen.points)}"
+            what = f"all pixels are equal; points: {len(seen.points)}"
             yield Finding("blank image", "problem" if len(seen.points) else "note", name, what)
     if not images:
-        yield Finding("no image", "problem", "", "the folder holds no image of a known kind.")
+        yield Finding("no image", "problem", "", "the folder has no image of a known format.")
     elif not any(seen.usable for seen in images):
-        what = "no image has a text file that can be read: annotate first, or convert other labels."
+        what = "no image has a readable text file: annotate first, or convert other labels."
         yield Finding("nothing labelled", "problem", "", what)
     for state, kind in (("unlabelled", "not labelled yet"), ("empty", "labelled, nothing there")):
         yield from (
@@ -135,50 +135,51 @@ def file_findings(images, texts):
 
 
 def _stems(paths):
-    """Yield images that would share one text file."""
+    """Yield images that would share a text file."""
     first = {}
     for path in paths:
         if (other := first.setdefault(path.stem, path)) is not path:
             what = f"{other.name} and {path.name} would share {path.stem}.txt. Rename one."
-            yield Finding("two images of one stem", "problem", path.name, what)
+            yield Finding("two images with one stem", "problem", path.name, what)
 
 
 def _texts(texts, known):
-    """Yield texts that belong to no image; those that hold points were meant for one."""
+    """Yield text files without an image; those with points are problems."""
     for path in sorted(set(texts) - known):
         try:
             n_points = len(read_points(path, (1, 1))[0])
         except (InputError, OSError):
             n_points = 0
-        what = f"points: {n_points}. Is its image missing, or called otherwise?" if n_points else ""
-        yield Finding("text without an image", "problem" if n_points else "note", path.name, what)
+        what = f"points: {n_points}. Is its image missing, or misnamed?" if n_points else ""
+        severity = "problem" if n_points else "note"
+        yield Finding("text file without an image", severity, path.name, what)
 
 
 def not_looked_at(folder, place, lists):
-    """Yield what looks like a part of the dataset but is none, as Findings.
+    """Yield files that look like part of the dataset but are not read, as Findings.
 
-    `place` in `folder` holds the images; `lists` are names of texts that are no points.
+    `place` in `folder` holds the images; `lists` are names of text files without points.
     """
     entries = list_entries(place)
     for entry in entries:
         if Path(entry).suffix.lower() in NOT_PICTURES:
             what = "save it as PNG or TIFF to use it."
-            yield Finding("file of another kind", "note", entry.name, what)
+            yield Finding("file of another format", "note", entry.name, what)
     for other in sorted({folder, *(Path(entry) for entry in entries if entry.is_dir())} - {place}):
         try:
             images, texts = list_files(other)
-        except OSError:  # a folder we may not look into is none of ours
+        except OSError:  # an unreadable folder is not part of the dataset
             continue
         texts = [path for path in texts if path.name not in lists]
         if images or (texts and other != folder):
-            what = f"images: {len(images)}, texts: {len(texts)}; only {place} is looked at."
-            yield Finding("images or texts elsewhere", "note", other.name, what)
+            what = f"images: {len(images)}, text files: {len(texts)}; only {place} is read."
+            yield Finding("images or text files elsewhere", "note", other.name, what)
 
 
 def copies(paths):
-    """Return the groups of files that are identical to the byte, each a list of paths."""
+    """Return the groups of identical files, each a list of paths."""
     groups = [list(paths)]
-    for key in (os.path.getsize, _piece, _digest):  # dearer and dearer, of fewer and fewer
+    for key in (os.path.getsize, _piece, _digest):  # cheapest first; each leaves fewer files
         split = []
         for group in groups:
             by_key = {}
@@ -190,7 +191,7 @@ def copies(paths):
 
 
 def _look(path, k, *, budget):
-    """Return Seen of the k-th image; `budget` bytes of pixels an image are decoded on average."""
+    """Return Seen of the k-th image; on average `budget` bytes of pixels per image are decoded."""
     seen = Seen(path)
     try:
         with open_image(path) as (header, read):
@@ -206,7 +207,7 @@ def _look(path, k, *, budget):
         return seen
     try:
         if text.is_file() and text.stat().st_size > TEXT_BYTES:
-            raise InputError(f"{text} has {text.stat().st_size:,} bytes; expected some points.")
+            raise InputError(f"{text} has {text.stat().st_size:,} bytes; expected a few points.")
         points, labels = read_points(text, seen.header.shape if seen.header else (1, 1))
     except (InputError, OSError) as error:
         return seen._replace(state="unreadable", text_error=str(error))
@@ -215,7 +216,7 @@ def _look(path, k, *, budget):
 
 
 def _ends_whole(path):
-    """Return False where a JPEG or PNG does not end as such a file should."""
+    """Return False if a JPEG or PNG lacks its end marker."""
     with path.open("rb") as file:
         end = ENDS.get(file.read(2), b"")
         file.seek(-min(64, path.stat().st_size), os.SEEK_END)
@@ -224,7 +225,7 @@ def _ends_whole(path):
 
 def _piece(path):
     with path.open("rb") as file:
-        file.seek(max(0, os.path.getsize(path) // 2 - PIECE))  # headers are alike, the middle not
+        file.seek(max(0, os.path.getsize(path) // 2 - PIECE))  # headers may be equal
         return file.read(PIECE)
 
 

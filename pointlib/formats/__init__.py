@@ -1,4 +1,4 @@
-"""Other tools' files in and out: `convert` turns any format of `FORMATS` into any other.
+"""Other tools' files: `convert` converts between any two formats of `FORMATS`.
 
 Not about reading a dataset for training (dataset.py).
 """

@@ -1,26 +1,25 @@
 """`coco`, the JSON of Microsoft COCO: one file with `images`, `categories` and `annotations`.
 
-Pixels, x before y. Keypoints are indices of pixels (centre), as detectron2's page on datasets says
-("integers in range [0, H-1 or W-1]", to which it adds 0.5); the numbers of boxes and polygons run
-from the image's edge (corner), whatever the keypoints do. Labelling tools that export what was
-clicked on a canvas probably have their keypoints from the corner too (unverified): read those with
-the convention "corner".
+Pixels, x before y. Keypoints are pixel indices (centre), as detectron2's page on datasets says
+("integers in range [0, H-1 or W-1]", to which it adds 0.5); boxes and polygons are measured from
+the image's edge (corner), whatever the keypoints do. Labelling tools that export clicks on a canvas
+probably measure keypoints from the corner too (unverified): read those with the convention
+"corner".
 
-An annotation's keypoints become one point each, where COCO calls them labelled (v is 1, hidden, or
-2, visible), named by the keypoint, or by the category where it has no more than one. Without
-keypoints the middle of `bbox` is the point, without that the centroid of the polygons; a mask (RLE)
-alone is refused. An image without annotations holds nothing. A crowd (`iscrowd` 1: many objects in
-one outline) or an instance none of whose keypoints is labelled makes no point: an image that has
-nothing else is left as not labelled.
+Each keypoint that COCO calls labelled (v is 1, hidden, or 2, visible) becomes a point, named after
+the keypoint, or after the category if that has at most one. Without keypoints the centre of `bbox`
+is the point, without that the centroid of the polygons; a mask (RLE) alone is refused. An image
+without annotations counts as empty. A crowd (`iscrowd` 1: many objects in one outline) or an
+instance without a labelled keypoint makes no point: an image with nothing else stays not labelled.
 
 A list of results (`image_id`, `category_id`, `score`) names no images: they and the categories come
 from the one other COCO file beside it; without one, `image_id` must be an image's name (or its
-number, 42 for 000042.jpg) and the class is the number of the category. Their v means nothing.
-Images without results stay not labelled, since a list of results does not say what was looked at.
+number, 42 for 000042.jpg) and the class is the category's number. Their v is ignored. Images
+without results stay not labelled, since a list of results does not say which images were processed.
 
-Written is one instance a point, of one keypoint `center`, in a box of `Format.box` pixels, with
-`score` where there is one. Points without a class are of the category `point`. The file is read
-as a stream: what is kept of it are a few numbers a point.
+Each point is written as an instance with one keypoint `center`, in a box of `Format.box` pixels,
+with its `score` if any. Points without a class get the category `point`. The file is read as a
+stream, keeping a few numbers per point.
 """
 
 import json
@@ -50,11 +49,11 @@ _LISTS = {
     "categories": ("id", "name", "keypoints"),
 }
 _MARKS = ("image_id", "category_id", "keypoints", "bbox", "segmentation", "iscrowd", "score")
-_WHOLE = -1  # which keypoint a box, an area or a single keypoint is: it is named by its category
+_WHOLE = -1  # keypoint index of a box, an area or a single keypoint: named after its category
 
 
 def read(source, pictures, form):
-    """Yield a Record of each image that the file lists, in its order."""
+    """Yield a Record for each image that the file lists, in its order."""
     path = one_json(source, pictures, looks)
     marks, lists = _Marks(path), _Lists(path)
     for section, index, item in stream_items(path, {**_LISTS, "annotations": _MARKS, "": _MARKS}):
@@ -90,7 +89,7 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether a JSON file, or one in a folder, has COCO's lists or is one of results."""
+    """Return whether a JSON file, or one in a folder, has COCO's lists or is a list of results."""
     places = (source, source / "annotations") if source.is_dir() else (source,)
     return any(map(_looks, (head for place in places for head in heads(place, ".json"))))
 
@@ -112,25 +111,25 @@ class _Lists:
         where = f"{self.path}, {section}[{index}]"
         identity, known = _identity(item, "id", where), getattr(self, section)
         if identity in known:
-            raise InputError(f"{where}: id {identity!r} comes twice. Give each its own.")
+            raise InputError(f"{where}: id {identity!r} occurs twice. Make the ids unique.")
         if section == "images":
             size = read_size(item, ("height", "width"))
             known[identity] = need(item, "file_name", str, where), size, where
             return
         keypoints = item.get("keypoints") or []
         if type(keypoints) is not list or not all(type(name) is str for name in keypoints):
-            raise InputError(f"{where}: keypoints are no list of names. Export it again.")
+            raise InputError(f"{where}: keypoints is not a list of names. Export it again.")
         known[identity] = need(item, "name", str, where), keypoints
 
 
 class _Marks:
-    """What the annotations say, as columns: a few numbers a point, however long its outline."""
+    """The annotations as columns: a few numbers per point, however long its outline."""
 
     def __init__(self, path):
         self.path, self.results = path, False
         self.images, self.kinds = {}, {}  # {id: (code, where)}, {(category, ...): (code, where)}
         self._numbers, self._image_of, self._kind_of = array("d"), array("q"), array("q")
-        self._unplaced = set()  # images that have something that makes no point
+        self._unplaced = set()  # images with an annotation that makes no point
 
     def add(self, section, index, item):
         self.results = section == ""
@@ -150,14 +149,14 @@ class _Marks:
             self._unplaced.add(image)
 
     def names(self, lists):
-        """Return the label of each kind of point; `table` and `kind_of` are ready after that."""
+        """Return the label of each kind of point; sets `table` and `kind_of`."""
         self.table = np.array(self._numbers, dtype=float).reshape(-1, 4)
         self.kind_of = np.array(self._kind_of, dtype=int)
         names = [_name(*kind, lists, where) for kind, (_, where) in self.kinds.items()]
         return np.array(names, dtype=str)
 
     def by_image(self, lists):
-        """Yield (what the lists say of an image, its rows of `table`)."""
+        """Yield (an image's entry in the lists, its rows of `table`)."""
         for image, (_, where) in self.images.items():
             if image not in lists.images:
                 raise InputError(f"{where}: image_id {image!r} is not among the images. Add it.")
@@ -173,12 +172,12 @@ class _Marks:
 
 
 def _identity(item, key, where):
-    """Return an id: a number or a text."""
+    """Return an id: a number or a string."""
     return need(item, key, (int, str, float), where)
 
 
 def _places(item, where, *, hidden):
-    """Return [(keypoint, number of keypoints, x, y, whether from edges)] of one annotation."""
+    """Return [(keypoint, number of keypoints, x, y, measured from the edge)] of an annotation."""
     if item.get("iscrowd") not in (0, None):
         return []
     if item.get("keypoints"):
@@ -201,7 +200,7 @@ def _places(item, where, *, hidden):
 def _ring(outline, where):
     """Return (N, 2) corners of a polygon [x, y, x, y, ...]."""
     if type(outline) is not list or len(outline) % 2:
-        raise InputError(f"{where} is no list of x, y, x, y. Export it again.")
+        raise InputError(f"{where} is not a list of x, y, x, y. Export it again.")
     return read_table(zip(outline[::2], outline[1::2], strict=True), where, least=3)
 
 
@@ -219,7 +218,7 @@ def _keypoints(values, where, *, hidden):
 
 
 def _name(category, slot, count, lists, where):
-    """Return the label of a keypoint or a whole instance of a category."""
+    """Return the label of a keypoint, or of a whole instance of a category."""
     if category is None and slot == _WHOLE:
         return ""
     if category not in lists.categories:
@@ -241,7 +240,7 @@ def _to_kit(rows, shape, form):
 
 
 def _truth(path):
-    """Return the lists of the one other COCO file beside a file of results, None without one."""
+    """Return the lists of the one other COCO file beside a file of results, or None."""
     others = [other for other in files_in(path.parent, ".json") if other != path]
     others = [other for other in others for head in heads(other, ".json") if head[:1] == "{"]
     others = [other for other in others if looks(other)]
@@ -250,7 +249,7 @@ def _truth(path):
     if len(others) > 1:
         raise InputError(
             f"{path} is a list of results; {', '.join(other.name for other in others[:5])} beside "
-            "it list images. Leave only the one that it belongs to."
+            "it list images. Keep only the one that it belongs to."
         )
     lists = _Lists(others[0])
     for section, index, item in stream_items(others[0], _LISTS):
@@ -259,7 +258,7 @@ def _truth(path):
 
 
 def _guess(marks, pictures):
-    """Return lists of what results name by themselves: images by name or number, no classes."""
+    """Return lists from the results alone: images by name or number, no class names."""
     lists = _Lists(marks.path)
     numbered = [path for path in pictures.paths if path.stem.isdecimal()]
     names = {int(path.stem): path.name for path in numbered}
@@ -276,7 +275,7 @@ def _guess(marks, pictures):
 
 
 def _instances(record, form):
-    """Yield (label, what is written of it) of each point."""
+    """Yield (label, JSON object) for each point."""
     points = np.round(form.from_points(record.points, record.shape), form.decimals)
     centres = replace(form, convention="corner").from_points(record.points, record.shape)
     corners = np.round(centres - form.box / 2, form.decimals)
@@ -288,7 +287,7 @@ def _instances(record, form):
 
 FORMAT = Format(
     "coco",
-    "COCO's JSON: keypoints, or the middles of boxes",
+    "COCO's JSON: keypoints, or the centres of boxes",
     read,
     write,
     looks,

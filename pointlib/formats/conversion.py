@@ -1,7 +1,7 @@
-"""Conversion: another tool's files become a new dataset folder, or the kit's another tool's.
+"""Conversion: from another tool's files to a new dataset folder, or the other way.
 
-About bringing records, images and lists over, whole or not at all. Not about which formats there
-are (table.py), nor about what one looks like inside (one file each, beside this one).
+About converting records, images and lists, completely or not at all. Not about which formats there
+are (table.py), nor about the contents of a format (one file each, in this folder).
 """
 
 import math
@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pointlib.errors import InputError
 from pointlib.files import keep_copy, make_temporary, move, need_place, write_atomic
-from pointlib.formats.shared.base import Pictures
+from pointlib.formats.shared.base import Format, Pictures
 from pointlib.formats.shared.outcome import Conversion, draw_check, place, show_example
 from pointlib.formats.shared.records import (
     check_records,
@@ -29,21 +30,21 @@ from pointlib.splits import PARTS, find_lists, read_list
 
 @dataclass(frozen=True)
 class Options:
-    """What `convert` may be told beside its source and target.
+    """Options of `convert`.
 
     Attributes
     ----------
-    images : the folder of the images, where they are not in `images/` beside the source
-    classes : {old: new} names; a new name "" leaves the class's points out
-    convention : "centre" or "corner" in place of what the other tool's format declares: that of
-        the source, or of the target where the source is the kit's own txt
-    box : side in pixels of the boxes that a format of boxes writes
+    images : folder of the images, if they are not in `images/` beside the source
+    classes : {old: new} names; a new name "" drops the points of the class
+    convention : "centre" or "corner", to override what the other tool's format declares: that of
+        the source, or of the target if the source is the kit's own txt
+    box : side, pixels, of the boxes that a box format writes
     link : link to the images instead of copying them
-    overwrite : a target that exists is kept as TARGET.bak; else it is an error
-    skip : leave out images that are not there and points outside their images; else errors
+    overwrite : keep an existing target as TARGET.bak; otherwise it is an error
+    skip : leave out missing images and points outside their images; otherwise they are errors
     dry_run : write nothing
     picture : draw check.png, the first image with its points
-    log : called with each sentence on what was found and what will be lost, before writing
+    log : called before writing with each sentence on what was found and what will be lost
     on_image : called with (name, number done, number of all) after each image
     """
 
@@ -60,25 +61,44 @@ class Options:
     on_image: Callable | None = None
 
 
-def convert(source, target, *, from_=None, to="txt", **options):
-    """Make a new dataset folder `target` from another tool's files.
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    from_: str | Format | None = None,
+    to: str | Format = "txt",
+    **options: Any,
+) -> Conversion:
+    """Convert another tool's files to a new dataset folder `target`, or from one format to another.
 
     Parameters
     ----------
     source : str or Path
-        The format's file, or the folder that holds it. Where the images are looked for, `Pictures`
-        says; lists train.txt, val.txt and test.txt come along.
+        The format's file, or the folder that holds it. The lists train.txt, val.txt and test.txt
+        are converted too.
     target : str or Path
-        A folder that does not exist yet; it appears whole or not at all.
+        A folder that does not exist yet; it is written completely or not at all.
     from_, to : str or Format
-        A name in FORMATS, or a Format of your own. Without `from_` the format is recognised.
+        A name in FORMATS, or your own Format. Without `from_` the format is detected.
     **options
-        See `Options`.
+        `images`, the folder of the images, if not `images/` beside the source; `classes`, {old:
+        new} names; and others: see `Options` in formats/conversion.py.
 
     Returns
     -------
     Conversion
-        Images that `source` does not speak of stay unlabelled.
+        Images that `source` does not mention stay unlabelled.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from pointlib import convert, draw_cells, text_path, write_image, write_points
+    >>> scene = draw_cells((40, 60), n=5)
+    >>> write_image("cells/a.png", scene.image)
+    >>> write_points(text_path("cells/a.png"), scene.points, (40, 60))
+    >>> result = convert("cells", "cells_coco", to="coco")
+    >>> result.n_images, result.n_points, Path("cells_coco/annotations.json").is_file()
+    (1, 5, True)
     """
     options = Options(**options)
     source, target = Path(source), Path(target)
@@ -97,7 +117,7 @@ def convert(source, target, *, from_=None, to="txt", **options):
         pictures.drop([p for p in pictures.paths if p not in own and not pictures.is_named(p)])
     if not records and not pictures.missing:
         raise InputError(
-            f"read as {reader.name}, {source} says nothing of any image in {pictures.folder}. "
+            f"read as {reader.name}, {source} mentions no image in {pictures.folder}. "
             f"Is it another format? {why_unknown(source, but=reader.name)}"
         )
     records, renamed = rename_classes(records, options.classes)
@@ -115,47 +135,47 @@ def convert(source, target, *, from_=None, to="txt", **options):
 
 
 def _choose(source, from_, to, options):
-    """Return the Formats to read and to write, and sentences on how they were come by."""
+    """Return the Formats to read and to write, and sentences on how they were chosen."""
     reader = find_format(from_) if from_ else recognise(source)
     writer = find_format(to)
     notes = [] if from_ else [f"Recognised as {reader.name}."]
     if not from_ and reader.name == "txt":
-        notes.append("Texts of the tool this kit grew from look the same: --from origin for those.")
+        notes.append("Files of the kit's predecessor look the same: --from origin reads those.")
     if options.box is not None:
         if not 0 < options.box < math.inf:
-            raise InputError(f"box is {options.box}; expected a side in pixels above 0.")
+            raise InputError(f"box is {options.box}; expected a side above 0 pixels.")
         if writer.box is None:
             raise InputError(
-                f"{writer.name} files hold no boxes, so box has no meaning: leave it out."
+                f"{writer.name} files have no boxes, so box has no meaning: leave it out."
             )
         writer = replace(writer, box=float(options.box))
     if options.convention:
         other = writer if reader.name == "txt" else reader
         if other.name == "txt":
-            raise InputError("the kit's own txt always counts from the corner: no --convention.")
+            raise InputError("the kit's own txt counts from the corner: leave out --convention.")
         changed = replace(other, convention=options.convention)
         reader, writer = (changed if form is other else form for form in (reader, writer))
         if changed != other:
-            notes.append(f"{other.name}: (0, 0) is {place(changed)}, and not {place(other)}.")
+            notes.append(f"{other.name}: (0, 0) is {place(changed)}, not {place(other)}.")
     unverified = dict.fromkeys(form.name for form in (reader, writer) if not form.checked)
-    notes += [f"{name} is unverified: look before you rely on it." for name in unverified]
+    notes += [f"{name} is unverified: check before you rely on it." for name in unverified]
     return reader, writer, notes
 
 
 def _check_target(target, options):
     if target.exists() and not options.overwrite:
         raise InputError(
-            f"{target} exists and is not overwritten. Give a new name, or keep the old one as "
+            f"{target} already exists. Give a new name, or keep the old one as "
             f"{target.name}.bak with --overwrite."
         )
     need_place(target, "target")
 
 
 def _check_place(target, pictures, options):
-    """Raise InputError where links would point into a folder that is about to be moved."""
+    """Raise InputError if links would point into a folder that is about to be moved."""
     inside = target.resolve() in (pictures.folder.resolve(), *pictures.folder.resolve().parents)
     if options.link and inside:
-        raise InputError(f"{pictures.folder} lies in {target}, which is moved. Leave out --link.")
+        raise InputError(f"{pictures.folder} is in {target}, which is moved. Leave out --link.")
 
 
 def _count(target, pictures, records, reader, writer):
@@ -178,7 +198,7 @@ def _count(target, pictures, records, reader, writer):
 
 
 def _write(target, pictures, records, lists, *, writer, options):
-    """Write everything beside `target`, then move it there; return where the old one is kept."""
+    """Write everything beside `target`, then move it there; return the path of the old copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = make_temporary(target.parent)
     try:
@@ -209,23 +229,23 @@ def _bring_images(paths, folder, options):
 
 
 def _link(path, target, options):
-    """Link to an image; False where that is not allowed, as on most Windows: then it is copied."""
+    """Link to an image; return False if that is not allowed, as on most Windows systems."""
     try:
         os.symlink(path.resolve(), target)
     except OSError as error:
         if options.log:
             options.log(
-                f"Links cannot be made here ({error.strerror or error}): images are copied."
+                f"Links cannot be created here ({error.strerror or error}): images are copied."
             )
         return False
     return True
 
 
 def _find_lists(pictures, records, skip):
-    """Return {"train": [names], ...} and a sentence where they are folders' names.
+    """Return {"train": [names], ...}, and a sentence if they come from folders' names.
 
-    They are the source's own lists, unless those are some image's points; where it has none and
-    all labelled images lie in folders called train, val and test, those.
+    They are the source's own lists, unless such a file holds an image's points; without lists, and
+    if all labelled images are in folders called train, val and test, these folders.
     """
     paths = find_lists(pictures.home, pictures.paths)
     lists = {p: _listed(path, pictures, skip) for p, path in paths.items() if path.is_file()}
@@ -237,11 +257,11 @@ def _find_lists(pictures, records, skip):
     for part in PARTS:
         lists[part] = [path.name for path, own in parts.items() if own == part]
     told = ", ".join(f"{len(names)} in {part}.txt" for part, names in lists.items() if names)
-    return {part: names for part, names in lists.items() if names}, [f"By folders: {told}."]
+    return {part: names for part, names in lists.items() if names}, [f"Split by folders: {told}."]
 
 
 def _listed(path, pictures, skip):
-    """Return the images' names in a list, or raise InputError where one is not there."""
+    """Return the images' names in a list, or raise InputError if one is missing."""
     found = {name: pictures.lookup(name) for name in read_list(path, may_be_empty=True)}
     strange = [name for name, image in found.items() if image is None]
     if strange and not skip:
@@ -250,6 +270,6 @@ def _listed(path, pictures, skip):
 
 
 def _part(path, folder):
-    """Return "train", "val" or "test" where a folder above an image begins with it, else None."""
+    """Return "train", "val" or "test" if a folder above an image has a name starting with it."""
     names = path.relative_to(folder).parts[:-1]
     return next((part for name in names for part in PARTS if name.lower().startswith(part)), None)

@@ -1,20 +1,20 @@
 """`cvat`, "CVAT for images 1.1": annotations.xml with every image of a task and its shapes.
 
-x to the right, y down, pixels from the image's edge (corner): the middle of the first pixel is
-(0.5, 0.5). CVAT's docs do not say so, its source does: shapes are SVG over the image, one unit a
+x to the right, y down, pixels from the image's edge (corner): the centre of the first pixel is
+(0.5, 0.5). CVAT's docs do not say so, its source does: shapes are SVG over the image, one unit per
 pixel (cvat-canvas, `translateToSVG`), kept between 0 and the width and height themselves
 (cvat-core, `fitPoints`), and a box is as wide as the difference of its sides (`checkShapeArea`).
 CVAT itself writes two decimals; six are written here.
 
-Points, one or many in an element, are one point each. Boxes and ellipses, turned or not, give
-their middle, polygons the centroid of their area. A skeleton's points carry their own labels, but
-where it has one only, the skeleton's. `outside="1"` means "not in the picture": such a point is
-left out. An occluded one was placed by somebody and stays. Lines, cuboids and masks are refused.
-Tags speak of the whole image and attributes of a class's traits: the kit has no place for either.
+Points, one or more in an element, are one point each. Boxes and ellipses, rotated or not, give
+their centre, polygons the centroid of their area. A skeleton's points have their own labels, but a
+single one has the skeleton's. `outside="1"` means "not in the image": such a point is left out. An
+occluded one was placed by a person and stays. Lines, cuboids and masks are refused. Tags (of the
+whole image) and attributes (of an object) are ignored: the kit has no place for either.
 
 **An image without shapes is read as "looked, nothing there".** CVAT exports every image of a task,
-those that nobody has opened yet too, and its file does not tell them apart: export finished jobs,
-or take unfinished images out of the file. Points without a class are written as `point`.
+even those that nobody has opened, and its file does not distinguish them: export finished jobs, or
+remove unfinished images from the file. Points without a class are written as `point`.
 """
 
 from pointlib.errors import InputError
@@ -48,10 +48,10 @@ _HEAD = """<?xml version="1.0" encoding="utf-8"?>
 
 
 def read(source, pictures, form):
-    """Yield a Record of each <image>."""
+    """Yield a Record for each <image>."""
     for path in _files(source, pictures):
         if next(parse_xml(path, tag="track"), None) is not None:
-            raise InputError(f"{path} holds tracks of a video. Export it as CVAT for images 1.1.")
+            raise InputError(f"{path} has tracks of a video. Export it as CVAT for images 1.1.")
         element = None
         for number, element in enumerate(parse_xml(path, tag="image"), start=1):
             yield _record(element, f"{path}, image {number}", pictures, form)
@@ -60,7 +60,7 @@ def read(source, pictures, form):
 
 
 def write(folder, records, form):
-    """Write annotations.xml with the classes and one <points> a point."""
+    """Write annotations.xml with the classes and one <points> per point."""
     classes = class_names([record.labels for record in records])
     names = {name: xml_text(name) for name in classes}
     names.setdefault("", names[classes[0]])
@@ -83,13 +83,13 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether this is annotations.xml, or a folder with an XML file like it."""
+    """Return whether this is such an XML file, or a folder with one."""
     head = head_of(source, ".xml")
     return "<annotations" in head and ("<image" in head or "<meta>" in head)
 
 
 def _files(source, pictures):
-    """Return the source, annotations.xml in it, or every XML file there: Datumaro's splits."""
+    """Return the source, annotations.xml in it, or all XML files there (Datumaro's splits)."""
     path = pictures.home / FILE if source.is_dir() else source
     others = [] if path.exists() else sorted(pictures.home.glob("*.xml"))
     return others or [need_file(path, "CVAT export")]
@@ -111,13 +111,13 @@ def _record(element, where, pictures, form):
 
 
 def _rows(shape, where):
-    """Yield (x, y, label, None) of each point that one shape of CVAT stands for."""
+    """Yield (x, y, label, None) for each point that a CVAT shape represents."""
     label = shape.get("label", "")
     if shape.tag == "skeleton":
         parts = [part for part in shape if part.tag != "attribute"]
         for part in parts:
             if part.tag != "points":
-                raise InputError(f"{where} holds a {part.tag}; expected points. Take it out.")
+                raise InputError(f"{where} has a {part.tag}; expected points. Remove it.")
             for x, y, own, score in _rows(part, where):
                 yield x, y, label if len(parts) == 1 else own, score
     elif shape.tag != "tag" and shape.get("outside") != "1":
@@ -135,14 +135,14 @@ def _centres(shape, where):
     if names is None:
         raise InputError(
             f"{where}: a {shape.tag} has no centre that can be read; expected points, a skeleton, "
-            "box, ellipse or polygon. Take it out."
+            "box, ellipse or polygon. Remove it."
         )
     numbers = read_numbers([shape.get(name) for name in names], where, names)
     return [box_centre(numbers, where) if shape.tag == "box" else numbers]
 
 
 def _pairs(shape, where):
-    """Return the pairs of numbers of an attribute `points`: x,y;x,y."""
+    """Return the pairs of numbers in an attribute `points`: x,y;x,y."""
     pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
     if any(len(pair) != 2 for pair in pairs):
         raise InputError(f"{where}: {shape.get('points', '')[:60]!r}; expected points x,y;x,y.")

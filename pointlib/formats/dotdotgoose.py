@@ -3,14 +3,13 @@
 Pixels from the image's edge (corner), x before y, since the tool stores `mapToScene` of a click and
 cuts its chips at int(x) (its files `central_graphics_view.py`, `exporter.py`). Under `points` each
 image has, by class, a list of x and y. The tool lists every image of a folder as soon as the folder
-is opened (`Canvas.load_images`): one with no class yet is read as not labelled, while one with a
-class and an empty list, which the tool keeps where points were deleted, was looked at and holds
-nothing. Written is the same: images that nobody looked at are listed without a class. The tool has
-no points without a class: theirs is `point`. Order within an image is kept by class alone.
+is opened (`Canvas.load_images`): one without a class is read as not labelled, while one with a
+class and an empty list, which the tool keeps after points are deleted, is read as "looked, nothing
+there". Files are written the same way: unlabelled images are listed without a class. The tool has
+no points without a class: they become `point`. Order is kept only within each class of an image.
 
-DotDotGoose shows images as they are stored, without their EXIF orientation (`Image.open` alone):
-those that have one are refused. Its table of points (Export, "survey id,image,class,x,y") is read
-too; it cannot say that an image holds nothing.
+DotDotGoose ignores the EXIF orientation (plain `Image.open`): images that have one are refused. Its
+table of points (Export, "survey id,image,class,x,y") is read too; it cannot express an empty image.
 """
 
 import json
@@ -33,7 +32,7 @@ _LOOK = {
 
 
 def read(source, pictures, form):
-    """Yield a Record of each image that has a class."""
+    """Yield a Record for each image that has a class."""
     path = _file(source, pictures)
     rows = _read_table(path) if path.suffix.lower() == ".csv" else _read_points(path)
     for name, found in rows.items():
@@ -76,12 +75,12 @@ def _file(source, pictures):
     found = next(filter(None, (files_in(place, ".pnt") for place in places)), [])
     if len(found) != 1:
         names = ", ".join(path.name for path in found[:5])
-        raise InputError(f"{source} holds {len(found)} .pnt files ({names}); name the one meant.")
+        raise InputError(f"{source} has {len(found)} .pnt files ({names}); name the one meant.")
     return found[0]
 
 
 def _read_points(path):
-    """Return {image: [(x, y, class, None), ...]} of the images that have a class."""
+    """Return {image: [(x, y, class, None), ...]} for the images that have a class."""
     rows = {}
     for name, classes in need(load_json(path), "points", dict, path).items():
         where = f"{path}, image {name!r}"
@@ -103,14 +102,14 @@ def _read_table(path):
 
 
 def _need_upright(path):
-    """Refuse a photograph that is shown turned elsewhere, but not by DotDotGoose."""
-    if not path.is_file() or path.suffix.lower() in (".tif", ".tiff"):  # which Pillow does turn
+    """Refuse an image that other programs rotate by EXIF, but DotDotGoose does not."""
+    if not path.is_file() or path.suffix.lower() in (".tif", ".tiff"):  # which Pillow does rotate
         return
     with open_image(path) as (header, _):
         if header.turn not in (0, 1):
             raise InputError(
                 f"{path} has the EXIF orientation {header.turn}, which DotDotGoose does not apply: "
-                "its points lie elsewhere on it. Turn the image for good, and click it again."
+                "its points are in the wrong place. Rotate the file itself, and annotate it again."
             )
 
 

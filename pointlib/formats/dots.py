@@ -1,15 +1,15 @@
-"""`dots`, a picture of dots for each image, black but for one pixel an object.
+"""`dots`, a dot image for each image, black except for one pixel per object.
 
-As the sets of the University of Oxford's Visual Geometry Group (001cell.png, 001dots.png, red on
-black), TRANCOS (NAMEdots.png) and MBM (NAME_dots.png) have it: beside the image, or in a folder
-`dots`. Pixels, their middles are whole numbers, so points round to those, and two in one pixel
-become one. Any colour or value above 0 is a dot; alpha does not count. No classes. A black picture
-says "looked, nothing there"; no picture, "not labelled yet".
+As in the datasets of Oxford's Visual Geometry Group (001cell.png, 001dots.png, red on black),
+TRANCOS (NAMEdots.png) and MBM (NAME_dots.png): beside the image, or in a folder `dots`. Pixel
+centres are whole numbers, so points are rounded to those, and two in one pixel become one. Any
+colour or value above 0 is a dot; alpha is ignored. No classes. A black dot image means "looked,
+nothing there"; none means "not labelled yet".
 
-One pixel is one object, touching others or not: so does all code count that sums such pictures
+Each pixel is one object, even if it touches others: code that sums such images counts this way
 ("Learning to Count Objects in Images", Lempitsky and Zisserman, 2010). But dots may have been drawn
-with a brush: where most clumps of touching pixels, also over corners, hold a square of 2 x 2 or a
-cross of five, each clump is one object, at its centroid.
+with a brush: if most 8-connected components contain a 2 x 2 square or a cross of five pixels, each
+component is one object, at its centroid.
 """
 
 import re
@@ -28,13 +28,13 @@ PLACES = {
     "suffixes": (".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".ppm"),
     "folders": (FOLDER, "dot_annotations", "dotted"),
 }
-MOST_DOTS = 0.5  # of a picture's pixels: above this it is no picture of dots ...
+MOST_DOTS = 0.5  # of all pixels: above this it is not a dot image ...
 SMALL = 1000  # ... unless it has fewer pixels than this
 _NAME = re.compile(r"(.+?)[-_. ]?dots?", re.IGNORECASE)
 
 
 def read(source, pictures, form):
-    """Yield a Record of each image that has a picture of dots."""
+    """Yield a Record for each image that has a dot image."""
     for image, file in find_companions(source, pictures, names=_image_names, **PLACES):
         if not pictures.is_missing(image):
             dots = read_layer(file, pictures.shape(image)) > 0
@@ -54,25 +54,25 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether pictures called dots, or a folder of that name, are there."""
+    """Return whether there are dot images, or a folder of them."""
     is_own = lambda file, alone: alone or bool(_NAME.fullmatch(file.stem))  # noqa: E731
     return has_companions(source, is_own=is_own, **PLACES)
 
 
 def to_pixels(points, shape):
-    """Return the pixels (N, 2), x and y, that hold points of an image of `shape` (H, W)."""
+    """Return the pixels (N, 2), x and y, that contain points of an image of `shape` (H, W)."""
     return np.rint(points).clip(0, np.array(shape[::-1]) - 1).astype(int)
 
 
 def _image_names(file, alone):
-    """Return what the image of a picture of dots may be called."""
+    """Return possible names of a dot image's image."""
     match = _NAME.fullmatch(file.stem)
     names = [match[1], f"{match[1]}cell", f"{match[1]}_cell"] if match else []
     return [file.stem, *names] if alone else names
 
 
 def _find_dots(dots, file):
-    """Return the points (N, 2) of a mask (H, W) of dots."""
+    """Return the points (N, 2) in a mask (H, W) of dots."""
     if dots.size > SMALL and np.count_nonzero(dots) > MOST_DOTS * dots.size:
         raise InputError(
             f"{file} has {np.count_nonzero(dots) / dots.size:.0%} of its pixels above 0; expected "
@@ -85,7 +85,7 @@ def _find_dots(dots, file):
 
 
 def _solid(dots):
-    """Return where a square of 2 x 2 or a cross of five lies in a mask."""
+    """Return the parts of a mask covered by a 2 x 2 square or a cross of five pixels."""
     square = ndimage.binary_opening(dots, np.ones((2, 2)))
     cross = ndimage.binary_opening(dots, ndimage.generate_binary_structure(2, 1))
     return square | cross
@@ -93,7 +93,7 @@ def _solid(dots):
 
 FORMAT = Format(
     "dots",
-    "a picture an image, one pixel an object (VGG, TRANCOS)",
+    "a dot image per image, one pixel per object (VGG, TRANCOS)",
     read,
     write,
     looks,

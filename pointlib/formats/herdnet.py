@@ -1,15 +1,15 @@
 """`herdnet`, one table for all images: images,x,y,labels, as HerdNet (`animaloc`) reads it.
 
-Pixels, the middle of the first pixel is (0, 0): HerdNet's own detections are rows and columns of
-its map. It asks for whole numbers not below 0 (`data/types.py`), so those are written. Boxes, with
-images,x_min,y_min,x_max,y_max,labels, count from the pixels' edges and become their centres.
+Pixels, the centre of the first pixel is (0, 0): HerdNet's own detections are rows and columns of
+its map. It requires integers from 0 (`data/types.py`), so those are written. Boxes, with
+images,x_min,y_min,x_max,y_max,labels, are measured from the pixels' edges and become their centres.
 
-A label is a number from 1; 0 is HerdNet's background, which is no object, and refused. Its name, if
-any, is in the column `species`, as `tools/infer.py` writes it; HerdNet carries other columns along.
-Points without a class are written as 1, `point`. A score is in `scores` (of the class, by which
-HerdNet ranks), else in `dscores` (of the place). An image without a line is not labelled yet; one
-whose line has no x and y, as HerdNet's detections have it, holds nothing. HerdNet does not read
-such lines back, so they are not written.
+A label is a number from 1; 0 is HerdNet's background, not an object, and refused. Its name, if any,
+is in the column `species`, as `tools/infer.py` writes it; HerdNet keeps other columns. Points
+without a class are written as 1, `point`. A score is in `scores` (of the class, by which HerdNet
+ranks), else in `dscores` (of the position). An image without a line is not labelled yet; one whose
+line has no x and y, as in HerdNet's detections, is empty. HerdNet does not read such lines, so they
+are not written.
 """
 
 import csv
@@ -27,12 +27,12 @@ from pointlib.formats.shared.safe import peek, points_table, read_numbers, read_
 DELIMITERS = ",;\t"
 EDGES = ["x_min", "y_min", "x_max", "y_max"]
 SCORES = ("scores", "dscores")
-TABLE = "gt.csv"  # as HerdNet's patcher calls it
-MOST_TABLES = 100  # looked into, to find the one
+TABLE = "gt.csv"  # the name that HerdNet's patcher uses
+MOST_TABLES = 100  # opened, to find the one
 
 
 def read(source, pictures, form):
-    """Yield a Record of each image in the table, in the order of their names."""
+    """Yield a Record for each image in the table, by name."""
     table = _one_table(source) if source.is_dir() else need_file(source, "table of points")
     boxes = not {"x", "y"} <= set(_header(table))
     found = {}
@@ -47,7 +47,7 @@ def read(source, pictures, form):
 
 
 def write(folder, records, form):
-    """Write gt.csv, with names of classes and with scores where there are any."""
+    """Write gt.csv, with class names and scores if there are any."""
     classes = sorted({label or "point" for record in records for label in record.labels.tolist()})
     named = not all(re.fullmatch("[1-9][0-9]*", name) for name in classes)
     numbers = {name: i + 1 if named else name for i, name in enumerate(classes)}
@@ -79,7 +79,7 @@ def _one_table(folder):
     if len(tables) == 1:
         return tables[0]
     what = ", ".join(path.name for path in tables) or "no table images,x,y,labels"
-    raise InputError(f"{folder} holds {what}; expected one. Name the file.")
+    raise InputError(f"{folder} has {what}; expected one. Name the file.")
 
 
 def _tables(folder):
@@ -99,7 +99,7 @@ def _header(path):
 
 
 def _point(row, where, columns):
-    """Return (x, y, label, score) of a line; None where it says that its image holds nothing."""
+    """Return (x, y, label, score) of a line; None if it marks an empty image."""
     texts = [row[name] for name in columns]
     if not any(texts):
         return None
@@ -114,12 +114,12 @@ def _point(row, where, columns):
 
 
 def _class(label, where):
-    """Return a label as text, 1.0 as pandas writes it as 1; InputError where it is background."""
+    """Return a label as text (pandas' 1.0 as 1); InputError if it is background."""
     whole = label.removesuffix(".0")
     if set(whole) == {"0"}:
         raise InputError(
-            f"{where}: labels is 0, which is HerdNet's background and no object. Number classes "
-            "from 1, or take the line out."
+            f"{where}: labels is 0, which is HerdNet's background, not an object. Number "
+            "classes from 1, or remove the line."
         )
     return whole if whole.isdecimal() else label
 

@@ -1,16 +1,16 @@
-"""`labelme`, a JSON file beside each image, of the same stem, as the tool labelme writes it.
+"""`labelme`, a JSON file beside each image, with the same stem, as the tool labelme writes it.
 
-Pixels from the image's edge (corner), x before y: labelme stores where its canvas was clicked, with
-the image's upper left corner at (0, 0), and applies the EXIF orientation first. Of its shapes
-(`shape_type`) a point is itself, a circle its first point, a rectangle the middle of its corners, a
+Pixels from the image's edge (corner), x before y: labelme stores clicks on its canvas, with the
+image's upper left corner at (0, 0), and applies the EXIF orientation first. Of its shapes
+(`shape_type`) a point is itself, a circle its first point, a rectangle the centre of its corners, a
 polygon or oriented rectangle the centroid of its area; lines, strips, masks and the rest are
-refused. Before version 3 files have no `shape_type`: those are polygons. A file without shapes says
-that nothing is there. Flags, groups and descriptions are passed over, and `imageData`, a copy of
-the whole image, is never unpacked.
+refused. Before version 3 files have no `shape_type`: those are polygons. A file without shapes
+means "looked, nothing there". Flags, groups and descriptions are ignored, and `imageData`, a copy
+of the whole image, is never decoded.
 
-The image is the one that `imagePath` names, or where that is not there the one of the file's own
-stem. The checks that the real tool reads what is written, and the sample of what it writes, are of
-labelme 6.3.1 (label files alone, without its window).
+The image is the one that `imagePath` names or, if that is missing, the one of the file's own stem.
+The tests that the real tool reads our files, and the sample of what it writes, use labelme 6.3.1
+(label files only, without its window).
 """
 
 import json
@@ -25,12 +25,12 @@ from pointlib.formats.shared.jsons import heads, one_each, read_size, read_table
 from pointlib.formats.shared.parts import area_centre
 from pointlib.formats.shared.safe import load_json, need, points_table
 
-_VERSION = "5.5.0"  # of labelme, whose files these are
+_VERSION = "5.5.0"  # of labelme, written into the files
 _KEYS = ("imagePath", "imageData", "shape_type", "lineColor")  # a file has one of these early on
 
 
 def read(source, pictures, form):
-    """Yield a Record of each JSON file."""
+    """Yield a Record for each JSON file."""
     names, stems = ({getattr(path, key) for path in pictures.paths} for key in ("name", "stem"))
     for path in one_each(source, pictures, (".json",), looks):
         data = load_json(path)
@@ -40,7 +40,7 @@ def read(source, pictures, form):
             label = need(shape, "label", (str, type(None)), where)
             rows.append((*_centre(shape, where), label, None))
         name = need(data, "imagePath", str, path) if data.get("imagePath") else path.stem
-        if PureWindowsPath(name).name not in names and path.stem in stems:  # knows both slashes
+        if PureWindowsPath(name).name not in names and path.stem in stems:  # handles both slashes
             name = path.stem
         image = pictures.find(name, path)
         size = read_size(data, ("imageHeight", "imageWidth"))
@@ -65,7 +65,7 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether a JSON file, or one in a folder or its `images`, holds labelme's shapes."""
+    """Return whether a JSON file, or one in a folder or its `images`, has labelme's shapes."""
     places = (source, source / "images") if source.is_dir() else (source,)
     return any(
         head[:1] == "{" and '"shapes"' in head and any(f'"{key}"' in head for key in _KEYS)
@@ -75,13 +75,13 @@ def looks(source):
 
 
 def _centre(shape, where):
-    """Return the middle (x, y) of one of labelme's shapes."""
+    """Return the centre (x, y) of a labelme shape."""
     kind = need(shape, "shape_type", str, where) if shape.get("shape_type") else "polygon"
     least = {"point": 1, "circle": 1, "rectangle": 2, "polygon": 3, "oriented_rectangle": 4}
     if kind not in least:
         raise InputError(
-            f"{where} is a {kind:.40}; {', '.join(least)} are read. Draw one of those, or take it "
-            "out."
+            f"{where} is a {kind:.40}; {', '.join(least)} are read. Draw one of those, or remove "
+            "it."
         )
     corners = read_table(need(shape, "points", list, where), where, least=least[kind])
     if kind == "point" and len(corners) > 1:

@@ -1,23 +1,22 @@
 """`labelstudio`, the tasks of Label Studio: its export "JSON", its "JSON-MIN", and its import.
 
-Percent of the width and height that the file states, from the image's edge (corner): the pages on
-the tags say "percentage of the image size (0-100)"; that a whole pixel's middle lies half a pixel
-on is how browsers count, unverified for what is drawn. `image_rotation` must be 0.
+Percent of the width and height stated in the file, from the image's edge (corner): the pages on the
+tags say "percentage of the image size (0-100)"; that a pixel's centre is half a pixel on is how
+browsers count, unverified for what is drawn. `image_rotation` must be 0.
 
-A keypoint is its x, y (`width` is the size of its dot); a rectangle, which turns about its first
-corner, and an ellipse are their middles, a polygon the centroid of its area. Brushes and other
-shapes are refused. Results without a place (choices, texts, ratings, relations) are passed over. A
-region's class is its label, in the same result or in one of the same `id`.
+A keypoint is its x, y (`width` is the size of its dot); a rectangle, which is rotated about its
+first corner, and an ellipse are their centres, a polygon the centroid of its area. Brushes and
+other shapes are refused. Results without a position (choices, texts, ratings, relations) are
+ignored. A region's class is its label, in the same result or in one with the same `id`.
 
-A task with an annotation was looked at, even where its `result` is empty; annotations that were
-cancelled (skipped) do not count, nor do drafts. Of several annotations, by several people, the one
-that is marked as ground truth is taken; otherwise they are refused. Predictions are what a model
-said, not what somebody saw: they are read, with their scores, only where no task in the file has
-an annotation.
+A task with an annotation is labelled, even if its `result` is empty; cancelled (skipped)
+annotations and drafts do not count. Of several annotations, by several people, the one marked as
+ground truth is used; otherwise they are refused. Predictions come from a model, not from a person:
+they are read, with their scores, only if no task in the file has an annotation.
 
-Written are tasks.json, whose images Label Studio serves as local files from the folder, and
-labeling_config.xml, the labelling interface that fits it. Points with scores become predictions.
-The converter and the checks of label-studio-sdk 2.0.19 took both; the server itself was not run.
+`write` makes tasks.json, whose images Label Studio serves as local files from the folder, and
+labeling_config.xml, the matching labelling interface. Points with scores become predictions. The
+converter and the checks of label-studio-sdk 2.0.19 accept both; the server itself was not run.
 """
 
 import json
@@ -48,7 +47,7 @@ _DOT = 0.5  # percent of the width, of the dots written
 
 
 def read(source, pictures, form):
-    """Yield a Record of each task that has an annotation, or, where none has, a prediction."""
+    """Yield a Record for each task that has an annotation or, if none has, a prediction."""
     path = one_json(source, pictures, looks)
     tasks = load_json(path)
     tasks = tasks if isinstance(tasks, list) else [tasks]
@@ -90,7 +89,7 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether a JSON file, or one in a folder, holds tasks, whole or minimal."""
+    """Return whether a JSON file, or one in a folder, has tasks of either export."""
     return any(
         all(f'"{key}"' in head for key in keys) and head[0] in "[{"
         for head in heads(source, ".json")
@@ -99,7 +98,7 @@ def looks(source):
 
 
 def _task(task, where):
-    """Return {"where", "data", "annotations" that count, "predictions"} of either export."""
+    """Return {"where", "data", valid "annotations", "predictions"} of either export."""
     if not isinstance(task, dict):
         raise InputError(f"{where} is a {type(task).__name__}; expected a task. Export as JSON.")
     if "data" not in task:
@@ -117,11 +116,11 @@ def _task(task, where):
 
 
 def _minimal(task, where):
-    """Return a task of "JSON-MIN", where each control's name holds its regions' values."""
+    """Return a task of "JSON-MIN", in which each control's name holds its regions' values."""
     values = [value for each in task.values() if isinstance(each, list) for value in each]
     values = [value for value in values if isinstance(value, dict) and _has_place(value)]
     named = [value for value in values if any(key.endswith("labels") for key in value)]
-    if named and len(values) not in (len(named), 2 * len(named)):  # a control of shapes repeats all
+    if named and len(values) not in (len(named), 2 * len(named)):  # a shape control repeats all
         raise InputError(f"{where} has regions with and without a class. Export as JSON.")
     results = [{**value, "value": value} for value in named or values]
     looked = results or task.get("annotation_id") is not None
@@ -135,7 +134,7 @@ def _has_place(value):
 
 
 def _one(said, where):
-    """Return the one annotation or prediction that counts, None where there is none."""
+    """Return the one annotation or prediction that counts, None if there is none."""
     starred = [each for each in said if each.get("ground_truth")]
     if len(said) > 1 and len(starred) != 1:
         raise InputError(
@@ -146,7 +145,7 @@ def _one(said, where):
 
 
 def _image_name(task):
-    """Return the name of a task's image: the text in its data that ends like one."""
+    """Return the name of a task's image: the string in its data with an image's suffix."""
     texts = {key: text for key, text in task["data"].items() if isinstance(text, str)}
     named = {key: text for key, text in texts.items() if _IMAGE.search(text)}
     if "image" in named:
@@ -155,14 +154,14 @@ def _image_name(task):
         return task["upload"]
     if len(named) != 1:
         raise InputError(
-            f"{task['where']}: its data name {len(named)} images ({', '.join(named) or 'none'}); "
+            f"{task['where']}: its data has {len(named)} images ({', '.join(named) or 'none'}); "
             "expected one, under the key image."
         )
     return next(iter(named.values()))
 
 
 def _regions(said, where, *, scored):
-    """Yield {"kind", "value", "where", "size", "label", "score"} of the results with a place."""
+    """Yield {"kind", "value", "where", "size", "label", "score"} of the results with a position."""
     places, names = {}, {}
     for index, result in enumerate(need(said, "result", list, where)):
         here = f"{where}, result [{index}]"
@@ -182,8 +181,8 @@ def _regions(said, where, *, scored):
             0,
         ):
             raise InputError(
-                f"{here} was made on a turned image (image_rotation) or on one of several "
-                "(item_index); neither is read. Turn it back, or split the task."
+                f"{here} was made on a rotated image (image_rotation) or on one of several "
+                "(item_index); neither is read. Rotate it back, or split the task."
             )
         score = read_score(result.get("score", said.get("score")), here) if scored else None
         size = read_size(result, ("original_height", "original_width"))
@@ -192,23 +191,23 @@ def _regions(said, where, *, scored):
 
 
 def _label(value, where):
-    """Return the class in a value, "" where it has none."""
+    """Return the class in a value, "" if it has none."""
     found = [value[key] for key in value if key.endswith("labels") and value[key]]
     found = [each if isinstance(each, list) else [each] for each in found]
     if len(found) > 1 or any(len(each) > 1 or not isinstance(each[0], str) for each in found):
-        raise InputError(f"{where} has several labels; expected one text. Choose one class.")
+        raise InputError(f"{where} has several labels; expected one string. Choose one class.")
     return found[0][0] if found else ""
 
 
 def _kind(result, value):
-    """Return the shape of a region: what its type says, or else what is in its value."""
+    """Return the shape of a region, from its type or else from its value."""
     named = str(result.get("type", "")).lower().removesuffix("labels")
     signs = {"rle": "brush", "points": "polygon", "radiusX": "ellipse", "height": "rectangle"}
     return named or next((kind for key, kind in signs.items() if key in value), "keypoint")
 
 
 def _centre(region, shape):
-    """Return the middle (x, y) of a region, percent, on an image of `shape` (H, W)."""
+    """Return the centre (x, y) of a region, percent, on an image of `shape` (H, W)."""
     kind, value, where = region["kind"], region["value"], region["where"]
     if kind in ("keypoint", "ellipse"):
         return read_numbers((value.get("x"), value.get("y")), where, ("x", "y"))
@@ -216,7 +215,7 @@ def _centre(region, shape):
         names = ("x", "y", "width", "height", "rotation")
         value = {"rotation": 0, **value}
         x, y, width, height, turn = read_numbers([value.get(n) for n in names], where, names)
-        right, down = width * shape[1] / 200, height * shape[0] / 200  # its half sides, in pixels
+        right, down = width * shape[1] / 200, height * shape[0] / 200  # half sides, in pixels
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
         x += (right * cos - down * sin) * 100 / shape[1]
         return x, y + (right * sin + down * cos) * 100 / shape[0]
@@ -224,12 +223,12 @@ def _centre(region, shape):
         return area_centre([read_table(need(value, "points", list, where), where, least=3)])
     raise InputError(
         f"{where} is a {kind:.40}; keypoints, rectangles, ellipses and polygons are read. Draw "
-        "those, or take it out."
+        "those, or remove it."
     )
 
 
 def _results(record, form):
-    """Yield what is written of each point."""
+    """Yield the result object of each point."""
     values = np.round(form.from_points(record.points, record.shape), form.decimals).tolist()
     size = {"original_width": record.shape[1], "original_height": record.shape[0]}
     for i, ((x, y), label) in enumerate(zip(values, record.labels, strict=True)):

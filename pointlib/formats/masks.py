@@ -1,19 +1,19 @@
-"""`masks`, a label image for each image: one value an object, 0 the background.
+"""`masks`, a label image for each image: one value per object, 0 for the background.
 
 As Cellpose (NAME_cp_masks.png or .tif), StarDist, napari and ImageJ write them, in a folder `masks`
-or `labels`, or beside the image, NAME or NAME_img, as NAME_mask, NAME_masks or NAME_label: PNG or
-TIFF of 8, 16 or 32 bits, or .npy with whole numbers in it. An object's point is the mean of its
-pixels' middles, which are whole numbers. A palette's numbers count, else of a coloured picture each
-colour. No classes. All 0 says "looked, nothing there"; no mask, "not labelled yet".
+or `labels`, or beside the image NAME or NAME_img, as NAME_mask, NAME_masks or NAME_label: PNG or
+TIFF of 8, 16 or 32 bits, or .npy of integers. An object's point is the mean of its pixels' centres,
+which are whole numbers. In an image with a palette, the indices count, else each colour. No
+classes. All 0 means "looked, nothing there"; no mask, "not labelled yet".
 
-Where the separate pieces are twice as many as the values, or more, the values are no numbers of
-objects but yes and no, or colours that keep neighbours apart (BBBC039): each piece of one value,
-touching over corners too, is an object then. In a folder that holds `images` with one image and
-several `masks`, as the Data Science Bowl of 2018 has it, each mask is one object of that image.
+If there are at least twice as many connected components as values, the values do not number the
+objects but are yes and no, or colours that separate neighbours (BBBC039): then each 8-connected
+component of one value is an object. In a folder with one image in `images` and several `masks`, as
+in the Data Science Bowl of 2018, each mask is one object of that image.
 
-Written is a PNG of 16 bits, or a TIFF of 32 where there are more objects, each one pixel: points
-round to whole pixels, and two in one pixel become one. Cellpose's _seg.npy is a pickle, which can
-run code and is not read.
+`write` makes a 16-bit PNG, or a 32-bit TIFF if there are more objects, with one pixel per object:
+points are rounded to whole pixels, and two in one pixel become one. Cellpose's _seg.npy is a
+pickle, which can run code and is not read.
 """
 
 import re
@@ -34,17 +34,17 @@ PLACES = {
     "suffixes": (".png", ".tif", ".tiff", ".npy", ".bmp", ".gif", ".pgm", ".ppm"),
     "folders": (FOLDER, "mask", "labels", "label", "ground_truth", "gt"),
 }
-EXACT = 2**24  # float32, which read_image makes of 32 bits, holds whole numbers below this
+EXACT = 2**24  # read_image turns 32 bits into float32, which is exact below this
 MOST_COLOURS = 255
 IMAGE_WORDS = ("", "image", "img", "im")  # images/img_1.png and masks/mask_1.png
 _MARK = r"(?:cp[-_])?(?:masks?|labels?|instances?|seg)"
 _LAST = re.compile(rf"(.+?)[-_. ]{_MARK}", re.IGNORECASE)
 _WORD = re.compile(rf"(?<![a-z]){_MARK}(?![a-z])", re.IGNORECASE)
-_BY_PRODUCT = re.compile(r"(.+?)_(?:cp_output|outlines|flows)(?:_.*)?")  # of Cellpose
+_BY_PRODUCT = re.compile(r"(.+?)_(?:cp_output|outlines|flows)(?:_.*)?")  # files of Cellpose
 
 
 def read(source, pictures, form):
-    """Yield a Record of each image that has a mask."""
+    """Yield a Record for each image that has a mask."""
     lone = _lone_images(pictures)
     names = partial(_image_names, lone)
     found = find_companions(source, pictures, names=names, **PLACES)
@@ -53,7 +53,7 @@ def read(source, pictures, form):
     for image, file in _without_pickles(found):
         if image in masks and image not in lone.values():
             raise InputError(
-                f"{file} and {masks[image][0]} are both of {image.name}. Take one out."
+                f"{file} and {masks[image][0]} both belong to {image.name}. Remove one."
             )
         masks.setdefault(image, []).append(file)
     for image, files in masks.items():
@@ -65,7 +65,7 @@ def read(source, pictures, form):
 
 
 def write(folder, records, form):
-    """Write masks/NAME.png or .tif for each record's image, one pixel an object."""
+    """Write masks/NAME.png or .tif for each record's image, one pixel per object."""
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for record in records:
         pixels = to_pixels(form.from_points(record.points, record.shape), record.shape)
@@ -78,13 +78,13 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether pictures called masks, or a folder of that name, are there."""
+    """Return whether there are images called masks, or a folder of that name."""
     is_own = lambda file, alone: alone or bool(_LAST.fullmatch(file.stem))  # noqa: E731
     return has_companions(source, is_own=is_own, **PLACES)
 
 
 def _image_names(lone, file, alone):
-    """Return what the image of a mask may be called; `lone` is that of `_lone_images`."""
+    """Return possible names of a mask's image; `lone` is from `_lone_images`."""
     last = _LAST.fullmatch(file.stem)
     names = [last[1], f"{last[1]}_img"] if last else []
     if not alone:
@@ -97,7 +97,7 @@ def _image_names(lone, file, alone):
 
 
 def _lone_images(pictures):
-    """Return {folder: image} of the images that are the only one in the folder `images` there."""
+    """Return {folder: image} where the image is the only one in the folder's `images`."""
     found = {}
     for path in pictures.paths:
         found.setdefault(path.parent, []).append(path)
@@ -109,7 +109,7 @@ def _lone_images(pictures):
 
 
 def _without_pickles(found):
-    """Return (image, file) without Cellpose's _seg.npy where an image has another file too."""
+    """Return (image, file) without Cellpose's _seg.npy if an image has another file."""
     others = {image for image, file in found if not file.name.endswith("_seg.npy")}
     return [(image, file) for image, file in found
             if image not in others or not file.name.endswith("_seg.npy")]  # fmt: skip
@@ -121,7 +121,7 @@ def _is_by_product(path, pictures):
 
 
 def _centre(file, shape):
-    """Return the centroid (1, 2) of a mask that is one object; (0, 2) of an empty one."""
+    """Return the centroid (1, 2) of a mask of one object; (0, 2) if it is empty."""
     mask = read_layer(file, shape, indexed=True) != 0
     return masks_to_points(mask.astype(np.uint8))
 
@@ -139,21 +139,21 @@ def _centres(file, shape):
 
 
 def _whole(mask, file):
-    """Return a mask as whole numbers from 0, or raise InputError that says what is in it."""
+    """Return a mask as integers from 0, or raise InputError that says what it has."""
     low, high = mask.min(), mask.max()
     if mask.dtype.kind == "f" and not (np.isfinite(mask).all() and (mask == np.rint(mask)).all()):
-        raise InputError(f"{file} holds fractions; expected a whole number for each object.")
+        raise InputError(f"{file} has fractions; expected a whole number for each object.")
     if low < 0 or high >= (EXACT if mask.dtype.kind == "f" else 2**62):
         raise InputError(
-            f"{file} holds values from {low:g} to {high:g}; expected 0 to {EXACT - 1}. Number the "
-            "objects anew, 0 for the background."
+            f"{file} has values from {low:g} to {high:g}; expected 0 to {EXACT - 1}. Renumber the "
+            "objects, with 0 for the background."
         )
     return mask.astype(np.int32 if high < 2**31 else np.int64)
 
 
 FORMAT = Format(
     "masks",
-    "a label image an image, one value an object",
+    "a label image per image, one value per object",
     read,
     write,
     looks,

@@ -1,8 +1,8 @@
-"""`origin`, the texts of the tool this kit grew from: x,y a line beside each image.
+"""`origin`, the text files of the kit's predecessor: one x,y per line, beside each image.
 
-Fractions of width and height counted from the middle of the first pixel (centre): p / size, half
-a pixel off the kit's own texts, which look the same. No classes. An empty text may mean "nothing
-there" or "not yet labelled": it is read as not yet labelled, so that it cannot teach a model that
+Fractions of width and height from the centre of the first pixel (centre): p / size, half a pixel
+off the kit's own text files, which look the same. No classes. An empty file may mean "nothing
+there" or "not yet labelled": it is read as not yet labelled, so that a model does not learn that
 there is nothing.
 """
 
@@ -16,7 +16,7 @@ from pointlib.points import check_points, label_state, read_text, text_path
 
 
 def read(_source, pictures, form):
-    """Yield a Record of each image whose text file holds points."""
+    """Yield a Record for each image whose text file has points."""
     for image in pictures.paths:
         if label_state(image) == "labelled":
             points = form.to_points(_read_pairs(text_path(image)), pictures.shape(image))
@@ -47,7 +47,7 @@ def _read_pairs(path):
 
 FORMAT = Format(
     "origin",
-    "texts of the tool this kit grew from: p / size",
+    "text files of the kit's predecessor: p / size",
     read,
     write,
     unit="fraction",

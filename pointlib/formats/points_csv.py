@@ -1,15 +1,15 @@
-"""`csv`, one table for all images: points.csv with the columns image,x,y and, if any, label, score.
+"""`csv`, one table for all images: points.csv with columns image,x,y and optional label, score.
 
-Pixels, the middle of the first pixel is (0, 0). The columns are known by their names, in any order,
-or by the names of SYNONYMS; others are passed over. Commas, semicolons or tabs part them; numbers
-have a decimal point. A table images.csv beside it, with the columns image and, if it likes,
-width,height, lists the images that were looked at: one that has no points holds nothing. Without it
-an image without points is not labelled yet. The kit's predictions are such tables; there counts.csv
-is the list, but for the images whose status is not "ok".
+Pixels, the centre of the first pixel is (0, 0). Columns are identified by name, in any order, with
+the synonyms in SYNONYMS; others are ignored. They are separated by commas, semicolons or tabs;
+numbers have a decimal point. A table images.csv beside it, with the column image and optional
+width,height, lists the annotated images: one without points is empty. Without that table an image
+without points is not labelled yet. The kit's predictions are such tables; there counts.csv is the
+list, except for images whose status is not "ok".
 
 DeepLabCut's tables (user guide, "CollectedData_NAME.csv"; pandas columns of scorer, individuals,
-bodyparts, coords) are read too: a class a bodypart, blanks are not labelled. Its labelling tools,
-napari and before that matplotlib, count from the middle of the first pixel.
+bodyparts, coords) are read too: one class per body part; blanks are not labelled. Its labelling
+tools, napari and formerly matplotlib, count from the centre of the first pixel.
 """
 
 import csv
@@ -29,11 +29,11 @@ SYNONYMS = (
     | dict.fromkeys(("class", "class_name", "category", "species"), "label")
     | dict.fromkeys(("confidence", "probability", "likelihood"), "score")
 )
-LISTS = ("images.csv", "counts.csv")  # of images that were looked at; the first one counts
+LISTS = ("images.csv", "counts.csv")  # of annotated images; the first one counts
 
 
 def read(source, pictures, form):
-    """Yield a Record of each image in the list or in points.csv, in the order of their names."""
+    """Yield a Record for each image in the list or in points.csv, by name."""
     table = pictures.home / "points.csv" if source.is_dir() else source
     need_file(table, "table of points")
     found = {}
@@ -52,7 +52,7 @@ def read(source, pictures, form):
 
 
 def write(folder, records, form):
-    """Write points.csv, with labels and scores where there are any, and images.csv."""
+    """Write points.csv, with labels and scores if there are any, and images.csv."""
     named = any(label for record in records for label in record.labels)
     scored = any(record.scores is not None for record in records)
     points = [["image", "x", "y", *(["label"] * named), *(["score"] * scored)]]
@@ -78,18 +78,18 @@ def looks(source):
     delimiter = max(DELIMITERS, key=first.count)
     names = [name.strip().strip('"') for name in first.split(delimiter)]
     columns = {SYNONYMS.get(name, name) for name in names}
-    if source.name == "points.csv" and "axis-0" not in columns:  # which napari's would have
+    if source.name == "points.csv" and "axis-0" not in columns:  # which napari's tables have
         return True
     return names[0] == "scorer" or columns >= {"image", "x", "y"}
 
 
 def _read_tall(table):
-    """Yield ("file, line n", {column: text}) of a table of one point a line."""
+    """Yield ("file, line n", {column: text}) of a table with one point per line."""
     return read_rows(table, ("image", "x", "y"), delimiters=DELIMITERS, synonyms=SYNONYMS)
 
 
 def _read_wide(table):
-    """Yield the same of a table of one image a line, as DeepLabCut and pandas write it."""
+    """Yield the same from a table with one image per line, as DeepLabCut and pandas write it."""
     heads = {}
     for where, fields in read_cells(table):
         if heads and len(fields) != len(heads["scorer"]):
@@ -110,13 +110,13 @@ def _read_wide(table):
                 yield where, {"y": "", "score": row.get("likelihood")} | row
     if not {"scorer", "bodyparts", "coords"} <= heads.keys() or "x" not in heads["coords"]:
         raise InputError(
-            f"{table} begins as DeepLabCut's tables do, but lacks its lines bodyparts and coords "
-            "with x and y. Export it again, or begin with image,x,y."
+            f"{table} begins like a table of DeepLabCut, but lacks its lines bodyparts and coords "
+            "with x and y. Export it again, or start the table with image,x,y."
         )
 
 
 def _listed(folder, pictures):
-    """Return {image: (H, W) or None} of the list in a folder, empty where there is none."""
+    """Return {image: (H, W) or None} of the list in a folder, empty if there is none."""
     paths = [folder / name for name in LISTS if (folder / name).is_file()]
     listed = {}
     for where, row in read_rows(paths[0], ("image",), delimiters=DELIMITERS) if paths else ():

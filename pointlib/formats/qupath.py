@@ -1,19 +1,19 @@
-"""`qupath`, the GeoJSON of QuPath: one file an image, named after it (a.geojson beside a.png).
+"""`qupath`, the GeoJSON of QuPath: one file per image, named after it (a.geojson beside a.png).
 
-Pixels of the full image from its edge (corner), x before y, since QuPath's ROIs count the upper
-left pixel from 0 to 1 (its file `ROITypeAdapters.java` writes a ROI's own numbers, to two decimals;
-here six are written). A FeatureCollection, one Feature or a bare list of them are read. A Point or
+Pixels of the full image from its edge (corner), x before y, since in QuPath's ROIs the upper left
+pixel runs from 0 to 1 (its file `ROITypeAdapters.java` writes a ROI's own numbers, to two decimals;
+here six are written). A FeatureCollection, one Feature or a plain list of them are read. A Point or
 MultiPoint gives its points, a Polygon or MultiPolygon the centroid of its area; lines and
-collections are refused, as is any plane z or t but the first. Objects inside others
-(`childObjects`) are read as well; an area that holds some is their frame and no point itself. The
-class is `classification`: a name, {"name"}, {"names"} or, before 0.4, {"name", "parentClass"},
-joined as QuPath shows them ("Tumor: Positive"). The name of an object and the nucleus of a cell are
-passed over. A collection without features says that nothing is there.
+collections are refused, as is any plane z or t but the first. Child objects (`childObjects`) are
+read too; an area that has some only frames them and is not a point. The class is `classification`:
+a name, {"name"}, {"names"} or, before 0.4, {"name", "parentClass"}, joined as QuPath shows them
+("Tumor: Positive"). The name of an object and the nucleus of a cell are ignored. A collection
+without features means "looked, nothing there".
 
 A measurement called score, Probability or Detection probability is the score, if it lies from 0
-to 1. GeoJSON itself has no NaN; QuPath writes it all the same, and it is read as no score. Points
-in a row of one class are written as one MultiPoint, those with scores one by one. The tests read
-them back with shapely; QuPath itself was not run (unverified).
+to 1. GeoJSON has no NaN, but QuPath writes it, and it is read as no score. Consecutive points of
+one class are written as one MultiPoint, those with scores one by one. The tests read them back with
+shapely; QuPath itself was not run (unverified).
 """
 
 import json
@@ -33,7 +33,7 @@ _POINTS, _AREAS = ("Point", "MultiPoint"), ("Polygon", "MultiPolygon")
 
 
 def read(source, pictures, form):
-    """Yield a Record of each file."""
+    """Yield a Record for each file."""
     for path in one_each(source, pictures, (".geojson", ".json"), looks):
         rows = [row for where, feature in _features(path) for row in _rows(feature, where)]
         image = pictures.find(path.stem, path)
@@ -67,7 +67,7 @@ def looks(source):
 
 
 def _features(path):
-    """Yield (where, feature) of all objects in a file that are no frames of others."""
+    """Yield (where, feature) of all objects in a file that do not frame others."""
     data = load_json(path, nan=True)
     if isinstance(data, dict):
         whole = data.get("type") == "FeatureCollection"
@@ -79,7 +79,7 @@ def _features(path):
         where, feature = waiting.pop()
         inside = _properties(feature, where).get("childObjects") or []
         if not isinstance(inside, list):
-            raise InputError(f"{where}: childObjects is no list. Export it again.")
+            raise InputError(f"{where}: childObjects is not a list. Export it again.")
         waiting += [(f"{where} {index}", each) for index, each in enumerate(inside)][::-1]
         rooted = inside and feature.get("geometry") is None
         kind = "" if rooted else need(need(feature, "geometry", dict, where), "type", str, where)
@@ -89,38 +89,38 @@ def _features(path):
 
 def _properties(feature, where):
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
-        raise InputError(f"{where} is no Feature. Export it from QuPath as GeoJSON.")
+        raise InputError(f"{where} is not a Feature. Export it from QuPath as GeoJSON.")
     return need(feature, "properties", dict, where) if feature.get("properties") else {}
 
 
 def _rows(feature, where):
-    """Return (x, y, class, score) of each place of a feature."""
+    """Return (x, y, class, score) for each position of a feature."""
     properties = _properties(feature, where)
     label, score = _label(properties.get("classification"), where), _score(properties, where)
     return [(x, y, label, score) for x, y in _places(need(feature, "geometry", dict, where), where)]
 
 
 def _places(geometry, where):
-    """Return (N, 2) of the points of a geometry, or of the middle of its area."""
+    """Return (N, 2): the points of a geometry, or the centroid of its area."""
     kind, plane = need(geometry, "type", str, where), geometry.get("plane") or {}
     if not isinstance(plane, dict) or any(plane.get(axis) not in (None, 0) for axis in "zt"):
-        raise InputError(f"{where} lies in a plane z or t beyond the first. Export one plane.")
+        raise InputError(f"{where} is in a plane z or t other than the first. Export one plane.")
     if kind not in _POINTS + _AREAS:
         known = ", ".join(_POINTS + _AREAS)
-        raise InputError(f"{where} is a {kind:.40}; {known} are read. Take it out.")
+        raise InputError(f"{where} is a {kind:.40}; {known} are read. Remove it.")
     parts = need(geometry, "coordinates", list, where)
     parts = parts if kind.startswith("Multi") else [parts]
     if kind in _POINTS:
         return read_table(parts, where, least=0)
     if not parts or not all(isinstance(area, list) and area for area in parts):
-        raise InputError(f"{where}: a {kind} without corners. Take it out.")
+        raise InputError(f"{where}: a {kind} without corners. Remove it.")
     rings = [[read_table(ring, where, least=3) for ring in area] for area in parts]
     holes = [hole for _, *inner in rings for hole in inner]
     return [area_centre([outline for outline, *_ in rings], holes)]
 
 
 def _label(found, where):
-    """Return the class that a `classification` of any version names, "" where it names none."""
+    """Return the class that a `classification` of any version names, "" if it names none."""
     names = []
     while isinstance(found, dict):
         name = found.get("names") or found.get("name") or []
@@ -128,18 +128,18 @@ def _label(found, where):
         found = found.get("parentClass")
     names = [found, *names] if isinstance(found, str) else names
     if not (found is None or isinstance(found, str)) or not all(isinstance(n, str) for n in names):
-        raise InputError(f"{where}: classification holds other than names. Export it again.")
+        raise InputError(f"{where}: classification has other things than names. Export it again.")
     return ": ".join(names)
 
 
 def _score(properties, where):
-    """Return the measurement that is a score, None where there is none."""
+    """Return the measurement that is a score, None if there is none."""
     found = properties.get("measurements") or {}
     if isinstance(found, list):  # before 0.4
         pairs = [(each.get("name"), each.get("value")) for each in found if isinstance(each, dict)]
         found = {name: value for name, value in pairs if isinstance(name, str)}
     elif not isinstance(found, dict):
-        raise InputError(f"{where}: measurements hold other than numbers by name. Export it again.")
+        raise InputError(f"{where}: measurements is not an object of numbers. Export it again.")
     named = {name.lower(): value for name, value in found.items()}
     score = next((named[name] for name in _SCORES if name in named), None)
     fits = type(score) in (int, float) and 0 <= score <= 1
@@ -162,7 +162,7 @@ def _feature(rows):
 
 FORMAT = Format(
     "qupath",
-    "QuPath's GeoJSON, a file an image",
+    "QuPath's GeoJSON, a file per image",
     read,
     write,
     looks,

@@ -1,16 +1,16 @@
-"""`shanghaitech`, a MATLAB file for each image, as crowd sets have it: GT_IMG_1.mat of IMG_1.jpg.
+"""`shanghaitech`, a MATLAB file for each image, as in crowd datasets: GT_IMG_1.mat for IMG_1.jpg.
 
 Pixels, x before y, in one of these variables: `image_info`, a cell with a struct whose `location`
 is (N, 2) (ShanghaiTech, read everywhere as `mat["image_info"][0, 0][0, 0][0]`), `annPoints`
-(UCF-QNRF and UCF_CC_50, IMG_ann.mat; NWPU) or `locations`. No classes. A file without points says
-"looked, nothing there"; no file, "not labelled yet". The files lie in `ground_truth` or
+(UCF-QNRF and UCF_CC_50, IMG_ann.mat; NWPU) or `locations`. No classes. A file without points
+means "looked, nothing there"; no file, "not labelled yet". The files are in `ground_truth` or
 `ground-truth` beside `images`, or beside the images. Only numbers, cells and structs are read.
 
-Where (0, 0) is, no set says: unverified. Public code takes int(x) for the pixel, so numbers count
-from the image's edge (corner). The true points of ShanghaiTech, rounded down, fill columns 0 to
-1023 of images 1024 wide and leave 1024 all but empty, which speaks for it too; were they MATLAB's
-own, with 1 the middle of the first pixel, they would lie half a pixel off. Some lie outside their
-images: `--skip` leaves those out.
+No dataset says where (0, 0) is: unverified. Public code uses int(x) as the pixel, so numbers are
+taken from the image's edge (corner). The true points of ShanghaiTech, rounded down, fill columns 0
+to 1023 of images 1024 wide and leave 1024 almost empty, which supports this; in MATLAB's own
+convention, with 1 as the centre of the first pixel, they would be half a pixel off. Some are
+outside their images: `--skip` leaves those out.
 """
 
 import io
@@ -33,7 +33,7 @@ KEYS = ("image_info", "annPoints", "locations", "location", "points", "loc")
 
 
 def read(source, pictures, form):
-    """Yield a Record of each image that has a MATLAB file."""
+    """Yield a Record for each image that has a MATLAB file."""
     for image, file in find_companions(source, pictures, names=_image_names, **PLACES):
         if not pictures.is_missing(image):
             points = form.to_points(_read_values(file), pictures.shape(image))
@@ -56,23 +56,23 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether MATLAB files lie in a folder, beside images or in a folder of their own."""
+    """Return whether there are MATLAB files beside images or in a folder of their own."""
     is_own = lambda file, _alone: peek(file, 6) == "MATLAB"  # noqa: E731
     return has_companions(source, is_own=is_own, **PLACES)
 
 
 def _image_names(file, _alone):
-    """Return what the image of a file may be called: without GT_ before it, _ann behind it."""
+    """Return possible names of a file's image: without a leading GT_ or a trailing _ann."""
     bare = file.stem[3:] if file.stem[:3].upper() == "GT_" else file.stem
     return [bare, bare.removesuffix("_ann"), file.stem, file.stem.removesuffix("_ann")]
 
 
 def _read_values(file):
-    """Return the file's numbers (N, 2), as they stand."""
+    """Return the file's numbers (N, 2), unchanged."""
     variables = read_mat(file)
     if not (known := [key for key in KEYS if key in variables]):
         names = ", ".join(variables)[:300] or "nothing"
-        raise InputError(f"{file} holds {names}; expected image_info, annPoints or locations.")
+        raise InputError(f"{file} has {names}; expected image_info, annPoints or locations.")
     values = _innermost(variables[known[0]])
     if isinstance(values, Unread):
         raise InputError(f"{file}: {known[0]} is {values}; expected numbers (N, 2).")
@@ -86,7 +86,7 @@ def _read_values(file):
 
 
 def _innermost(value):
-    """Return the array in cells and structs: of each the first, or the field called like points."""
+    """Return the array in nested cells and structs: the first value, or the field named in KEYS."""
     while isinstance(value, (list, dict)):
         if isinstance(value, dict):
             value = [value[key] for key in KEYS if key in value] or [*value.values()]
@@ -96,7 +96,7 @@ def _innermost(value):
 
 FORMAT = Format(
     "shanghaitech",
-    "a MATLAB file an image, GT_NAME.mat, as crowd sets have it",
+    "a MATLAB file per image, GT_NAME.mat, as in crowd datasets",
     read,
     write,
     looks,

@@ -1,17 +1,17 @@
 """`spotiflow`, a table of points for each image, beside it: the files of Spotiflow and of napari.
 
-Pixels, y before x, the middle of the first pixel is (0, 0), as napari counts. The columns are
-known by their names, never by their order: `y,x`, or `axis-0,axis-1` as napari saves a Points
-layer (`napari_builtins.io.write_csv`, with a column `index`); napari-spotiflow's own writer puts
-`x` first. A table of no line, or with no byte, says "looked, nothing there"; no table, "not
-labelled yet". `probability` is the score, `intensity` and the rest are passed over. A class is in
-`class_name`, else in `class`, `label`, `category` or `channel`, as Spotiflow's `read_coords_csv`
-has it. There classes are numbers from 0, so a number is written, and its name in `class_name`,
-which Spotiflow passes over. Columns of further axes (`z`, `t`) must be constant: images are flat.
+Pixels, y before x, the centre of the first pixel is (0, 0), as napari counts. Columns are
+identified by name, never by order: `y,x`, or `axis-0,axis-1` as napari saves a Points layer
+(`napari_builtins.io.write_csv`, with a column `index`); napari-spotiflow's own writer puts `x`
+first. A table without rows, or an empty file, means "looked, nothing there"; no table, "not
+labelled yet". `probability` is the score; `intensity` and the rest are ignored. A class is in
+`class_name`, else in `class`, `label`, `category` or `channel`, as in Spotiflow's
+`read_coords_csv`. There classes are numbers from 0, so a number is written, and its name in
+`class_name`, which Spotiflow ignores. Further axes (`z`, `t`) must be constant: images are 2D.
 
-A table belongs to the image of its stem (Spotiflow leaves out `.ome`), beside it, in the source
-folder or, where there is none, in `spotiflow_results`. Spotiflow's `from_folder` pairs images and
-tables by their order, so there every image needs one.
+A table belongs to the image with its stem (Spotiflow omits `.ome`), beside it, in the source folder
+or, if there is none, in `spotiflow_results`. Spotiflow's `from_folder` pairs images and tables by
+order, so it needs one for every image.
 """
 
 import csv
@@ -34,7 +34,7 @@ OTHERS = {"image", "images", "scorer", *(k for k, v in SYNONYMS.items() if v == 
 
 
 def read(source, pictures, form):
-    """Yield a Record of each image that has a table."""
+    """Yield a Record for each image that has a table."""
     names = partial(_image_names, pictures)
     for image, file in find_companions(source, pictures, names=names, **PLACES):
         values, labels, scores = points_table(list(_rows(file)))
@@ -43,7 +43,7 @@ def read(source, pictures, form):
 
 
 def write(folder, records, form):
-    """Write a table beside each record's image, with classes and scores where there are any."""
+    """Write a table beside each record's image, with classes and scores if there are any."""
     classes = sorted({label for record in records for label in record.labels.tolist()} - {""})
     numbers = {name: number for number, name in enumerate(classes)}
     if set(classes) == {str(number) for number in numbers.values()}:
@@ -66,12 +66,12 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether tables of y and x, without a column for the image, lie beside images."""
+    """Return whether there are tables of y and x, without an image column, beside images."""
     return has_companions(source, is_own=lambda file, _alone: _is_table(file), **PLACES)
 
 
 def _image_names(pictures, file, _alone):
-    """Return what the image of a table may be called; [] of a table about something else."""
+    """Return possible names of a table's image; [] if it is not a table of points."""
     names = [file.stem, f"{file.stem}.ome"]
     return names if any(map(pictures.lookup, names)) or _is_table(file) else []
 
@@ -84,16 +84,16 @@ def _is_table(file):
 
 
 def _header(file):
-    """Return the names of a table's columns, lower case; [] where it has none."""
+    """Return the names of a table's columns, lower case; [] if it has none."""
     line = peek(file).strip().partition("\n")[0].lower()
     return [name.strip().strip('"') for name in re.split(f"[{DELIMITERS}]", line)] if line else []
 
 
 def _rows(file):
-    """Yield (y, x, label, score) of a table, "" and None for what it does not say."""
+    """Yield (y, x, label, score) from a table; "" and None if not given."""
     names = _header(file)
     if "shape-type" in names:
-        raise InputError(f"{file} is a layer of napari's shapes. Save a Points layer.")
+        raise InputError(f"{file} is a Shapes layer of napari. Save a Points layer.")
     axes = sorted((name for name in names if re.fullmatch(r"axis-\d{1,2}", name)), key=_number)
     axes = axes if len(axes) > 1 else [name for name in ("t", "z") if name in names] + ["y", "x"]
     label = next((name for name in CLASSES if name in names), None)
@@ -104,7 +104,7 @@ def _rows(file):
         first = plane if first is None else first
         if plane != first:
             raise InputError(
-                f"{where}: {', '.join(axes[:-2])} is {plane}, and {first} before. Images are flat "
+                f"{where}: {', '.join(axes[:-2])} is {plane}, but {first} before. Images are 2D "
                 "here: keep the points of one plane."
             )
         value = row[score] if score else ""
@@ -117,7 +117,7 @@ def _number(name):
 
 
 def _plain(label):
-    """Return a class as it is, but for whole numbers that pandas or napari wrote as 1.0."""
+    """Return a class unchanged, except integers that pandas or napari wrote as 1.0."""
     whole = label.removesuffix(".0")
     return whole if whole.isdecimal() else label
 

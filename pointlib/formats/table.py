@@ -1,7 +1,7 @@
-"""The table of formats: which there are, what a file or folder looks like, and what each carries.
+"""The table of formats: which there are, how they are recognised, and what each can carry.
 
-Not about what a format looks like inside (one file each, beside this one), nor about making one of
-another (conversion.py).
+Not about the contents of a format (one file each, in this folder), nor about converting
+(conversion.py).
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from pointlib.files import need_file
 from pointlib.formats.shared.base import Format
 from pointlib.formats.shared.outcome import place
 
-OTHERS = {"conversion", "shared", "table"}  # beside the formats
+OTHERS = {"conversion", "shared", "table"}  # modules that are not formats
 
 
 def _found():
@@ -27,7 +27,7 @@ def _found():
 
 
 FORMATS = _found()
-MOST_LISTED, MOST_TRIED = 10_000, 30  # of a folder's entries, to say what they look like
+MOST_LISTED, MOST_TRIED = 10_000, 30  # of a folder's entries, to suggest their format
 COLUMNS = ("format", "files", "axes", "unit", "(0, 0) is", "empty images", "classes", "scores")
 
 
@@ -41,7 +41,7 @@ def find_format(name):
 
 
 def recognise(source):
-    """Return the one Format that a file or folder looks like, or raise InputError."""
+    """Return the Format of a file or folder, or raise InputError if it is unclear."""
     source = Path(source)
     if not source.is_dir():
         need_file(source, "file or folder of points")
@@ -49,7 +49,7 @@ def recognise(source):
     if len(names) == 1:
         return FORMATS[names[0]]
     if names:
-        raise InputError(f"{source} may be {' or '.join(names)}. Say which: --from {names[0]}.")
+        raise InputError(f"{source} may be {' or '.join(names)}. Choose one: --from {names[0]}.")
     raise InputError(f"{source} is not recognised. {why_unknown(source)}")
 
 
@@ -78,9 +78,9 @@ def _looks_like(source):
 
 
 def why_unknown(source, but=None):
-    """Return what to do with a source whose format is not known: what lies in it may be."""
+    """Return a hint for a source of unknown format: its entries may be of a known one."""
     if names := [name for name in _looks_like(source) if name != but]:
-        return f"It looks like {' or '.join(names)}: --from {names[0]}."
+        return f"It looks like {' or '.join(names)}: use --from {names[0]}."
     inside = [source]
     if source.is_dir():
         inside = sorted(islice(source.iterdir(), MOST_LISTED))
@@ -91,9 +91,7 @@ def why_unknown(source, but=None):
     for path in inside[:MOST_TRIED]:
         if _is_utf16(path):
             return f"{path.name} is UTF-16 text: save it as UTF-8."
-    return (
-        f"Name its format with --from: {', '.join(FORMATS)}. `pointlib formats` tells them apart."
-    )
+    return f"Name its format with --from: {', '.join(FORMATS)}. `pointlib formats` describes them."
 
 
 def _is_utf16(path):

@@ -1,7 +1,7 @@
-"""`txt`, the kit's own files: a text beside each image, as `pointlib.points` describes it.
+"""`txt`, the kit's own files: a text file beside each image, described in points.py.
 
-x,y[,label] a line, fractions of the image's edges (corner). An empty text says "looked, nothing
-there"; no text, "not labelled yet".
+One x,y[,label] per line, fractions from the image's edges (corner). An empty file means "looked,
+nothing there"; no file, "not labelled yet".
 """
 
 import re
@@ -17,7 +17,7 @@ _LINE = re.compile(r"\s*([01]?\.\d+|[01])\s*,\s*([01]?\.\d+|[01])\s*(,[^,]+)?", 
 
 
 def read(_source, pictures, _form):
-    """Yield a Record of each image that has a text file."""
+    """Yield a Record for each image that has a text file."""
     for image in pictures.paths:
         if label_state(image) != "unlabelled":
             shape = pictures.shape(image)
@@ -33,7 +33,7 @@ def write(folder, records, _form):
 
 
 def note_strays(pictures):
-    """Tell `pictures` of texts of points whose image is not there."""
+    """Tell `pictures` of text files of points whose image is missing."""
     texts = {text_path(image) for image in pictures.paths}
     for folder in sorted({path.parent for path in texts}):
         for path in sorted(set(folder.glob("*.txt")) - texts):
@@ -42,7 +42,7 @@ def note_strays(pictures):
 
 
 def looks(source):
-    """Return whether a folder has images whose texts begin with a line x,y[,label] of 0 to 1."""
+    """Return whether a folder has images whose text files begin with x,y[,label] from 0 to 1."""
     folder = source / "images" if (source / "images").is_dir() else source
     entries = list(islice(folder.iterdir(), MOST_LISTED)) if folder.is_dir() else []
     stems = {path.stem for path in entries if path.suffix.lower() in IMAGE_SUFFIXES}
@@ -53,7 +53,7 @@ def looks(source):
 
 FORMAT = Format(
     "txt",
-    "the kit's texts beside the images",
+    "the kit's text files beside the images",
     read,
     write,
     looks,

@@ -1,22 +1,21 @@
-"""`voc`, Pascal VOC: an XML file an image with a box round each object; points are the middles.
+"""`voc`, Pascal VOC: an XML file per image with a box around each object; points are their centres.
 
-x to the right, y down, pixels, the box's edges from the image's edge (corner): the box round the
-first pixel alone is 0, 0, 1, 1, and its middle (0.5, 0.5) is the middle of that pixel. So write
-and read Datumaro and CVAT (decimals), labelImg (cut to whole numbers, never below 1), globox and
-pylabel. The challenge of 2005 to 2012 itself counted pixels from 1 and meant both sides inside
-(its devkit: "the top-left pixel has coordinates (1,1)"): the first pixel alone is 1, 1, 1, 1.
-supervision 0.31 writes that too, and Datumaro where asked for `voc-one-based`. Such files look the
-same; read as edges, every point of theirs lies half a pixel to the right and below. Where numbers
-name pixels from 0, both sides inside, `convention="centre"` is right. Roboflow's own exports are
-whole numbers: unverified.
+x to the right, y down, pixels, the box's edges from the image's edge (corner): the box around the
+first pixel is 0, 0, 1, 1, and its centre (0.5, 0.5) is that pixel's centre. Datumaro and CVAT
+(decimals), labelImg (truncated to integers, never below 1), globox and pylabel do it this way. The
+challenge of 2005 to 2012 itself counted pixels from 1 with inclusive limits (its devkit: "the
+top-left pixel has coordinates (1,1)"): the first pixel is 1, 1, 1, 1. supervision 0.31 writes that
+too, as does Datumaro's `voc-one-based`. Such files look the same; read as edges, their points are
+half a pixel too far right and down. If numbers are inclusive pixel indices from 0,
+`convention="centre"` is right. Roboflow's own exports are integers: unverified.
 
-Difficult, truncated and occluded objects were marked by somebody and stay. Parts of an object
-(head, hand) and its pose, polygon and actions are passed over. The image is the one of the XML's
-own stem, as tools pair them, else the one that <filename> names, with or without its suffix. A
-file without objects says "looked, nothing there"; no file, "not labelled yet".
+Difficult, truncated and occluded objects were marked by a person and stay. Parts of an object
+(head, hand) and its pose, polygon and actions are ignored. The image is the one with the XML's own
+stem, as tools pair them, else the one that <filename> names, with or without its suffix. A file
+without objects means "looked, nothing there"; no file, "not labelled yet".
 
-Written into Annotations/: boxes of side `box` (16 pixels), narrower at the frame so that the
-middle stays, with up to six decimals: whole numbers would move it. Points without a class are
+`write` makes Annotations/ with boxes of side `box` (16 pixels), narrower at the image's edge to
+keep their centre, with up to six decimals: integers would move it. Points without a class are
 written as `point`.
 """
 
@@ -53,10 +52,10 @@ _OBJECT = """  <object>
 
 
 def read(source, pictures, form):
-    """Yield a Record of each XML file."""
+    """Yield a Record for each XML file."""
     paths = _files(pictures.home) if source.is_dir() else [source]
     if not paths and not (pictures.home / FOLDER).is_dir():
-        raise InputError(f"{pictures.home} holds no .xml file. Name the folder with {FOLDER}/.")
+        raise InputError(f"{pictures.home} has no .xml file. Name the folder with {FOLDER}/.")
     for path in paths:
         named, size, rows = _parse(path)
         image = _image(path, named, pictures)
@@ -65,7 +64,7 @@ def read(source, pictures, form):
 
 
 def write(folder, records, form):
-    """Write an XML file a record, with a box round each point."""
+    """Write an XML file per record, with a box around each point."""
     (folder / FOLDER).mkdir(parents=True)
     unnamed = class_names([record.labels for record in records])[0]
     for record in records:
@@ -83,13 +82,13 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether this is such an XML file, or a folder that holds one."""
+    """Return whether this is such an XML file, or a folder with one."""
     head = head_of(source, ".xml", (FOLDER, ".", "images"))
     return "<annotation" in head and "<annotations" not in head and "<filename" in head
 
 
 def _files(home):
-    """Return the XML files of a dataset, those of hidden folders left out."""
+    """Return the XML files of a dataset, without those in hidden folders."""
     found = (path.relative_to(home) for path in home.rglob("*.xml"))
     return sorted(home / path for path in found if not any(p[0] == "." for p in path.parts))
 
@@ -107,20 +106,20 @@ def _parse(path):
     found = 1 if rows else sum(1 for _ in parse_xml(path, tag="annotation"))
     if found != 1:
         raise InputError(
-            f"{path} has {found} <annotation>; expected one, as in a file of Pascal VOC. Take XML "
-            "files of other kinds out of the folder."
+            f"{path} has {found} <annotation>; expected one, as in a file of Pascal VOC. Remove "
+            "other XML files from the folder."
         )
     return named, size, rows
 
 
 def _image(path, named, pictures):
-    """Return the image of an XML file: that of its stem, else that of its <filename>."""
+    """Return the image of an XML file: the one with its stem, else the one in <filename>."""
     image, other = pictures.lookup(path.stem), pictures.lookup(named) if named else None
     if image is None:
         return pictures.find(named or path.stem, path)
     if other not in (None, image):
         raise InputError(
-            f"{path} names {named!r}, but {image.name} is here as well. Rename the file or mend "
+            f"{path} names {named!r}, but {image.name} is here as well. Rename the file or fix "
             "its <filename>."
         )
     return image
@@ -136,13 +135,13 @@ def _row(element, where):
 
 
 def _text(element, tag):
-    """Return the text of a child without spaces round it; None where there is none."""
+    """Return the stripped text of a child element; None if there is none."""
     return (element.findtext(tag) or "").strip() or None
 
 
 FORMAT = Format(
     "voc",
-    "Pascal VOC, an XML file of boxes an image",
+    "Pascal VOC, an XML file of boxes per image",
     read,
     write,
     looks,

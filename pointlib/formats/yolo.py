@@ -1,23 +1,23 @@
-"""`yolo`, texts beside the images or in labels/: `class x y width height` a line, boxes' middles.
+"""`yolo`, text files beside the images or in labels/, with a box `class x y width height` per line.
 
-x to the right, y down, fractions of width and height from the image's edge (corner): a box round
-the first pixel alone of a picture 200 wide has x = 0.5 / 200. Docs of Ultralytics, "object
-detection datasets": normalised xywh, a box from edge to edge.
+x to the right, y down, fractions of width and height from the image's edge (corner): a box around
+the first pixel of an image 200 wide has x = 0.5 / 200. Docs of Ultralytics, "object detection
+datasets": normalised xywh, a box from edge to edge.
 
-A sixth number is the score, as predictions have it (Ultralytics `save_txt` with `save_conf`). An
-odd number of them from seven on is the outline of a polygon or of a turned box: the centroid of
-its area. Where data.yaml names `kpt_shape`, lines are poses: with one keypoint that is the point,
-of more each is one, named by `kpt_names` where they are there; v = 0 means "not there" and is left
-out. The classes' names come from data.yaml (`names`, a list or by number; its paths are not
-followed), else from classes.txt or obj.names; without any the number itself is the label.
+A sixth number is the score, as in predictions (Ultralytics `save_txt` with `save_conf`). An odd
+number of them, seven or more, is the outline of a polygon or rotated box, read as the centroid of
+its area. If data.yaml has `kpt_shape`, lines are poses: a single keypoint is the point, of several
+each is one, named by `kpt_names` if given; v = 0 means "not there" and is left out. Class names
+come from data.yaml (`names`, a list or by number; its paths are not followed), else from
+classes.txt or obj.names; without these the number itself is the label.
 
-The text of images/train/a.png is labels/train/a.txt (Ultralytics `img2label_paths`); where there
-is no folder `labels`, it lies beside the image. An empty text says "looked, nothing there".
-**No text is read as "not labelled yet"**; Ultralytics would train on such an image as background.
+The text file of images/train/a.png is labels/train/a.txt (Ultralytics `img2label_paths`); if there
+is no folder `labels`, it is beside the image. An empty file means "looked, nothing there". **No
+file is read as "not labelled yet"**; Ultralytics would train on such an image as background.
 
-Written into labels/ with eight decimals: boxes of side `box` (16 pixels), narrower at the frame so
-that the middle stays, and data.yaml, whose `train` and `val` are the same images. Ultralytics
-refuses to train on lines with a score. Points without a class are written as class `point`.
+`write` makes labels/ with eight decimals, with boxes of side `box` (16 pixels), narrower at the
+image's edge to keep their centre, and data.yaml, whose `train` and `val` are the same images.
+Ultralytics refuses to train on lines with a score. Points without a class become class `point`.
 """
 
 from typing import NamedTuple
@@ -34,23 +34,29 @@ from pointlib.points import class_names
 
 YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 LISTS = ("classes.txt", "obj.names")
-OTHERS = (*LISTS, "train.txt", "val.txt", "valid.txt", "test.txt")  # texts that are no image's
+OTHERS = (
+    *LISTS,
+    "train.txt",
+    "val.txt",
+    "valid.txt",
+    "test.txt",
+)  # that belong to no image
 MOST_YAML = 100_000  # bytes: YAML is slow to parse, and names are short
-MOST_DEPTH = 20  # of its lists in lists
+MOST_DEPTH = 20  # of nested lists
 MOST_CLASSES = 1_000_000
-SLACK = 0.01  # Ultralytics takes fractions so far over the edge (`verify_image_label`)
+SLACK = 0.01  # Ultralytics accepts fractions this far over the edge (`verify_image_label`)
 
 
 class Pose(NamedTuple):
-    """What data.yaml says of the keypoints that follow a box."""
+    """What data.yaml says about the keypoints after a box."""
 
     n_points: int
-    n_each: int  # 2: x, y; 3: and whether it is seen
-    names: dict  # {number of the class as a text: [name]}
+    n_each: int  # 2: x, y; 3: and visibility
+    names: dict  # {class number as a string: [name]}
 
 
 def read(source, pictures, form):
-    """Yield a Record of each image that has a text."""
+    """Yield a Record for each image that has a text file."""
     texts = _texts(source, pictures)
     names, pose = _names(source, pictures, {path.parent for path in texts.values()})
     for image, path in texts.items():
@@ -88,7 +94,7 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether this is a data.yaml, or a folder with one or with texts of numbers."""
+    """Return whether this is a data.yaml, or a folder with one or with text files of numbers."""
     if not source.is_dir():
         return source.name in YAMLS and "names:" in head_of(source, "")
     if any((source / name).is_file() for name in (*YAMLS, "obj.data", "obj.names")):
@@ -99,7 +105,7 @@ def looks(source):
 
 
 def _texts(source, pictures):
-    """Return {image: path of its text, there or not}, and note texts whose image is missing."""
+    """Return {image: path of its text file, existing or not}; note files without an image."""
     if source.is_file() and source.suffix == ".txt" and source.name not in OTHERS:
         return {pictures.find(source.stem, source): source}
     folders = {folder: _folder(folder, pictures) for folder in {p.parent for p in pictures.paths}}
@@ -109,13 +115,13 @@ def _texts(source, pictures):
     for path in sorted({path for top in tops for path in top.rglob("*.txt")}):
         if path not in expected and path.name not in OTHERS:
             if image := pictures.lookup(path.stem):
-                raise InputError(f"{path} has no image, but {image} is called so. Move either.")
-            pictures.find(path.stem, path)  # which tells that it is not there
+                raise InputError(f"{path} has no image, but {image} has that name. Move one.")
+            pictures.find(path.stem, path)  # notes that it is missing
     return texts
 
 
 def _folder(folder, pictures):
-    """Return where the texts of a folder of images are: labels/ for the last images/, or there."""
+    """Return the folder of the text files for a folder of images: labels/, or itself."""
     home, places = pictures.home, []
     if folder.is_relative_to(home):
         parts = folder.relative_to(home).parts
@@ -129,9 +135,9 @@ def _folder(folder, pictures):
 
 
 def _names(source, pictures, folders):
-    """Return {number: class} or None, and a Pose or None; what stands nearest counts."""
+    """Return {number: class} or None, and a Pose or None; the nearest file counts."""
     home = pictures.home
-    places = [home, *sorted(folders), home.parent]  # Roboflow's splits lie beside their data.yaml
+    places = [home, *sorted(folders), home.parent]  # Roboflow's splits are beside their data.yaml
     places += [home.parent.parent] if "labels" in (home.name, home.parent.name) else []
     paths = [place / name for place in places for name in (*YAMLS, *LISTS)]
     if source.suffix in (".yaml", ".yml"):
@@ -146,9 +152,9 @@ def _names(source, pictures, folders):
 
 
 def _load_yaml(path):
-    """Return the mapping in a YAML file: texts, lists and mappings, whatever its tags say.
+    """Return the mapping in a YAML file: strings, lists and mappings, ignoring tags.
 
-    Aliases, by which a short file can grow without bound, and deep nesting are refused.
+    Aliases, which let a short file grow without bound, and deep nesting are refused.
     """
     text = read_bounded(path, most=MOST_YAML).decode("utf-8", errors="replace")
     depth = 0
@@ -162,7 +168,7 @@ def _load_yaml(path):
                     f"{path}, line {line}: aliases, and lists more than {MOST_DEPTH} deep, are not "
                     "read. Write the names out."
                 )
-        data = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  which makes nothing but texts
+        data = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  which makes only strings
     except InputError:
         raise
     except (yaml.YAMLError, ValueError, OverflowError) as error:
@@ -173,7 +179,7 @@ def _load_yaml(path):
 
 
 def _numbered(names, where):
-    """Return {number: name} of a list or a mapping from YAML, whose leaves are texts."""
+    """Return {number: name} from a YAML list or mapping with strings as leaves."""
     pairs = names.items() if isinstance(names, dict) else enumerate(names)
     found = {_whole(number, where): name for number, name in pairs}
     if isinstance(names, str) or not all(isinstance(name, str) for name in found.values()):
@@ -210,7 +216,7 @@ def _rows(fields, where, names, pose):
         fractions = numbers[1:]
         parts = [(*area_centre([fractions]), label)]
     else:
-        kinds = f"a pose, {n_numbers}" if pose else "a box, 5 or with its score 6, or a polygon"
+        kinds = f"a pose, {n_numbers}" if pose else "a box, 5 (6 with its score), or a polygon"
         raise InputError(f"{where} has {count} numbers; expected those of {kinds}.")
     fractions = fractions + [value for part in parts for value in part[:2]]
     if wrong := [value for value in fractions if not -SLACK <= value <= 1 + SLACK]:
@@ -221,7 +227,7 @@ def _rows(fields, where, names, pose):
 
 
 def _keypoints(numbers, key, label, pose):
-    """Return (x, y, label) of each keypoint that is there; Ultralytics hides negative ones too."""
+    """Return (x, y, label) of each visible keypoint; Ultralytics hides negative ones too."""
     names = pose.names.get(str(key))
     named = isinstance(names, list) and pose.n_points > 1
     parts = []
@@ -257,7 +263,7 @@ def _is_number(word):
 
 FORMAT = Format(
     "yolo",
-    "YOLO's texts of boxes, data.yaml with the classes",
+    "YOLO's text files of boxes, data.yaml with the classes",
     read,
     write,
     looks,

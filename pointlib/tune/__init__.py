@@ -1,6 +1,6 @@
-"""The tuner: thresholds are chosen on predicted heatmaps, with every number at once.
+"""The tuner: choose thresholds on predicted heatmaps, and see every metric at once.
 
-About the widget and what it computes. Not about how thresholds are chosen in a training: sweep.py.
+About the widget and what it computes. Not about how training chooses thresholds: sweep.py.
 """
 
 from pointlib.tune.widget import Tuner

@@ -1,6 +1,6 @@
-"""Beside the trial: other threshold functions at fixed settings, on the same heatmaps.
+"""Other threshold functions at fixed settings, on the same heatmaps, for comparison.
 
-About comparing. Not about the functions (thresholds.py), nor about the trial's own numbers.
+About comparing. Not about the functions (thresholds.py), nor about the trial's metrics (trial.py).
 """
 
 from numbers import Real
@@ -22,7 +22,7 @@ class Beside:
     """
 
     def __init__(self, tuning_set):
-        self.tuning_set, self._added = tuning_set, {}  # name: (entry, {image: what it found there})
+        self.tuning_set, self._added = tuning_set, {}  # name: (entry, {image: points found there})
 
     @property
     def entries(self):
@@ -30,7 +30,7 @@ class Beside:
         return {name: entry for name, (entry, _) in self._added.items()}
 
     def add(self, name, threshold_fn, *, threshold, min_distance):
-        """Add a function of thresholds.py's kind under a name; of one name the last counts."""
+        """Add a function like those of thresholds.py; an existing name is replaced."""
         if not callable(threshold_fn):
             raise InputError(f"threshold_fn is {threshold_fn!r}; expected a function.")
         numbers = {"threshold": threshold, "min_distance": min_distance}
@@ -38,10 +38,10 @@ class Beside:
             if not isinstance(value, Real):
                 raise InputError(f"{key} is {value!r}; expected a number.")
         entry = {"threshold_fn": threshold_fn, **numbers}
-        self._added[name] = entry, {0: self._find(entry, 0)}  # objects at once to what cannot be
+        self._added[name] = entry, {0: self._find(entry, 0)}  # raises now if it fails
 
     def rows(self, trial):
-        """Return a dict of numbers for each function, on the images that are live in the trial."""
+        """Return a dict of metrics for each function, on the trial's live images."""
         return [self._row(name, *added, trial) for name, added in list(self._added.items())]
 
     def _row(self, name, entry, known, trial):
@@ -59,7 +59,7 @@ class Beside:
         options, found = dict(entry), {}
         threshold_fn, heatmaps = options.pop("threshold_fn"), self.tuning_set.heatmap(i)
         for name, heatmap in zip(self.tuning_set.classes, heatmaps, strict=True):
-            points, scores = threshold_fn(heatmap.copy(), **options)  # others look at it too
+            points, scores = threshold_fn(heatmap.copy(), **options)  # a copy: it is shared
             points = check_points(points, name="points")
             found[name] = points, check_column(scores, len(points), "scores")
         return join_classes(found)

@@ -1,7 +1,7 @@
-"""Inputs: images and what is true in them, however they are given, as one kind of list.
+"""Inputs: images and their true points, in whatever form they are given, as one kind of list.
 
-About datasets, folders, lists of paths and arrays in memory. Pixels are read when they are asked
-for. Not about what is found in them (state.py).
+About datasets, folders, lists of paths and arrays in memory. Pixels are read on demand.
+Not about what is found in them (state.py).
 """
 
 import os
@@ -16,16 +16,16 @@ from pointlib.errors import InputError, suggest
 from pointlib.images import check_image, image_folder, image_shape, list_images, read_image
 from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
 
-RADIUS = 6.0  # px: match radius where nobody marked neighbours
+RADIUS = 6.0  # px: match radius if no image has two true points
 
 
 class Item(NamedTuple):
-    """One image that need not be read yet."""
+    """One image, which is read on demand."""
 
     name: str
     path: Path | None
-    load: object  # () -> array; None where there is no image
-    shape: object  # () -> (H, W), without reading pixels where that can be
+    load: object  # () -> array; None if there is no image
+    shape: object  # () -> (H, W), without reading pixels if possible
     truth: tuple | None  # points, labels; later {class: points}
     error: str = ""
 
@@ -36,11 +36,11 @@ def list_items(images, *, has_points=False, trained=()):
     Parameters
     ----------
     images : dataset, path of a folder or of an image, sequence of arrays or of paths
-        A dataset with ``points(i)`` and ``paths`` need not read its pixels here.
+        The pixels of a dataset with ``points(i)`` and ``paths`` are not read here.
     has_points : bool
-        The truth will be given: none is looked for.
+        The true points are given separately: look for none.
     trained : set of str
-        File names to leave out of a folder where there are others.
+        File names to leave out of a folder, if it has others.
     """
     if isinstance(images, (str, os.PathLike)):
         folder = Path(images)
@@ -60,19 +60,19 @@ def list_items(images, *, has_points=False, trained=()):
     else:
         items = [_given_item(image, i, has_points) for i, image in enumerate(images)]
     if not items:
-        raise InputError("there is no image; expected at least one.")
+        raise InputError("there are no images; expected at least one.")
     return _distinct(items)
 
 
 def with_points(items, points):
-    """Return the items with the truth that was given."""
+    """Return the items with the given true points."""
     is_list = np.iterable(points) and not isinstance(points, (str, dict))
     points = list(points) if is_list else points
     if not is_list or len(points) != len(items):
-        came = f"holds {len(points)} entries" if is_list else f"is a {type(points).__name__}"
+        came = f"has {len(points)} entries" if is_list else f"is a {type(points).__name__}"
         raise InputError(
-            f"points {came} for {len(items)} images; expected one entry an image: (N, 2), "
-            "(points, labels), or None where nobody marked. Of one image: [points]."
+            f"points {came} for {len(items)} images; expected one entry per image: (N, 2), "
+            "(points, labels), or None if it is not annotated. For one image: [points]."
         )
     return [
         item._replace(truth=_given_truth(entry, f"points[{i}]"), error="")
@@ -81,7 +81,7 @@ def with_points(items, points):
 
 
 def by_class(item, classes):
-    """Return {class: points} of an item's truth; no name means the only class."""
+    """Return {class: points} of an item's true points; no label means the only class."""
     if item.truth is None:
         return None
     points, labels = item.truth
@@ -91,7 +91,7 @@ def by_class(item, classes):
         what, hint = "without a class", "Give (points, labels)."
         if unknown[0]:
             what = f"of class {unknown[0]!r}"
-            hint = f"{suggest(unknown[0], classes)} Name the channels of heatmaps by classes=[...]."
+            hint = f"{suggest(unknown[0], classes)} Name the heatmaps' channels: classes=[...]."
         raise InputError(
             f"{item.name} has points {what}; the classes found are {list(classes)}. {hint}"
         )
@@ -99,7 +99,7 @@ def by_class(item, classes):
 
 
 def choose_radius(items):
-    """Return a quarter of the median distance between neighbours, at least 2 px; 6 of none."""
+    """Return a quarter of the median distance between neighbours, at least 2 px; 6 without any."""
     truth = [np.concatenate(list(i.truth.values())) for i in items if i.truth is not None]
     near = np.concatenate([np.zeros(0), *(nearest_distances(points) for points in truth)])
     near = near[np.isfinite(near)]
@@ -107,14 +107,14 @@ def choose_radius(items):
 
 
 def _is_dataset(images):
-    """Say whether items are (image, points, labels); lists of pictures are none."""
+    """Return whether items are (image, points, labels), unlike a list of images."""
     if isinstance(images, (list, tuple)):
         return bool(images) and isinstance(images[0], tuple) and len(images[0]) == 3
     return hasattr(images, "__len__") and not (hasattr(images, "ndim") or isinstance(images, dict))
 
 
 def _is_one_picture(images):
-    """Say whether an array is one image and not a stack of them."""
+    """Return whether an array is one image rather than a stack of them."""
     n_axes = getattr(images, "ndim", 3)
     return n_axes < 3 or (n_axes == 3 and getattr(images, "shape", (9,))[-1] <= 4)
 
@@ -132,7 +132,7 @@ def _file_item(path, *, has_points):
 
 
 def _dataset_item(dataset, i, name, has_points):
-    """Return the item of a dataset, read for its points where it has no `points(i)`."""
+    """Return an item of a dataset, which is read for its points if it has no `points(i)`."""
     path = Path(dataset.paths[i]) if hasattr(dataset, "paths") else None
 
     def load():
@@ -145,7 +145,7 @@ def _dataset_item(dataset, i, name, has_points):
             quick = callable(getattr(dataset, "points", None))
             points, labels = dataset.points(i) if quick else dataset[i][1:]
             truth = _checked_truth(points, labels, f"points of {name}")
-    except Exception as reason:  # datasets of users raise anything
+    except Exception as reason:  # a user's dataset may raise anything
         error = str(reason) if isinstance(reason, InputError) else f"{name}: {reason!r}"
     return Item(name, path, load, shape, truth, error)
 
@@ -159,18 +159,18 @@ def _given_item(image, i, has_points):
 
 
 def _checked_image(image, name):
-    """Return an image that can be shown; a mask becomes black and white."""
+    """Return a checked image; a boolean mask becomes black and white."""
     check_image(image, name)
     return image.astype(np.uint8) * 255 if image.dtype == bool else image
 
 
 def _given_truth(entry, name):
-    """Return (points, labels) of (N, 2), (points, labels) or None."""
+    """Return (points, labels), or None, from an entry: (N, 2), (points, labels) or None."""
     if entry is None:
         return None
     if isinstance(entry, tuple) and len(entry) == 2 and np.iterable(entry[0]):
         points, labels = entry
-        if all(map(np.iterable, points)):  # or else the two are points themselves
+        if all(map(np.iterable, points)):  # else the two are points themselves
             return _checked_truth(points, labels, name)
     points = check_points(entry, name=name)
     return points, np.full(len(points), "")
@@ -179,12 +179,13 @@ def _given_truth(entry, name):
 def _checked_truth(points, labels, name):
     points, labels = check_points(points, name=name), np.asarray(labels, dtype=str)
     if labels.shape != (len(points),):
-        raise InputError(f"{name}: {labels.size} labels for {len(points)}; expected one a point.")
+        what = f"{labels.size} labels for {len(points)} points"
+        raise InputError(f"{name}: {what}; expected one each.")
     return points, labels
 
 
 def _distinct(items):
-    """Return the items; where two have the same name, all have it with their number."""
+    """Return the items; if two share a name, all get their number appended."""
     if len({item.name for item in items}) == len(items):
         return items
     return [item._replace(name=f"{item.name} ({i})") for i, item in enumerate(items)]

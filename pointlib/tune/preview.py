@@ -1,4 +1,4 @@
-"""A snapshot: a trial's image with hits, misses and false positives, for viewers without widgets.
+"""A snapshot of a trial's image with its hits and errors, for viewers without widgets.
 
 About one small PNG. Not about how points are drawn (plots.py).
 """
@@ -10,12 +10,12 @@ from pointlib.images import encode_image, open_picture
 from pointlib.matching import match_classes
 
 SIDES = (400, 280, 180)  # px: the longer side, the largest that fits
-MARKS = 5_000  # more cannot be told apart on so small a picture, and take seconds to draw
-MOST = 90_000  # bytes: it is stored in the notebook, a third longer, as base64
+MARKS = 5_000  # more cannot be told apart in a small image, and take seconds to draw
+MOST = 90_000  # bytes: the notebook stores it as base64, a third longer
 
 
 def snapshot(trial):
-    """Return a PNG, bytes, of the image that a trial looks at."""
+    """Return a PNG, bytes, of a trial's current image."""
     drawn = Image.fromarray(_drawn(trial))
     for side in SIDES:
         small = drawn.copy()
@@ -27,8 +27,8 @@ def snapshot(trial):
 
 
 def _drawn(trial):
-    """Return the picture, (h, w, 3) uint8, with all that is known of it."""
-    from pointlib.plots import picture_axes, show_errors, show_image, show_points  # a second
+    """Return the image, (h, w, 3) uint8, with all marks."""
+    from pointlib.plots import picture_axes, show_errors, show_image, show_points  # takes a second
 
     tuning_set, i = trial.tuning_set, trial.index
     if tuning_set.has_images:

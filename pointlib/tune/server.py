@@ -1,8 +1,8 @@
-"""The tuner's server: it sends the browser its candidates, pictures, pairs and insights.
+"""The tuner's server: it sends the browser candidates, pictures, pairs and insights.
 
-About the tuner's messages. Candidates go out once, image by image as the model finds them; from
-then on the browser counts by itself, and Python is asked for what takes longer: who is paired
-with whom, and why. Every answer is made on one of three threads, so a long one delays no picture.
+About the tuner's messages. Candidates are sent once, image by image, as the model finds them; from
+then on the browser counts by itself, and asks Python for what takes longer: pairs and insights.
+Every answer is computed on one of three threads, so a long one delays no picture.
 
 Not about the numbers (trial.py), nor about how the widget looks (tune.js).
 """
@@ -22,13 +22,13 @@ from pointlib.widgets.channel import Worker
 from pointlib.widgets.pictures import small_jpeg, thumbnail
 from pointlib.widgets.server import PictureServer, no_picture, picture_for
 
-PICTURES = ("candidates", "image", "prefetch", "thumb")  # kinds of jobs, the first come first
+PICTURES = ("candidates", "image", "prefetch", "thumb")  # kinds of jobs, most urgent first
 NUMBERS = ("use", "insight", "beside")
-N_EXAMPLES = 70  # of one kind of error: more, nobody clicks through
+N_EXAMPLES = 70  # of each kind of error: nobody clicks through more
 
 
 class TunerServer(PictureServer):
-    """Answers one tuner's messages, and tells the browser of what changes.
+    """Answers one tuner's messages, and tells the browser what changes.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class TunerServer(PictureServer):
     Attributes
     ----------
     trial : trial.Trial
-        The settings by now. Change them by `change`.
+        The current settings. Change them with `change`.
     beside : beside.Beside
     """
 
@@ -49,7 +49,7 @@ class TunerServer(PictureServer):
         self.trial, self.beside = open_trial(tuning_set), Beside(tuning_set)
         self._insights = INSIGHTS | {"ceiling": self._kept_ceiling}
         self._ceilings = Cache(max_items=1)
-        self._blank = {}  # messages of images whose heatmaps are not there yet
+        self._blank = {}  # requests for images whose heatmaps are not computed yet
         self._matcher = Worker(self._complain, ("match",))
         self._thinker = Worker(self._complain, NUMBERS)
         tuning_set.listeners.add(self._tell_image)
@@ -61,7 +61,7 @@ class TunerServer(PictureServer):
             worker.stop()
 
     def change(self, by=None, /, **changes):
-        """Try other settings, here and in every view but the one that sent them."""
+        """Change settings, here and in every view except the one that sent them."""
         with self._order:
             before, self.trial = self.trial, self.trial.changed(**changes)
             self.post({"type": "settings", **self.trial.choices, "from": by})
@@ -69,12 +69,12 @@ class TunerServer(PictureServer):
             self.tell_beside()
 
     def tell_beside(self):
-        """Send the numbers of the functions beside the trial, when they are known."""
+        """Send the metrics of the functions for comparison, once they are computed."""
         if self.beside.entries:
             self._thinker.put(("beside",), lambda: self.post(self._rows()))
 
     def post(self, message, *buffers):
-        """Send a message; what is undefined becomes null."""
+        """Send a message; undefined numbers become null."""
         super().post(json_safe(message), *buffers)
 
     # ---- messages
@@ -92,7 +92,7 @@ class TunerServer(PictureServer):
             "index": trial.index,
             "hold_back": trial.hold_back,
             "most_false": trial.most_false,
-            "held": trial.lots,
+            "held": trial.shuffled,
             "floor": FLOOR,
             "limits": _limits(trial),
             "has_image": tuning_set.has_images,
@@ -104,7 +104,7 @@ class TunerServer(PictureServer):
             "beside": [],
         }
         self._welcome(message, facts)
-        # by a job: a view that got no answer while a cell ran has said hello many times
+        # as a job: a view that got no answer while a cell ran has sent many hellos
         session = message["session"]
         self._painter.put(("candidates", session), lambda: self._send_candidates(session))
         self.tell_beside()
@@ -137,20 +137,20 @@ class TunerServer(PictureServer):
         return self.trial.changed(index=index).index
 
     def _trial_of(self, message):
-        """Return the trial that a message is about: that of its view, at its moment."""
+        """Return the trial with the settings that a message carries."""
         keys = ("index", *LIMITS)
         return self.trial.changed(**{key: message[key] for key in keys if key in message})
 
     # ---- answers, on threads
 
     def _send_candidates(self, session):
-        """Send a new view all that is there; what comes later, all views are told."""
+        """Send a new view all that is ready; what comes later goes to all views."""
         with self._order:
             self._post_candidates(range(len(self.tuning_set.names)), session=session)
             self.post(self._progress())
 
     def _tell_image(self, i):
-        """Tell every view that an image's candidates are there."""
+        """Send every view an image's candidates."""
         with self._order:
             self._post_candidates([i])
             self.post(self._progress(i))
@@ -167,7 +167,7 @@ class TunerServer(PictureServer):
         return {"type": "progress", "ready": ready, "total": total, "error": error}
 
     def _post_candidates(self, indices, **head):
-        """Send candidates and true points of those images that are ready, if any."""
+        """Send candidates and true points of those of the images that are ready."""
         tuning_set, rows, found, true = self.tuning_set, [], [np.zeros((0, 4))], [np.zeros((0, 2))]
         for i in indices:
             peaks, truth = tuning_set.candidates[i] or {}, tuning_set.truth[i] or {}
@@ -184,7 +184,7 @@ class TunerServer(PictureServer):
             self.post({"type": "candidates", **head, "images": rows}, *data)
 
     def _post_image(self, head, message):
-        """Send an image with its heatmaps, or these alone."""
+        """Send an image with its heatmaps, or only these."""
         index, tuning_set = message["index"], self.tuning_set
         about, data = no_picture(message), b""
         if tuning_set.has_images:
@@ -199,7 +199,7 @@ class TunerServer(PictureServer):
         return {"heat_mimes": []}
 
     def _heats(self, message):
-        """Return the heatmaps of an image as PNG; none yet: the message is answered again."""
+        """Return the heatmaps of an image as PNG; if not ready, the request is repeated later."""
         index, session, tuning_set = message["index"], message["session"], self.tuning_set
         with self._order:
             self._blank.pop((session, index), None)
@@ -210,17 +210,17 @@ class TunerServer(PictureServer):
         return [tuning_set.heat_png(index, k) for k in range(len(tuning_set.classes))]
 
     def _thumbnail(self, index):
-        """Return a small JPEG of an image, or of the first heatmap where there is none."""
+        """Return a small JPEG of an image, or of the first heatmap if there is no image."""
         if not self.tuning_set.has_images:
             return small_jpeg(open_picture(self.tuning_set.heat_png(index, 0)))
         return thumbnail(self._source(index))
 
     def _source(self, index):
-        """Return an image's file, or the image where there is none."""
+        """Return an image's file, or the image itself if it has none."""
         return self.tuning_set.paths[index] or self.tuning_set.image(index)
 
     def _send_match(self, message, trial):
-        """Send who is paired with whom, as places in the rows that were sent."""
+        """Send the pairs, as indices into the rows that were sent."""
         index, pairs, distances = message["index"], {}, {}
         if None not in (self.tuning_set.truth[index], self.tuning_set.candidates[index]):
             for name, match in trial.match(index).items():
@@ -242,7 +242,7 @@ class TunerServer(PictureServer):
             self.post(head | {"data": None, "error": self.sentence(error)})
 
     def _kept_ceiling(self, trial):
-        """Of the thresholds it knows nothing, so it is kept while they are dragged."""
+        """Return the ceiling; it does not depend on thresholds, so it is cached while they move."""
         key = str((trial.radius, trial.min_distances, trial.live))
         return self._ceilings.get(key, lambda: _ceiling(trial))
 
@@ -259,7 +259,7 @@ class TunerServer(PictureServer):
 
 
 def _limits(trial):
-    """Return how far the sliders of minimum distance and radius go, pixels."""
+    """Return the upper limits of the sliders for minimum distance and radius, pixels."""
     farthest = max(10, 4 * trial.radius, *(2 * d for d in trial.min_distances.values()))
     return dict.fromkeys(("min_distance", "radius"), math.ceil(farthest))
 
@@ -279,7 +279,7 @@ def _anatomy(trial):
 
 
 def _ceiling(trial):
-    """Return what a perfect network could reach, and at which sigma."""
+    """Return what a perfect network could reach, and the sigma."""
     return trial.ceiling()._asdict() | {"sigma": trial.tuning_set.sigma}
 
 
@@ -289,9 +289,9 @@ def _rules(trial):
 
 
 def _trust(trial):
-    """Return how true scores are, and between which numbers counts lie.
+    """Return the reliability of scores, and the interval of counts.
 
-    "visible" is the interval of the image that is looked at, None while nothing is known of it.
+    "visible" is the interval of the current image, None until it is predicted.
     """
     bins, interval, visible = trial.reliability(), trial.count_interval(), None
     columns = {"low": bins.edges[:-1], "high": bins.edges[1:]}

@@ -1,9 +1,9 @@
-"""Sources: who finds candidates: a model, heatmaps of somebody else's, or candidates as they are.
+"""Sources of candidates: a model, given heatmaps, or given candidates.
 
-Each kind looks at one image and returns its size, the Candidates of each channel and, where they
-are at hand, pictures of the heatmaps. Torch is imported where a model comes.
+Each kind processes one image and returns its size, the Candidates of each channel and, if
+available, pictures of the heatmaps. Torch is imported only for a model.
 
-Not about the images (inputs.py), nor about when they are looked at (state.py).
+Not about the images (inputs.py), nor about when they are processed (state.py).
 """
 
 import threading
@@ -19,7 +19,7 @@ from pointlib.thresholds import FLOOR, Candidates, find_candidates
 
 
 def open_source(source):
-    """Return what finds candidates: a ModelSource, HeatmapSource or CandidateSource."""
+    """Return the source of candidates: a ModelSource, HeatmapSource or CandidateSource."""
     if isinstance(source, (str, Path)):
         from pointlib.model.folder import load_model
 
@@ -29,11 +29,11 @@ def open_source(source):
     if isinstance(source, dict) or not hasattr(source, "__len__"):
         raise InputError(
             f"{type(source).__name__} is neither a model nor a list; expected a PointModel, its "
-            "folder, or one heatmap an image. The heatmaps of one image go into a list of one."
+            "folder, or one heatmap per image. Put the heatmaps of one image into a list of one."
         )
     if np.ndim(source[0] if len(source) else 0) == 1 or not len(source):
         raise InputError(
-            "the heatmaps are one of shape (H, W) or none; expected a list: [heatmap]."
+            "the heatmaps are a single one (H, W) or an empty list; expected a list: [heatmap]."
         )
     if isinstance(source[0], dict) and source[0]:
         return CandidateSource(source)
@@ -41,7 +41,7 @@ def open_source(source):
 
 
 def grey_png(heights):
-    """Return heights (H, W) as a grey PNG, bytes; NaN is black."""
+    """Return a heatmap (H, W) as a grey PNG, bytes; NaN is black."""
     grey = np.rint(255 * np.clip(np.nan_to_num(heights, posinf=0, neginf=0), 0, 1))
     return encode_image(grey.astype(np.uint8), compression=1)
 
@@ -56,10 +56,10 @@ class ModelSource:
         self.classes, self.n_channels = tuple(model.info.classes), len(model.info.classes)
         self.sigma, self.radius = model.info.sigma, model.info.radius
         self.trained = set(model.info.training.get("images", {}).get("train", ()))
-        self._lock = threading.Lock()  # two threads would switch the model's mode under each other
+        self._lock = threading.Lock()  # threads would change the model's mode under each other
 
     def effort(self, i):
-        """Return 0 for the first image and more than anybody waits for the others."""
+        """Return 0 for the first image, infinity for the others: they are left to the thread."""
         return 0 if i == 0 else np.inf
 
     def settings(self):
@@ -93,18 +93,18 @@ class ModelSource:
 
 
 class _Given:
-    """What comes without a model: nothing is known of how it was made."""
+    """A source without a model: nothing is known about how it was made."""
 
     model = folder = classes = sigma = radius = None
     trained = frozenset()
 
     def settings(self):
-        """Return None: nobody chose any."""
+        """Return None: there are none."""
         return
 
 
 class HeatmapSource(_Given):
-    """Candidates of heatmaps that somebody else made."""
+    """Candidates of given heatmaps."""
 
     has_heatmaps = True
 
@@ -113,21 +113,21 @@ class HeatmapSource(_Given):
         self.n_channels = len(self.heatmap(0, None))
 
     def effort(self, i):
-        """Return how many pixels there are to look at."""
+        """Return the number of pixels to process."""
         return np.prod(getattr(self._heatmaps[i], "shape", ()))
 
     def look(self, i, item):
-        """Return (H, W), the Candidates of each channel, and no PNG: they are made when asked."""
+        """Return (H, W), the Candidates of each channel, and no PNG: these are made on demand."""
         heatmap = self.heatmap(i, item)
         if len(heatmap) != self.n_channels:
             raise InputError(
                 f"heatmap {i} has {len(heatmap)} channels, the first {self.n_channels}; expected "
-                "one a class in each."
+                "one per class in each."
             )
         return heatmap.shape[1:], [find_candidates(heights) for heights in heatmap], None
 
     def heatmap(self, i, item):
-        """Return the heatmaps of an image, (C, H, W) float32 or float64, as they came, checked."""
+        """Return the heatmaps of an image, (C, H, W) float32 or float64, checked."""
         heatmap = self._heatmaps[i]
         if hasattr(heatmap, "detach"):
             heatmap = heatmap.detach().cpu()
@@ -147,7 +147,7 @@ class HeatmapSource(_Given):
 
 
 class CandidateSource(_Given):
-    """Candidates that somebody else found."""
+    """Given candidates."""
 
     has_heatmaps = False
 
@@ -157,35 +157,35 @@ class CandidateSource(_Given):
         self.n_channels = len(self.classes)
 
     def effort(self, _):
-        """Return 0: nothing is left to do."""
+        """Return 0: there is nothing to compute."""
         return 0
 
     def look(self, i, item):
         """Return (H, W), the Candidates of each class, and no PNG."""
         if not isinstance(self._found[i], dict) or set(self._found[i]) != set(self.classes):
             raise InputError(
-                f"candidates of {item.name} are of {list(self._found[i])}; expected "
+                f"candidates of {item.name} are for {list(self._found[i])}; expected "
                 f"{list(self.classes)}, as in the first image."
             )
         return item.shape(), [_ranked(self._found[i][name]) for name in self.classes], None
 
     def heatmap(self, _i, _item):
-        """Say that there is none."""
+        """Raise InputError: there are no heatmaps."""
         raise InputError("there are no heatmaps, only candidates. Give a model or heatmaps.")
 
 
 def _check_heights(heatmap, i):
-    """Object to what cannot be heights: logits, 8-bit pictures."""
+    """Raise InputError for values that cannot be a heatmap: logits, 8-bit images."""
     finite = heatmap[np.isfinite(heatmap)]
     if finite.size and not (finite.min() >= -1 and finite.max() <= 2):
         raise InputError(
-            f"heatmap {i} runs from {finite.min():g} to {finite.max():g}; expected heights from 0 "
-            "to 1. Put logits through a sigmoid, divide 8-bit pictures by 255."
+            f"heatmap {i} runs from {finite.min():g} to {finite.max():g}; expected values from 0 "
+            "to 1. Apply a sigmoid to logits; divide 8-bit images by 255."
         )
 
 
 def _check_shape(heatmap_shape, item):
-    """Object where a heatmap is not of its image's size, or its channels come last."""
+    """Raise InputError if a heatmap does not have its image's size, or its channels come last."""
     hint = " Move the channels first: heatmap.transpose(2, 0, 1)."
     if item.shape is None:
         if heatmap_shape[0] > heatmap_shape[2]:
@@ -201,13 +201,13 @@ def _check_shape(heatmap_shape, item):
 
 
 def _ranked(found):
-    """Return Candidates, checked and best first; those below 0.05 count as nothing."""
+    """Return Candidates, checked and best first, without those below 0.05."""
     if not all(hasattr(found, name) for name in Candidates._fields):
-        raise InputError(f"a {type(found).__name__} is given for a class; expected Candidates.")
+        raise InputError(f"a class has a {type(found).__name__}; expected Candidates.")
     points = check_points(found.points, name="candidates.points")
     columns = [check_column(getattr(found, n), len(points), n) for n in ("scores", "isolation")]
     if not np.isfinite(columns[0]).all():
-        raise InputError("a score is infinite; expected heights, usually 0 to 1.")
+        raise InputError("a score is infinite; expected finite values, usually 0 to 1.")
     order = np.lexsort([points[:, 0], points[:, 1], -columns[0]])
     order = order[columns[0][order] >= FLOOR]
     return Candidates(points[order], *(column[order] for column in columns))

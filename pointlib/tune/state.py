@@ -1,8 +1,8 @@
 """The tuning set: images, their true points and every candidate found, computed once.
 
-About what the tuner looks at: a model, heatmaps or candidates on one side, a dataset, a folder or
-a list of images on the other. The first image is looked at at once, the rest in a thread, so that
-a picture stands before the last prediction is made. Torch is imported where a model comes.
+About the tuner's data: a model, heatmaps or candidates on one side, a dataset, a folder or a list
+of images on the other. The first image is processed at once, the rest in a thread, so that there is
+something to show before the last prediction. Torch is imported only for a model.
 
 Not about choosing settings (sweep.py), nor about showing anything (widget.py).
 """
@@ -24,34 +24,34 @@ from pointlib.thresholds import join_classes
 from pointlib.tune.inputs import Item, by_class, choose_radius, list_items, with_points
 from pointlib.tune.sources import grey_png, open_source
 
-AT_ONCE = 50_000_000  # heatmap pixels that are looked at before the constructor returns: a second
+AT_ONCE = 50_000_000  # heatmap pixels processed before the constructor returns: takes a second
 
 
 def open_tuning_set(source, images, points=None, *, radius=None, classes=None):
-    """Look for every candidate in every image.
+    """Find the candidates in all images.
 
     Parameters
     ----------
     source : PointModel, path of a model folder, or sequence
-        One heatmap an image, (H, W) or (C, H, W), numpy or torch, heights from 0 to 1; or one
-        ``{class: Candidates}`` an image.
+        One heatmap per image, (H, W) or (C, H, W), numpy or torch, values from 0 to 1; or one
+        ``{class: Candidates}`` per image.
     images : dataset, path of a folder, sequence of arrays or of paths, or None
-        Of a folder, images that the model was trained on are left out where there are others.
-        None where heatmaps are all there is.
+        In a folder, images that the model was trained on are left out if there are others. None
+        if there are only heatmaps.
     points : sequence, optional
-        What is true, one an image: (N, 2), (points, labels), or None where nobody marked. Default
-        what the dataset knows, or the text files beside the images.
+        True points, one entry per image: (N, 2), (points, labels), or None if it is not
+        annotated. Default: those of the dataset, or of the text files beside the images.
     radius : float, optional
-        Match radius, pixels. Default the model's, else a quarter of the median distance between
+        Match radius, pixels. Default: the model's, else a quarter of the median distance between
         neighbouring true points (at least 2 px), else 6.
     classes : sequence of str, optional
-        Names of the heatmaps' channels; default the model's, else those of the true points.
+        Names of the heatmaps' channels. Default: the model's, else those of the true points.
 
     Returns
     -------
     TuningSet
-        InputError where an argument or the first image is wrong. What is wrong with a later image
-        is kept in ``errors``.
+        InputError if an argument or the first image is invalid. Errors of later images are kept
+        in ``errors``.
     """
     source = open_source(source)
     if images is None:
@@ -62,13 +62,13 @@ def open_tuning_set(source, images, points=None, *, radius=None, classes=None):
         items = with_points(items, points)
     if source.n_images not in (None, len(items)):
         raise InputError(
-            f"{source.n_images} heatmaps for {len(items)} images; expected one an image, in the "
-            "same order. The heatmaps of one image go into a list of one."
+            f"{source.n_images} heatmaps for {len(items)} images; expected one per image, in the "
+            "same order. Put the heatmaps of one image into a list of one."
         )
     if items[0].error:
         raise InputError(items[0].error)
     if source.model is None and source.has_heatmaps:
-        source.heatmap(0, items[0])  # objects to another size before channels are counted
+        source.heatmap(0, items[0])  # checks the size before channels are counted
     classes = _choose_classes(source, items, images, classes)
     items = [item._replace(truth=by_class(item, classes)) for item in items]
     if radius is None:
@@ -77,41 +77,41 @@ def open_tuning_set(source, images, points=None, *, radius=None, classes=None):
 
 
 class TuningSet:
-    """Images with their truth and their candidates; made by `open_tuning_set`.
+    """Images with their true points and candidates; made by `open_tuning_set`.
 
     Attributes
     ----------
     names : list of str
     classes : tuple of str
     paths : list of Path or None
-        The image files, where there are any.
+        The image files, if there are any.
     shapes : list of (H, W) or None
-        None where an image is not looked at yet.
+        None if an image is not processed yet.
     truth : list of {class: (N, 2) float64} or None
-        None where nobody marked the image, or it cannot be used.
+        None if the image is not annotated, or cannot be used.
     candidates : list of {class: Candidates} or None
-        None where an image is not looked at yet, or cannot be used.
+        None if an image is not processed yet, or cannot be used.
     errors : list of str
-        Why an image cannot be used; "" where it can.
+        Why an image cannot be used; "" if it can.
     n_ready : int
-        The first so many images are looked at.
+        Number of images processed so far, the first ones.
     radius : float
         Match radius, pixels.
     sigma : float or None
         The model's.
     settings : dict
-        ``thresholds`` and ``min_distances``, {class: number}, and ``radius``, to begin with.
+        Initial ``thresholds`` and ``min_distances``, {class: number}, and ``radius``.
     model : PointModel or None
     folder : Path or None
         The model's.
     part : str
-        "test" where some images stand in the test list of their dataset folder; "train" or "val"
-        where all stand in that list; else "".
+        "test" if any image is in the test list of its dataset folder; "train" or "val" if all
+        are in that list; else "".
     trained_on : bool
         Whether the model was trained on some of the images.
     has_images, has_heatmaps : bool
     listeners : set of callable
-        Called with the index of each image looked at in the thread, from the thread.
+        Called, from the thread, with the index of each image processed there.
     """
 
     def __init__(self, source, items, classes, radius):
@@ -126,8 +126,8 @@ class TuningSet:
         self.has_images, self.has_heatmaps = items[0].load is not None, source.has_heatmaps
         self.listeners, self.n_ready = set(), 0
         self._is_over, self._lock = threading.Event(), threading.Lock()
-        self._heatmaps = Cache(max_items=2)  # lest an image looked at be predicted again
-        self._look_at(0)
+        self._heatmaps = Cache(max_items=2)  # so that the current image is not predicted again
+        self._process(0)
         self.n_ready, effort = 1, source.effort(0)
         while self.n_ready < n and (effort := effort + source.effort(self.n_ready)) <= AT_ONCE:
             self._try(self.n_ready)
@@ -140,16 +140,16 @@ class TuningSet:
         return len(self.names)
 
     def __repr__(self):
-        return f"TuningSet({len(self)} images, {self.n_ready} looked at)"
+        return f"TuningSet({len(self)} images, {self.n_ready} processed)"
 
     def image(self, index):
-        """Return an image, (H, W) or (H, W, C), or raise InputError where it cannot be read."""
+        """Return an image, (H, W) or (H, W, C), or raise InputError if it cannot be read."""
         if not self.has_images:
             raise InputError("there are no images, only heatmaps. Give images to see them.")
         return self._items[index].load()
 
     def heatmap(self, index):
-        """Return the heatmaps of an image, (C, H, W) float; a model runs again for them."""
+        """Return the heatmaps of an image, (C, H, W) float; a model predicts them again."""
         with self._lock:  # one prediction at a time
             item = self._items[index]
             return self._heatmaps.get(index, lambda: self._source.heatmap(index, item))
@@ -161,12 +161,12 @@ class TuningSet:
         return grey_png(self.heatmap(index)[channel])
 
     def wait(self, timeout=None):
-        """Wait until every image is looked at, at most `timeout` seconds; return whether it is."""
+        """Wait up to `timeout` seconds for all images; return whether all are processed."""
         self._thread.join(timeout)
         return self.n_ready == len(self)
 
     def close(self):
-        """Look at no more images; the one that is looked at is finished first."""
+        """Stop; the image being processed is finished first."""
         atexit.unregister(self.close)
         self._is_over.set()
         self.listeners.clear()
@@ -174,15 +174,15 @@ class TuningSet:
             self._thread.join(timeout=10)
 
     def peaks(self, index):
-        """Return {class: Candidates} of an image, or raise InputError where there are none."""
+        """Return {class: Candidates} of an image, or raise InputError if there are none."""
         if self.candidates[index] is None:
-            closed = "closed before it was looked at. Open it again."
-            waiting = closed if self._is_over.is_set() else "not looked at yet. Call wait() first."
+            closed = "closed before it was processed. Open it again."
+            waiting = closed if self._is_over.is_set() else "not processed yet. Call wait() first."
             raise InputError(f"{self.names[index]}: {self.errors[index] or waiting}")
         return self.candidates[index]
 
     def by_class(self, indices):
-        """Return {class: list of (true points, Candidates)} of labelled images, looked at."""
+        """Return {class: list of (true points, Candidates)} of processed, labelled images."""
         return {
             name: [(self.truth[i][name], self.candidates[i][name]) for i in indices]
             for name in self.classes
@@ -201,7 +201,7 @@ class TuningSet:
         )
 
     def _run(self):
-        """Look at the rest of the images, one after the other."""
+        """Process the rest of the images, one by one."""
         for i in range(self.n_ready, len(self)):
             if self._is_over.is_set():
                 return
@@ -209,22 +209,22 @@ class TuningSet:
             for listener in list(self.listeners):
                 try:
                     listener(i)
-                except Exception:  # who listens badly must not stop the others
-                    logging.getLogger(__name__).exception("Unforeseen")
+                except Exception:  # a failing listener must not stop the others
+                    logging.getLogger(__name__).exception("Unexpected error")
         atexit.unregister(self.close)
 
     def _try(self, i):
-        """Look at an image; what is wrong with it is kept as a sentence."""
+        """Process an image; keep an error as a sentence."""
         try:
-            self._look_at(i)
+            self._process(i)
         except InputError as error:
             self.truth[i], self.errors[i] = None, str(error)
-        except Exception as error:  # models and datasets of users raise anything
-            logging.getLogger(__name__).exception("Unforeseen")
+        except Exception as error:  # users' models and datasets may raise anything
+            logging.getLogger(__name__).exception("Unexpected error")
             self.truth[i], self.errors[i] = None, f"{type(error).__name__}: {error}"
         self.n_ready = i + 1
 
-    def _look_at(self, i):
+    def _process(self, i):
         item = self._items[i]
         if item.error:
             raise InputError(item.error)
@@ -235,7 +235,7 @@ class TuningSet:
         self.candidates[i] = dict(zip(self.classes, found, strict=True))
 
     def _first_settings(self):
-        """Return the model's settings, or the best for the images looked at so far."""
+        """Return the model's settings, or the best ones for the images processed so far."""
         ready = range(self.n_ready)
         usable = [i for i in ready if self.truth[i] is not None and self.candidates[i] is not None]
         chosen = self._source.settings() or choose_for_classes(
@@ -247,7 +247,7 @@ class TuningSet:
 
 
 def _own_names(items):
-    """Return names that tell images apart; "image 0" is what any image in memory is called."""
+    """Return the names that identify images; "image 0" is the name of any image in memory."""
     names = {item.name for i, item in enumerate(items) if item.name != image_name(i)}
     return names | {item.path.name for item in items if item.path}
 
@@ -255,12 +255,12 @@ def _own_names(items):
 def _without_images(source):
     """Return an Item for each heatmap."""
     if not source.has_heatmaps or source.n_images is None:
-        raise InputError("images is None; that is enough beside heatmaps only. Give the images.")
+        raise InputError("images is None, which works only with heatmaps. Give the images.")
     return [Item(image_name(i), None, None, None, None) for i in range(source.n_images)]
 
 
 def _choose_classes(source, items, images, classes):
-    """Return the names of the channels: those given, the source's, the truth's, or numbers."""
+    """Return the channels' names: those given, the source's, the true points', or numbered ones."""
     n = source.n_channels
     if classes is not None:
         classes = tuple(map(str, np.atleast_1d(classes)))
@@ -274,5 +274,5 @@ def _choose_classes(source, items, images, classes):
         spare = ("point",) if n == 1 else tuple(f"class {k}" for k in range(1, n + 1))
         return next((names for names in known if len(names) == n), spare)
     if len(classes) != n or len(set(classes)) != n:
-        raise InputError(f"classes is {list(classes)}; expected {n} names, one a heatmap channel.")
+        raise InputError(f"classes is {list(classes)}; expected {n} names, one per channel.")
     return classes

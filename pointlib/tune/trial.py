@@ -1,8 +1,8 @@
-"""A trial: settings that are being tried, and every number they give on what was found.
+"""A trial: settings being tried, and all metrics that they give on the tuning set.
 
-About values: a `Trial` never changes, `changed` returns another one, so that any thread may hold
-one and reckon with it. It sees the images whose candidates are there by now. Not about getting
-these (state.py), nor about telling anybody (server.py, widget.py).
+A `Trial` is immutable: `changed` returns another one, so any thread may compute with it. It covers
+the images whose candidates are ready. Not about finding these (state.py), nor about messages
+(server.py, widget.py).
 """
 
 import math
@@ -23,49 +23,49 @@ from pointlib.sweep import best_threshold, plateau, sweep
 from pointlib.thresholds import FLOOR
 
 SETTINGS = ("thresholds", "min_distances", "radius")
-LIMITS = {  # what a number is called, the lowest and the highest
-    "thresholds": ("threshold", FLOOR, math.inf),  # lower peaks are not listed
+LIMITS = {  # setting: its name in messages, minimum and maximum
+    "thresholds": ("threshold", FLOOR, math.inf),  # lower peaks are not candidates
     "min_distances": ("min_distance", 0, math.inf),
     "radius": ("radius", 0, math.inf),
     "hold_back": ("hold_back", 0, 0.5),
     "most_false": ("most_false", 0, 1),
 }
-RULE_CELLS = 50_000_000  # of a distance matrix: other people's rules hold the whole of it
+RULE_CELLS = 50_000_000  # of a distance matrix, which some matching rules need in full
 
 
 class Trial(NamedTuple):
-    """Settings on trial, and what they are tried on.
+    """Settings being tried, and the tuning set.
 
-    Labelled images that are held back take part in no number but `count_interval`.
+    Labelled images that are held back are used only by `count_interval`.
     """
 
     tuning_set: Any
-    lots: tuple  # indices of the labelled images, in the order in which they are held back
+    shuffled: tuple  # indices of the labelled images in random order; the first are held back
     thresholds: dict  # {class: score}
     min_distances: dict  # {class: pixels}
     radius: float  # match radius, pixels
-    index: int = 0  # of the image that is looked at
+    index: int = 0  # of the current image
     hold_back: float = 0.0  # share of the labelled images
     most_false: float = 0.05  # for the goal "few false"
 
     @property
     def settings(self):
-        """Thresholds, minimum distances and radius, as `TuningSet.settings`."""
+        """Thresholds, minimum distances and radius, like `TuningSet.settings`."""
         return {key: copy(getattr(self, key)) for key in SETTINGS}
 
     @property
     def choices(self):
-        """All that can be changed, as a dict that JSON can hold."""
+        """All that can be changed, as a dict for JSON."""
         return {key: copy(getattr(self, key)) for key in ("index", *LIMITS)}
 
     def changed(self, /, **changes):
-        """Return a trial with other choices; one number serves all classes."""
+        """Return a trial with other choices; a single number applies to all classes."""
         fresh = {}
         for key, value in changes.items():
             if key == "index":
                 fresh[key] = self._check_index(value)
             elif key not in LIMITS:
-                raise InputError(f"{key!r} is no setting. {suggest(key, LIMITS)}")
+                raise InputError(f"{key!r} is not a setting. {suggest(key, LIMITS)}")
             elif key in ("thresholds", "min_distances"):
                 fresh[key] = getattr(self, key) | self._per_class(key, value)
             else:
@@ -76,18 +76,19 @@ class Trial(NamedTuple):
 
     @property
     def held(self):
-        """Indices of the images that are held back: so many of the first lots."""
-        return self.lots[: math.floor(self.hold_back * len(self.lots) + 0.5)]  # as browsers round
+        """Indices of the images that are held back: the first ones of `shuffled`."""
+        n = math.floor(self.hold_back * len(self.shuffled) + 0.5)  # as browsers round
+        return self.shuffled[:n]
 
     @property
     def live(self):
-        """Indices of the labelled images that count: not held back, and predicted by now."""
-        return self._there(sorted(set(self.lots) - set(self.held)))
+        """Indices of the labelled images that count: not held back, and already predicted."""
+        return self._there(sorted(set(self.shuffled) - set(self.held)))
 
     # ---- numbers
 
     def result(self, i, found=None):
-        """Return the ImageResult of a labelled image: of what was found, or of what else was.
+        """Return the ImageResult of a labelled image, at these settings or with other found points.
 
         `found` is points, labels and scores.
         """
@@ -107,12 +108,12 @@ class Trial(NamedTuple):
         return (scores >= self.thresholds[name]) & (isolation > self.min_distances[name])
 
     def counts(self):
-        """Return how many points are found in each image; 0 where it cannot be used."""
+        """Return the number of points found in each image; 0 if it cannot be used."""
         candidates = self.tuning_set.candidates
         return [0 if found is None else self.n_found(i) for i, found in enumerate(candidates)]
 
     def n_found(self, i):
-        """Return how many points are found in an image whose candidates are there."""
+        """Return the number of points found in an image whose candidates are ready."""
         return sum(int(self.mask(i, name).sum()) for name in self.tuning_set.classes)
 
     def match(self, i):
@@ -124,7 +125,7 @@ class Trial(NamedTuple):
         return matches
 
     def metrics(self):
-        """Return every figure of the live images: see `metrics.score_images`."""
+        """Return all metrics of the live images: see `metrics.score_images`."""
         return score_images(self.results(), radius=self.radius, classes=self.tuning_set.classes)
 
     def curves(self):
@@ -135,7 +136,7 @@ class Trial(NamedTuple):
         }
 
     def best(self, goal):
-        """Return {class: threshold} that serves a goal of `sweep.best_threshold`, or "plateau"."""
+        """Return {class: threshold}, the best for a goal of `best_threshold`, or for "plateau"."""
         if goal == "plateau":
             return {name: sum(self.plateau(name)) / 2 for name in self.tuning_set.classes}
         return {
@@ -144,7 +145,7 @@ class Trial(NamedTuple):
         }
 
     def plateau(self, name):
-        """Return `sweep.plateau` of a class, labelled or not; images held back stay out."""
+        """Return `sweep.plateau` of a class over all images, labelled or not, but not held back."""
         shown = self._there(sorted(set(range(len(self.tuning_set.names))) - set(self.held)))
         kept = [
             self.tuning_set.candidates[i][name].select(
@@ -156,7 +157,7 @@ class Trial(NamedTuple):
 
     def anatomy(self):
         """Return `anatomy_table` of the live images, and their flaws: {index: list of Flaw}."""
-        live = self.live  # more may be there a moment later
+        live = self.live  # more may be ready a moment later
         results = [self.result(i) for i in live]
         flaws = [error_anatomy(result, radius=self.radius) for result in results]
         return anatomy_table(flaws, results), dict(zip(live, flaws, strict=True))
@@ -177,8 +178,8 @@ class Trial(NamedTuple):
         sides = [(part.true, part.found) for part in parts]
         if (n_cells := max((len(a) * len(b) for a, b in sides), default=0)) > RULE_CELLS:
             raise InputError(
-                f"other people's rules need {n_cells:,} distances for one image; expected at most "
-                f"{RULE_CELLS:,}. Look at smaller images, or at a higher threshold."
+                f"other matching rules need {n_cells:,} distances for one image; expected at most "
+                f"{RULE_CELLS:,}. Use smaller images, or a higher threshold."
             )
         return f1_by_rule(sides, radius=self.radius)
 
@@ -191,9 +192,9 @@ class Trial(NamedTuple):
         return reliability(*(np.concatenate(part) for part in zip(*pooled, strict=True)))
 
     def count_interval(self, coverage=0.9):
-        """Return the CountInterval that the images held back give; `why` also warns.
+        """Return the CountInterval of the images held back; `why` also carries warnings.
 
-        It holds where the thresholds were chosen after these images were held back.
+        Valid if the thresholds were chosen after these images were held back.
         """
         results = [self.result(i) for i in self._there(self.held)]
         counts = [len(r.true) for r in results], [len(r.found) for r in results]
@@ -202,35 +203,35 @@ class Trial(NamedTuple):
         if not self.hold_back:
             warnings.append("No image is held back: hold some back, then choose the threshold.")
         if self.tuning_set.trained_on:
-            warnings.append("The model was trained on these images: on new ones it errs more.")
+            warnings.append("The model was trained on these images: it errs more on new ones.")
         return interval._replace(why=" ".join(warnings))
 
-    # ---- keeping them
+    # ---- writing them
 
     @property
     def caution(self):
         """A sentence on why these images should not choose the settings, or ""."""
         if self.tuning_set.part == "test":
             return (
-                "These are test images, some or all: settings chosen on them make the test's "
-                "numbers too good. Choose on validation images."
+                "Some or all of these are test images: settings chosen on them make the test "
+                "metrics too good. Choose on validation images."
             )
         if self.tuning_set.trained_on:
             return (
-                "The model was trained on these images, and is better on them than on new ones. "
+                "The model was trained on these images, and does better on them than on new ones. "
                 "Choose on validation images."
             )
         return ""
 
     def write(self, folder=None):
-        """Write the settings and their numbers into the model, and into its folder.
+        """Write the settings and their metrics into the model, and into its folder.
 
         Returns
         -------
         path : Path or None
-            Of the folder's `pointlib.json`; None where the model was never saved.
+            Of the folder's `pointlib.json`; None if the model was never saved.
         text : str
-            What was done, and why it should perhaps not have been.
+            What was done, with a caution if needed.
         """
         model, folder = self.tuning_set.model, folder or self.tuning_set.folder
         if folder is None and model is None:
@@ -247,11 +248,11 @@ class Trial(NamedTuple):
             model.info.thresholds = dict(self.thresholds)
             model.info.min_distances = dict(self.min_distances)
             model.info.metrics = model.info.metrics | numbers
-        where = f"({path})" if path else "until Python ends: save_model keeps them"
+        where = f"({path})" if path else "until Python ends; save_model keeps them"
         return path, f"Predictions use these settings from now on {where}. {self.caution}".rstrip()
 
     def _numbers(self):
-        """Return what the model folder says of the choice; None where undefined."""
+        """Return the metrics stored in the model folder; None for undefined ones."""
         metrics = self.metrics()
         pooled = {key: metrics["pooled"][key] for key in ("f1", "precision", "recall")}
         where = {"n_images": metrics["n_images"], "part": self.tuning_set.part}
@@ -261,11 +262,11 @@ class Trial(NamedTuple):
     def _truth(self, i):
         if self.tuning_set.truth[i] is None:
             name = self.tuning_set.names[i]
-            raise InputError(f"nobody marked {name}: its true points are unknown.")
+            raise InputError(f"{name} is not annotated: its true points are unknown.")
         return self.tuning_set.truth[i]
 
     def _there(self, indices):
-        """Return those of the indices whose candidates are there."""
+        """Return the indices whose candidates are ready."""
         return [i for i in indices if self.tuning_set.candidates[i] is not None]
 
     def _check_index(self, value):
@@ -275,7 +276,7 @@ class Trial(NamedTuple):
         return value
 
     def _per_class(self, key, value):
-        """Return {class: number}, checked, of such a dict or of one number for all."""
+        """Return {class: number}, checked, from such a dict or one number for all."""
         classes = self.tuning_set.classes
         value = value if isinstance(value, dict) else dict.fromkeys(classes, value)
         if unknown := [name for name in value if name not in classes]:
@@ -284,12 +285,13 @@ class Trial(NamedTuple):
 
 
 def open_trial(tuning_set):
-    """Return the trial to begin with; lots are drawn with a fixed seed."""
+    """Return the initial trial; labelled images are shuffled with a fixed seed."""
     labelled = [i for i, true in enumerate(tuning_set.truth) if true is not None]
-    lots = np.random.default_rng(0).permutation(np.array(labelled, dtype=int)).tolist()
+    shuffled = np.random.default_rng(0).permutation(np.array(labelled, dtype=int)).tolist()
     start = tuning_set.settings
     thresholds = {name: max(FLOOR, t) for name, t in start["thresholds"].items()}
-    return Trial(tuning_set, tuple(lots), thresholds, dict(start["min_distances"]), start["radius"])
+    distances = dict(start["min_distances"])
+    return Trial(tuning_set, tuple(shuffled), thresholds, distances, start["radius"])
 
 
 def _check(key, value):

@@ -1,11 +1,11 @@
 /**
  * The browser side of pointlib's tuner: one plain ES module, no build step, no network.
  *
- * Candidates live here, so moving a slider is a look-up (sweep.js): nothing waits for Python, and
- * the numbers go on while the kernel is busy. Python is told the settings, and asked for the pairs
- * of the image in view, for pictures, and for what takes longer ("insights").
+ * Candidates are kept here, so moving a slider is a look-up (sweep.js): nothing waits for Python, and
+ * the numbers keep updating while the kernel is busy. Python is sent the settings, and asked for the
+ * pairs of the image in view, for pictures, and for what takes longer ("insights").
  *
- * Coordinates, view and drawing of the image, keys and the talk with Python: see common.js.
+ * Coordinates, view, image drawing, keys and the connection to Python: see common.js.
  * "Hits", "false positives" and "missed" are TP, FP and FN.
  *
  * Order of the file: constants, pure parts (the named exports), page, drawing, plots, one view with
@@ -23,15 +23,15 @@ import {
 
 // ---------------------------------------------------------------------------- constants
 
-const PAIRED = 3000; // found points up to which pairs are worked out here, at every step
-const REST = 80; // ms without a change: the hand rests
+const PAIRED = 3000; // found points up to which pairs are computed here, at every step
+const REST = 80; // ms without a change before pairs are requested
 const SLICE = 10; // ms of counting in one frame
 const BINS = 48; // of the histogram
 
 /** The colours of plots.py: hits, false positives, missed. */
 export const MARKS = { hit: "#56b4e9", falsePositive: "#ff5a1f", missed: "#f0e442" };
 
-/** Colour maps of the heatmap, by some of their colours. */
+/** Colour maps of the heatmap, as some of their colours. */
 export const MAPS = {
   magma: ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"],
   viridis: ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"],
@@ -51,18 +51,18 @@ export function rampOf(colours) {
   });
 }
 
-/** `47 found, 45 true: 44 hits, 3 false positives, 1 missed; mean error 1.2 px`; without truth `47 found`. */
+/** `47 found, 45 true: 44 hits, 3 false positives, 1 missed; mean error 1.2 px`; shorter if not annotated. */
 export function countsInWords(/** @type {{tp: number, found: number, true: number, marked: boolean}} */ counts, errorPx = NaN) {
   const { tp, found, true: nTrue, marked } = counts;
-  if (!marked) return `${found} found, nobody marked this image`;
+  if (!marked) return `${found} found, image not annotated`;
   return `${found} found, ${nTrue} true: ${plural(tp, "hit")}, ${plural(found - tp, "false positive")}, ${nTrue - tp} missed${Number.isFinite(errorPx) ? `; mean error ${errorPx.toFixed(1)} px` : ""}`;
 }
 
-/** A number of two digits, or a dash where it is undefined. */
+/** A number with two decimals, or a dash if undefined. */
 export const twoDigits = (/** @type {number} */ value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits) : "\u2013");
 
 /**
- * The one key table: the handler looks keys up here, `?` shows it. Rows without `run` are gestures.
+ * The key table, used by the handler and shown by `?`. Rows without `run` are mouse gestures.
  * "Ctrl" is Ctrl or Cmd.
  * @type {{group: string, show: string, text: string, keys?: string[],
  *         run?: (app: any, event: any) => void}[]}
@@ -72,7 +72,7 @@ export const KEYS = [
   { group: "Settings", show: "\u2191 \u2193", keys: ["ArrowUp", "ArrowDown", "Shift+ArrowUp", "Shift+ArrowDown"], text: "minimum distance, by 0.1 px (Shift 1)", run: (app, event) => app.nudge("distance", (event.key === "ArrowDown" ? -1 : 1) * (event.shiftKey ? 10 : 1)) },
   { group: "Settings", show: "[ ]", keys: ["[", "]"], text: "match radius, by 0.1 px", run: (app, event) => app.nudge("radius", event.key === "[" ? -1 : 1) },
   { group: "Settings", show: "Drag", text: "the line in the histogram: threshold" },
-  { group: "Settings", show: "Wheel", text: "on a slider: by small steps" },
+  { group: "Settings", show: "Wheel", text: "on a slider: change it in small steps" },
   { group: "Best threshold for", show: "b", keys: ["b"], text: "F1", run: (app) => app.takeBest("f1") },
   { group: "Best threshold for", show: "c", keys: ["c"], text: "the count", run: (app) => app.takeBest("count") },
   { group: "Best threshold for", show: "e", keys: ["e"], text: "precision equal to recall", run: (app) => app.takeBest("equal") },
@@ -81,7 +81,7 @@ export const KEYS = [
   { group: "Classes", show: "1 \u2013 9", keys: [..."123456789"], text: "choose the class", run: (app, event) => app.chooseClass(Number(printed(event) || event.key) - 1) },
   { group: "Classes", show: "0", keys: ["0"], text: "all classes together", run: (app) => app.chooseClass(-1) },
   { group: "Images", show: "a d", keys: ["a", "d"], text: "previous, next image of the strip", run: (app, event) => app.stepImage(event.key.toLowerCase() === "a" ? -1 : 1) },
-  { group: "Images", show: "w", keys: ["w"], text: "order the strip: worst first, by name", run: (app) => app.setOrder(app.by === "worst" ? "name" : "worst") },
+  { group: "Images", show: "w", keys: ["w"], text: "order of the strip: worst first, or by name", run: (app) => app.setOrder(app.by === "worst" ? "name" : "worst") },
   { group: "Images", show: ", .", keys: [",", "."], text: "previous, next error in this image", run: (app, event) => app.stepError(event.key === "," ? -1 : 1) },
   { group: "View", show: "Wheel", text: "zoom at the pointer" },
   { group: "View", show: "Drag", text: "pan" },
@@ -107,11 +107,11 @@ const toggleHtml = (kind, text) => `<button class="pl-chip" data-show="${kind}" 
 const markHtml = (goal, key, text, title) => `<button data-goal="${goal}" data-key="${key}" title="${title} (${key})">${text}
   <b data-is="best_${goal.replace(" ", "_")}"></b></button>`;
 const TABS = [["numbers", "Numbers"], ["errors", "Errors"], ["trust", "Trust"], ["rules", "Rules"]];
-/** Where each insight begins, and which of them each tab shows. */
+/** The note above each insight, and the insights of each tab. */
 const NOTES = { anatomy: "errorsNote", trust: "trustNote", rules: "rulesNote", ceiling: "ceilingNote" };
 const INSIGHTS = { numbers: ["ceiling"], errors: ["anatomy"], trust: ["trust"], rules: ["rules", "ceiling"] };
 
-/** Elements with `data-is` are found by that name, buttons with `data-key` do what the key does. */
+/** Elements with `data-is` are found by that name; buttons with `data-key` act like that key. */
 const PAGE = `
 <div class="pl-main">
   <div class="pl-left">
@@ -140,8 +140,8 @@ const PAGE = `
     <div class="pl-chips" data-is="chips" role="group" aria-label="Class"></div>
     <div class="pl-dials" data-is="dials" role="group" aria-label="Settings">
       ${dialHtml("threshold", "Threshold", "Lowest score that counts (arrow keys left and right)", 0.01)}
-      ${dialHtml("distance", "Min distance", "Of two points that are not farther apart, the higher one stays; pixels (arrow keys up and down)", 0.1)}
-      ${dialHtml("radius", "Match radius", "The farthest that a found point may be from its true one; pixels ([ and ])", 0.1)}
+      ${dialHtml("distance", "Min distance", "Of two points within this distance only the higher-scoring one is kept; pixels (arrow keys up and down)", 0.1)}
+      ${dialHtml("radius", "Match radius", "The largest distance between a found point and its true point; pixels ([ and ])", 0.1)}
     </div>
     <canvas class="pl-plot pl-scores" data-is="scores" role="img"></canvas>
     <div class="pl-note" data-is="near"></div>
@@ -153,13 +153,13 @@ const PAGE = `
       <div data-panel="numbers" role="tabpanel" aria-label="Numbers">
         <table class="pl-table" data-is="table"><thead><tr><th></th><th title="Precision: share of found points that are hits">P</th>
           <th title="Recall: share of true points that are hit">R</th><th>F1</th><th>found</th><th>true</th>
-          <th title="How far the count is off; over several images the mean of that">off by</th></tr></thead><tbody></tbody></table>
+          <th title="Error of the count; for several images the mean absolute error">off by</th></tr></thead><tbody></tbody></table>
         <div class="pl-curves"><canvas class="pl-plot" data-is="curve" role="img"></canvas><canvas class="pl-plot" data-is="pr" role="img"></canvas></div>
         <div class="pl-marks" data-is="marks" role="group" aria-label="Best threshold for">
-          ${markHtml("f1", "b", "Best F1", "The threshold of the highest F1")}${markHtml("count", "c", "Best count", "The threshold of the least count error")}
-          ${markHtml("equal", "e", "P = R", "As many found as are true")}
-          ${markHtml("few false", "l", "Few false", "Most hits while no more than the share below of what is found is false")}
-          <label>Few false positives: at most <input type="number" data-is="mostFalse" min="0" max="100" step="1" value="5" aria-label="False positives allowed, percent"> % of what is found</label>
+          ${markHtml("f1", "b", "Best F1", "The threshold with the highest F1")}${markHtml("count", "c", "Best count", "The threshold with the smallest count error")}
+          ${markHtml("equal", "e", "P = R", "As many points found as are true")}
+          ${markHtml("few false", "l", "Few false", "Most hits with no more than the share of false positives below")}
+          <label>Few false positives: at most <input type="number" data-is="mostFalse" min="0" max="100" step="1" value="5" aria-label="False positives allowed, percent"> % of found points</label>
         </div>
         <div class="pl-marks" data-is="plateaus"><button data-key="p" title="The middle of the widest range in which the count hardly changes (p)">Plateau <b data-is="plateau"></b></button>
           <span class="pl-value" data-is="plateauText"></span></div>
@@ -190,7 +190,7 @@ ${ZOOM_BUTTONS}
   <progress data-is="meter" aria-label="Images predicted" max="1" value="0" hidden></progress>
 </div>`;
 
-/** What a field does, and how a slider's value reads. */
+/** What a field does, and how a slider's value is shown. */
 const FIELDS = {
   opacity: { run: (app, opacity) => app.setLook({ opacity }), words: (value) => `${Math.round(100 * value)} %` },
   map: { run: (app, map) => app.setLook({ map }) },
@@ -205,7 +205,7 @@ const FIELDS = {
   order: { run: (app, by) => app.setOrder(by) },
   ...TONE_FIELDS,
 };
-/** Steps of the dials, and where their values stand in the settings. */
+/** Steps of the dials, and the settings that they change. */
 const DIALS = {
   threshold: { step: 0.01, of: "thresholds", digits: 4, fewest: 2 },
   distance: { step: 0.1, of: "min_distances", digits: 2, fewest: 1 },
@@ -214,7 +214,7 @@ const DIALS = {
 
 // ---------------------------------------------------------------------------- drawing
 
-/** Trace a mark: a ring, a cross or a square; round (x, y). */
+/** Trace a mark around (x, y): a ring, a cross or a square. */
 function traceMark(ctx, kind, x, y, r) {
   ctx.beginPath();
   if (kind === "hit") ctx.arc(x, y, r, 0, 2 * Math.PI);
@@ -228,7 +228,7 @@ function traceMark(ctx, kind, x, y, r) {
   }
 }
 
-/** Draw a mark with a dark rim, so that it is seen on any ground. */
+/** Draw a mark with a dark rim, to be visible on any background. */
 function drawMark(ctx, kind, x, y, r) {
   traceMark(ctx, kind, x, y, r);
   ctx.lineCap = "round";
@@ -238,7 +238,7 @@ function drawMark(ctx, kind, x, y, r) {
   }
 }
 
-/** A mark drawn once, copied from then on. */
+/** A mark, drawn once and then copied. */
 function markSprite(app, kind, r) {
   const [key, half] = [`${kind} ${r} ${app.dpr}`, Math.ceil(r + 4)];
   if (!app.sprites.has(key)) {
@@ -251,7 +251,7 @@ function markSprite(app, kind, r) {
   return app.sprites.use(key);
 }
 
-/** Colour the heatmap: of several classes, where they are shown together, the highest. */
+/** Colour the heatmap; if several classes are shown together, their maximum. */
 function colourHeat(app) {
   const { heats } = app.entry;
   const shown = app.chosenClasses().map((c) => heats[c]).filter(Boolean);
@@ -259,7 +259,7 @@ function colourHeat(app) {
   if (app.heat?.key === key && app.heat.of === heats) return app.heat.canvas;
   const { width, height } = shown[0];
   const colours = rampOf(MAPS[app.look.map]);
-  const ramp = colours.map((_, i) => // where there is nothing the image shows, and dark colours would not be seen
+  const ramp = colours.map((_, i) => // low values are transparent over an image, and skip the darkest colours
     (colours[app.hasImage ? 80 + Math.round((i * 175) / 255) : i] | ((app.hasImage ? Math.round(255 * Math.min(1, (i / 255) * 2.5) ** 0.8) : 255) << 24)) >>> 0);
   const canvas = make("canvas", { width, height });
   const picture = canvas.getContext("2d").createImageData(width, height);
@@ -286,7 +286,7 @@ function drawHeatLayer(app) {
   ctx.globalAlpha = 1;
 }
 
-/** Where the marks of each kind stand on the stage, as far as they are in view: x, y, x, y ... */
+/** Stage positions of the marks of each kind that are in view: x, y, x, y ... */
 function placeMarks(app) {
   const { view, size } = app;
   const total = [...app.matched.values()].reduce((sum, { tally, n }) => sum + n + tally.nTrue, 0);
@@ -324,19 +324,19 @@ function drawPointLayer(app) {
   const r = Math.round(2 * pointRadius(app.view.k)) / 2;
   for (const [kind, list] of Object.entries(places)) {
     const [sprite, half] = [markSprite(app, kind, r), Math.ceil(r + 4)];
-    const whole = (place) => Math.round((place - half) * app.dpr) / app.dpr; // on whole device pixels it stays sharp
+    const whole = (place) => Math.round((place - half) * app.dpr) / app.dpr; // sharp only on whole device pixels
     for (let i = 0; i < list.length; i += 2) ctx.drawImage(sprite, whole(list[i]), whole(list[i + 1]), 2 * half, 2 * half);
   }
 }
 
-/** A line from each true point to the found one that it belongs to. */
+/** A line from each true point to the found one it is paired with. */
 function drawPairs(ctx, { view, size, matched }) {
   ctx.beginPath();
   for (const { tally, pairs } of matched.values()) {
     for (const [i, j] of pairs ?? []) {
       const [from, to] = [toStage(view, tally.trues.x[i], tally.trues.y[i]), toStage(view, tally.found.x[j], tally.found.y[j])];
       const outside = Math.max(from.x, to.x) < 0 || Math.max(from.y, to.y) < 0 || Math.min(from.x, to.x) > size.width || Math.min(from.y, to.y) > size.height;
-      if (outside || Math.abs(from.x - to.x) + Math.abs(from.y - to.y) < 4) continue; // it would be a speck
+      if (outside || Math.abs(from.x - to.x) + Math.abs(from.y - to.y) < 4) continue; // too short to see
       ctx.moveTo(from.x, from.y);
       ctx.lineTo(to.x, to.y);
     }
@@ -348,14 +348,14 @@ function drawPairs(ctx, { view, size, matched }) {
   }
 }
 
-/** Which pixels of a small square of side 2 half + 1 a mark of many fills; the rest is dark rim. */
+/** The pixels of a small square of side 2 half + 1 that a mark fills if there are many; the rest is dark rim. */
 const SHAPE = {
   hit: (dx, dy, half) => Math.max(Math.abs(dx), Math.abs(dy)) >= half - (half > 2 ? 1 : 0) && Math.abs(dx) + Math.abs(dy) < 2 * half,
   falsePositive: (dx, dy) => Math.abs(Math.abs(dx) - Math.abs(dy)) < 1,
   missed: () => true,
 };
 
-/** Many marks: a few pixels each, written into the picture; a path each would be too slow. */
+/** Many marks: a few pixels each, written into image data; a path each would be too slow. */
 function drawStamps(ctx, app, places) {
   const { width, height } = ctx.canvas;
   if (app.stamps?.width !== width || app.stamps.height !== height) app.stamps = ctx.createImageData(width, height);
@@ -383,7 +383,7 @@ function drawStamps(ctx, app, places) {
   ctx.putImageData(app.stamps, 0, 0);
 }
 
-/** Draw what follows the pointer: what a mark is, and where an error stands. */
+/** Draw the tooltip of the mark under the pointer, or of the error being shown. */
 function drawTopLayer(app) {
   const ctx = cleared(app, app.page.top);
   if (!app.record) return;
@@ -412,7 +412,7 @@ function drawTopLayer(app) {
 
 // ---------------------------------------------------------------------------- plots
 
-/** A plot's context and its frame in CSS pixels, empty; null while it is not displayed. */
+/** A plot's cleared context and its frame in CSS pixels; null if it is not displayed. */
 function plotOf(app, canvas, { left = 8, right = 8, top = 6, bottom = 16 } = {}) {
   const { width, height } = app.boxes.get(canvas) ?? {};
   if (!width || !height) return null;
@@ -434,7 +434,7 @@ function line(ctx, points, strokeStyle, lineWidth = 1, dash = []) {
   ctx.setLineDash([]);
 }
 
-/** Text; with a halo, where it may stand on a curve or a bar. */
+/** Draw text; with a halo if it may cover a curve or a bar. */
 function label(ctx, text, x, y, fillStyle, textAlign = "center", textBaseline = "alphabetic", halo = "") {
   Object.assign(ctx, { fillStyle, textAlign, textBaseline, strokeStyle: halo, lineWidth: 3 });
   if (halo) ctx.strokeText(text, x, y);
@@ -449,7 +449,7 @@ function dot(ctx, x, y, fillStyle, rim, r = 4.5) {
   ctx.stroke();
 }
 
-/** Ground line and ticks of an axis of scores. */
+/** Baseline and ticks of an axis of scores. */
 function scoreAxis(app, { ctx, x, x0, x1, y0 }, at) {
   line(ctx, [[x0, at], [x1, at]], app.inks.line);
   for (const tick of [0.2, 0.4, 0.6, 0.8, 1]) {
@@ -457,7 +457,7 @@ function scoreAxis(app, { ctx, x, x0, x1, y0 }, at) {
   }
 }
 
-/** The line of each shown class's threshold, with a grip. */
+/** The threshold line of each shown class, with a handle. */
 function thresholdLines(app, { ctx, x, y0, y1 }) {
   for (const threshold of new Set(app.chosenClasses().map((c) => app.settings.thresholds[app.classes[c]]))) {
     const at = x(app.partOf(threshold));
@@ -469,7 +469,7 @@ function thresholdLines(app, { ctx, x, y0, y1 }) {
   }
 }
 
-/** Scores: hits above the line, false positives below it; what is under the threshold pale. */
+/** Histogram of scores: hits above the axis, false positives below; pale under the threshold. */
 function drawScores(app) {
   const plot = plotOf(app, app.page.scores);
   const pool = app.pool();
@@ -500,14 +500,14 @@ function drawScores(app) {
   thresholdLines(app, plot);
 }
 
-/** The entries of a sweep at about each pixel, from the highest threshold down. */
+/** Entries of a sweep, about one per pixel, from the highest threshold down. */
 function sampled({ thresholds }, n = 240) {
   const last = thresholds.length - 1;
   if (last < n) return Array.from({ length: last + 1 }, (_, k) => k);
   return Array.from({ length: n + 1 }, (_, i) => Math.round((i / n) * last));
 }
 
-/** The entries of a sweep at each of n thresholds of equal steps; -1 where nothing is found. */
+/** Entries of a sweep at n equally spaced thresholds; -1 if nothing is found. */
 function atSteps(sweep, n, top) {
   return Array.from({ length: n + 1 }, (_, i) => {
     const threshold = FLOOR + (i / n) * (top - FLOOR);
@@ -515,7 +515,7 @@ function atSteps(sweep, n, top) {
   });
 }
 
-/** Precision, recall and F1 against the threshold, or the count where nothing is known. */
+/** Precision, recall and F1 against the threshold; without true points, the count. */
 function drawCurve(app) {
   const plot = plotOf(app, app.page.curve, { left: 22, right: 12 });
   const pool = app.pool();
@@ -535,7 +535,7 @@ function drawCurve(app) {
     line(ctx, steps.map(([threshold, k]) => [x(app.partOf(threshold)), y(value(k))]), colour, name === "F1" ? 2 : 1.5, dash);
   }
   const heights = steps.length ? curves.map(([, , , value]) => value(steps[0][1])) : [];
-  const names = heights.map((_, c) => c).sort((a, b) => heights[b] - heights[a]); // the highest first, and none on another
+  const names = heights.map((_, c) => c).sort((a, b) => heights[b] - heights[a]); // the highest first, without overlap
   names.reduce((above, c) => {
     const at = clamp(Math.max(y(heights[c]), above + 11), y1 + 4, plot.y0 - 4);
     label(ctx, curves[c][0], x0 + 3, at, curves[c][1], "left", "middle", app.inks.ground);
@@ -551,7 +551,7 @@ function drawCurve(app) {
   if (Number.isFinite(f1) && threshold !== null) dot(ctx, x(app.partOf(threshold)), y(f1), app.inks.brand, app.inks.ground);
 }
 
-/** How many are found against the threshold; the plateau shaded. */
+/** The count against the threshold, with the plateau shaded. */
 function drawCounts(app, plot, { sweep, flat }) {
   const { ctx, x, y, x0, x1, y0, y1 } = plot;
   const most = Math.max(1, sweep.found.at(-1) ?? 1);
@@ -596,7 +596,7 @@ function drawPr(app) {
   if (Number.isFinite(precision) && Number.isFinite(recall)) dot(ctx, x(recall), y(precision), app.inks.brand, app.inks.ground);
 }
 
-/** Reliability: of points of about one score, how many are true; the diagonal is what scores promise. */
+/** Reliability: the share of true points by score; the diagonal is perfect calibration. */
 function drawTrust(app) {
   const plot = plotOf(app, app.page.trust, { left: 26, right: 10 });
   const { bins = [] } = app.insights.trust?.data ?? {};
@@ -639,21 +639,21 @@ async function decodeHeat(bytes) {
   return { width, height, data };
 }
 
-/** One display of the widget: what it shows, what the hand does, what Python says. */
+/** One view of the widget: its display, user input and messages from Python. */
 class Tuner extends Display {
-  // the set; of each image the tallies of its classes, or null until they are here
+  // the set; for each image the tallies of its classes, or null until they arrive
   classes = ["point"]; tallies = []; errors = []; labelled = []; hasTruth = false; hasImage = true;
   settings = { thresholds: {}, min_distances: {}, radius: 0 }; limits = { min_distance: 20, radius: 50 };
   chosen = 0; mostFalse = 0.05; hold = 0; permutation = []; held = new Set(); done = new Set(); topScore = 1;
-  // counted; `queue` are the images to be counted anew, `pools` what is pooled over all, by class
+  // counts; `queue` are the images to recount, `pools` what is pooled over all images, by class
   queue = []; pools = new Map(); images = []; numbers = { image: figures(NOTHING), set: figures(NOTHING), classes: {} };
   matched = new Map(); errorPx = NaN; pale = true; updates = 0;
   // the strip
-  order = []; by = "name"; places = []; heading = 1; plain = new Set(); // plain: images asked for as PNG
-  // drawing; `spot` is the error that the keys went to, `target` where to go once the image is here
+  order = []; by = "name"; places = []; heading = 1; plain = new Set(); // plain: images requested as PNG
+  // drawing; `spot` is the error selected by keys, `target` where to go once the image arrives
   look = { on: true, opacity: 0.6, map: "magma" }; shown = { hit: true, falsePositive: true, missed: true, pair: true }; hidden = false;
   heat = null; boxes = new Map(); inks = {}; spot = null; target = null; tab = "numbers";
-  // the talk; `step` numbers the positions of the dials, `asked` is the last one that pairs were asked for
+  // messages; `step` counts changes of the dials, `asked` is the last one for which pairs were requested
   step = 0; asked = 0; answered = 0; answer = null; told = -Infinity; seq = 0; insights = {}; wanted = {}; kind = ""; canUse = ""; part = "";
 
   constructor(model) {
@@ -667,20 +667,20 @@ class Tuner extends Display {
     }
   }
 
-  /** How many images are predicted, or cannot be. */
+  /** The number of images that are predicted, or cannot be. */
   get ready() { return this.done.size; }
 
   chosenClasses() {
     return this.chosen < 0 ? this.classes.map((_, c) => c) : [this.chosen];
   }
 
-  /** The threshold of the shown classes, or null where they differ or Python has not sent it yet. */
+  /** The threshold of the shown classes, or null if they differ or it has not arrived yet. */
   commonThreshold() {
     const all = this.valuesOf("threshold");
     return all.length === 1 ? all[0] ?? null : null;
   }
 
-  /** Where a score stands on an axis of scores, 0 to 1. */
+  /** The position of a score on an axis of scores, 0 to 1. */
   partOf(score) {
     return (score - FLOOR) / (this.topScore - FLOOR);
   }
@@ -713,7 +713,7 @@ class Tuner extends Display {
 
   tick() {
     super.tick();
-    if (getComputedStyle(this.page.root).color !== this.inks.text) this.request("side"); // another theme
+    if (getComputedStyle(this.page.root).color !== this.inks.text) this.request("side"); // the theme changed
   }
 
   /** Curves and the like, in the colours of the theme. */
@@ -728,7 +728,7 @@ class Tuner extends Display {
 
   // -------------------------------------------------------------- counting
 
-  /** Tallies of a class, or of all, are out of date: the image in view is counted at once, the rest when there is time. */
+  /** Mark tallies of classes as stale: recount the image in view at once, the rest when there is time. */
   outdate(classes = this.classes.map((_, c) => c)) {
     for (const tallies of this.tallies) for (const c of classes) if (tallies) tallies[c].stale = true;
     this.queue = this.tallies.flatMap((tallies, i) => (tallies ? [i] : [])).reverse();
@@ -741,7 +741,7 @@ class Tuner extends Display {
     });
   }
 
-  /** A slice of the counting, before the numbers are shown; what is pooled follows at the end. */
+  /** Count for one time slice; pooled results follow at the end. */
   work(dirty) {
     const until = performance.now() + SLICE;
     while (this.queue.length && performance.now() < until) this.recount(this.queue.pop());
@@ -750,12 +750,12 @@ class Tuner extends Display {
     else this.pools.clear();
   }
 
-  /** Images that count: marked, counted, not held back. */
+  /** Images included in the numbers: annotated, counted, not held back. */
   countedImages() {
     return this.tallies.flatMap((tallies, i) => (tallies && this.hasTruth === this.labelled[i] && !this.held.has(i) ? [i] : []));
   }
 
-  /** What is pooled over all images for one class, or for the chosen; null until something is here. */
+  /** Pooled results over all images for one class, or for the chosen ones; null if nothing is ready. */
   pool(chosen = this.chosen) {
     const known = this.pools.get(chosen);
     if (known) return known;
@@ -770,17 +770,17 @@ class Tuner extends Display {
     return pool;
   }
 
-  /** Of each chosen class the best threshold for a goal. */
+  /** The best threshold for a goal, of each chosen class. */
   bestOf(goal) {
     return this.chosenClasses().map((c) => this.pool(c)?.best[goal] ?? NaN);
   }
 
-  /** The marks of the chosen class; null where several are shown. */
+  /** The best thresholds of the chosen class; null if several are shown. */
   singleBest() {
     return this.chosenClasses().length === 1 ? this.pool(this.chosenClasses()[0])?.best : null;
   }
 
-  /** All numbers at this position of the dials. */
+  /** All numbers at the current settings. */
   count() {
     const { classes, settings, tallies, names } = this;
     const at = (i) => classes.map((name, c) => tallies[i]?.[c].at(settings.thresholds[name]) ?? NOTHING);
@@ -804,7 +804,7 @@ class Tuner extends Display {
     for (const place of this.cells.keys()) this.paintThumb(place);
   }
 
-  /** What is a hit in the image in view: by pairs of its own where there are not too many points. */
+  /** Find the hits in the image in view: by pairs computed here if there are not too many points. */
   pairUp() {
     const answer = this.answer?.step === this.step ? this.answer : null;
     this.matched = new Map();
@@ -823,7 +823,7 @@ class Tuner extends Display {
 
   // -------------------------------------------------------------- the dials
 
-  /** The settings changed; `classes` are to be counted anew, a threshold is only looked up. */
+  /** The settings changed; recount `classes` (null: a threshold changed, which is a look-up). */
   changed({ classes = null, tell = true } = {}) {
     this.step += 1;
     if (classes) this.outdate(classes);
@@ -835,14 +835,14 @@ class Tuner extends Display {
     this.later("rest", 400, () => this.rest());
   }
 
-  /** Set a dial: of the chosen class, or of all. */
+  /** Set a dial, for the chosen class or for all. */
   set(dialName, value) {
     if (typeof value !== "number" || !Number.isFinite(value)) return this.showDials(true);
-    if (this.valuesOf(dialName).length > 1) this.say("All classes stand at the same value now. Choose a class to move it alone.");
+    if (this.valuesOf(dialName).length > 1) this.say("All classes now have the same value. Choose a class to change it alone.");
     this.turn(dialName, () => value);
   }
 
-  /** Move a dial, of each chosen class from where it stands. */
+  /** Change a dial, for each chosen class from its current value. */
   turn(dialName, from) {
     const { limits, settings, classes } = this;
     const { of } = DIALS[dialName];
@@ -853,13 +853,13 @@ class Tuner extends Display {
     this.showDials(true);
   }
 
-  /** Where a dial stands: the different values of the chosen classes, that of the first one first. */
+  /** The distinct values of a dial for the chosen classes, the first class's first. */
   valuesOf(dialName) {
     const { of } = DIALS[dialName];
     return of ? [...new Set(this.chosenClasses().map((c) => this.settings[of][this.classes[c]]))] : [this.settings.radius];
   }
 
-  /** By so many steps, on the grid of steps. */
+  /** Change a dial by a number of steps, on the grid of steps. */
   nudge(dialName, steps) {
     const { step, fewest } = DIALS[dialName];
     const onGrid = (at) => (steps > 0 ? Math.floor(at + 1e-6) : Math.ceil(at - 1e-6));
@@ -869,9 +869,9 @@ class Tuner extends Display {
   }
 
   takeBest(goal) {
-    if (!this.hasTruth) return this.say("No image is marked: there is nothing to be best for. The plateau (p) needs no truth.");
+    if (!this.hasTruth) return this.say("No image is annotated, so no threshold can be best. The plateau (p) needs no true points.");
     const best = this.bestOf(goal);
-    if (!best.some(Number.isFinite)) return this.say("There is no such threshold here.");
+    if (!best.some(Number.isFinite)) return this.say("There is no such threshold.");
     best.forEach((threshold, k) => {
       if (Number.isFinite(threshold)) this.settings.thresholds[this.classes[this.chosenClasses()[k]]] = threshold;
     });
@@ -906,7 +906,7 @@ class Tuner extends Display {
     this.changed({ tell: false });
   }
 
-  /** The hand rests: what is slow may follow now. */
+  /** No input for a while: do what is slow. */
   rest() {
     this.sortStrip();
     this.describePlots();
@@ -915,7 +915,7 @@ class Tuner extends Display {
 
   // -------------------------------------------------------------- what is shown
 
-  /** Sliders and fields; a field that somebody is in stays as it is, but for `all`. */
+  /** Update sliders and fields; a focused field is left alone unless `all`. */
   showDials(all = false) {
     const { page } = this;
     for (const [name, { digits }] of Object.entries(DIALS)) {
@@ -932,7 +932,7 @@ class Tuner extends Display {
     }
   }
 
-  /** A class's name for a small place. */
+  /** A class name for a narrow place. */
   brief(name) { return distinctPart(name, [...this.classes].sort()); }
 
   showChips() {
@@ -947,10 +947,10 @@ class Tuner extends Display {
       write(chip.firstChild, k ? this.brief(name) : name);
     });
     const [box, chip] = [chips, chips.children[this.chosen + 1] ?? chips].map((element) => element.getBoundingClientRect());
-    chips.scrollTop += Math.min(chip.top - box.top, 0) + Math.max(chip.bottom - box.bottom, 0); // in sight, when a key chose it
+    chips.scrollTop += Math.min(chip.top - box.top, 0) + Math.max(chip.bottom - box.bottom, 0); // visible, if a key chose it
   }
 
-  /** Counts, the table, marks: text only where it changed. */
+  /** Update counts, table and best thresholds; only changed text is written. */
   showNumbers() {
     const { page, numbers, names, index } = this;
     const { image, set } = numbers;
@@ -994,12 +994,12 @@ class Tuner extends Display {
     }
     const flat = this.pool()?.flat ?? [NaN, NaN];
     write(page.plateau, twoDigits((flat[0] + flat[1]) / 2));
-    write(page.plateauText, Number.isFinite(flat[0]) ? `count steady from ${twoDigits(flat[0])} to ${twoDigits(flat[1])}` : "");
+    write(page.plateauText, Number.isFinite(flat[0]) ? `count stable from ${twoDigits(flat[0])} to ${twoDigits(flat[1])}` : "");
     const [near, all] = this.nearLine();
-    write(page.near, `${plural(near, "point")} of ${all} within 0.05 of the line`);
+    write(page.near, `${plural(near, "point")} of ${all} within 0.05 of the threshold`);
   }
 
-  /** How many points lie near the line, and how many there are, in all images that count. */
+  /** The number of points near the threshold, and of all points, in all included images. */
   nearLine() {
     let [near, all] = [0, 0];
     for (const i of this.countedImages()) {
@@ -1023,7 +1023,7 @@ class Tuner extends Display {
     page.status.title = sentence;
   }
 
-  /** The plots in words. */
+  /** Describe the plots in words, for screen readers. */
   describePlots() {
     const { page } = this;
     const { precision, recall, f1, found } = this.numbers.set;
@@ -1095,7 +1095,7 @@ class Tuner extends Display {
     return best && { ...best, text: this.inWords(best) };
   }
 
-  /** What a mark is, with its score and error. */
+  /** A mark in words, with its score and error. */
   inWords({ kind, name, m, i, j, x, y }) {
     const of = this.classes.length > 1 ? ` (${name})` : "";
     if (!this.labelled[this.index]) return `found${of}, score ${m.tally.scores[j].toFixed(2)}`;
@@ -1129,7 +1129,7 @@ class Tuner extends Display {
     this.request("top");
   }
 
-  /** Go to a place in an image, near enough to see what is wrong there. */
+  /** Go to a position in an image, zoomed in enough to see the error. */
   goTo({ image, x, y, text }) {
     this.target = { index: image, x, y, text };
     if (image === this.index && this.record) this.arriveAt();
@@ -1200,7 +1200,7 @@ class Tuner extends Display {
   }
 
   show(entry) {
-    this.page.top.ariaLabel = `Image ${this.names[this.index]}. Arrow keys move threshold and minimum distance, comma and full stop go through the errors, question mark shows all keys.`;
+    this.page.top.ariaLabel = `Image ${this.names[this.index]}. Arrow keys change threshold and minimum distance, comma and full stop step through the errors, question mark shows all keys.`;
     this.page.heatGroup.hidden = !entry.heats.length;
     this.showPicture(entry);
     this.arriveAt();
@@ -1213,7 +1213,7 @@ class Tuner extends Display {
     this.revealThumb();
   }
 
-  /** Put the strip in order; not while somebody points at it. */
+  /** Sort the strip, but not while it is hovered or focused. */
   sortStrip(now = false) {
     if (!now && this.page.strip.matches(":hover, :focus")) return;
     const order = orderOf(this.images, this.by);
@@ -1298,14 +1298,14 @@ class Tuner extends Display {
     this.request("top");
   }
 
-  /** Once a frame: bring the picture to where the pointer is. */
+  /** Once per frame: follow the pointer. */
   follow() {
     const { view, start, now, from } = this.gesture;
     if (from) this.pinch(view, from, [...this.pointers.values()]);
     else this.setView({ ...view, ox: view.ox + now.x - start.x, oy: view.oy + now.y - start.y });
   }
 
-  /** A touch that was not a drag asks what is there, as pointing with a mouse does. */
+  /** A tap shows the mark there, as hovering with a mouse does. */
   up(event) {
     const { gesture } = this;
     if (gesture?.moved) this.follow();
@@ -1320,7 +1320,7 @@ class Tuner extends Display {
     this.gesture = null;
   }
 
-  /** The threshold is where the pointer is on an axis of scores. */
+  /** Set the threshold to the pointer's position on an axis of scores. */
   dragLine(canvas, event) {
     const box = canvas.getBoundingClientRect();
     const [left, right] = canvas === this.page.curve ? [22, 12] : [8, 8];
@@ -1356,12 +1356,12 @@ class Tuner extends Display {
     focus(root.parentElement?.closest("[tabindex]"));
   }
 
-  // -------------------------------------------------------------- talk with Python
+  // -------------------------------------------------------------- messages
 
   bannerText(time) {
     if (!this.silent) return "";
     if (!this.welcomed) return "Not connected to a kernel: run this cell again.";
-    return `No answer from the kernel${time}: busy, or stopped. The numbers go on; what you set is told when it answers. If it was restarted, run this cell again.`;
+    return `No answer from the kernel${time}: it is busy or stopped. The numbers still update; your settings are sent when it answers. If it was restarted, run this cell again.`;
   }
 
   take(content, parts) {
@@ -1371,7 +1371,7 @@ class Tuner extends Display {
     answers[content.type]?.call(this, content, parts);
   }
 
-  /** After a silence: say again where the dials stand, and ask again for what did not come. */
+  /** After a silence: send the settings again, and request again what did not arrive. */
   resend() {
     this.showBanner(0);
     if (!this.welcomed) return;
@@ -1405,7 +1405,7 @@ class Tuner extends Display {
     if (!this.hasTruth) {
       this.page.root.querySelector("[data-show=hit] span").textContent = "points";
       const { errorsNote, trustNote, ceilingNote } = this.page;
-      for (const note of [errorsNote, trustNote, ceilingNote]) write(note, "This needs true points, and nobody marked any of these images.");
+      for (const note of [errorsNote, trustNote, ceilingNote]) write(note, "This needs true points, and none of these images is annotated.");
     }
     this.by = this.page.order.value = this.hasTruth ? "worst" : "name";
     this.showUse(content.folder);
@@ -1449,7 +1449,7 @@ class Tuner extends Display {
     if (error) this.say(error, "warning");
   }
 
-  /** Tell Python where the dials stand: at most ten times a second, and at the end. */
+  /** Send Python the settings: at most ten times a second, and the last ones always. */
   tell() {
     const wait = 100 - (performance.now() - this.told);
     if (wait <= 0) this.tellNow();
@@ -1464,12 +1464,12 @@ class Tuner extends Display {
     this.send({ type: "set", seq: this.seq, ...this.choices() });
   }
 
-  /** All that Python is told of. */
+  /** All choices that Python is sent. */
   choices() {
     return { ...structuredClone(this.settings), index: this.index, hold_back: this.hold, most_false: this.mostFalse };
   }
 
-  /** What was on its way may have undone in Python what code set meanwhile: what the page shows holds. */
+  /** Messages in flight may have overridden settings made by code: what the page shows wins. */
   reconcile(content) {
     if (Object.entries(this.choices()).some(([key, value]) => content[key] !== undefined && !equal(content[key], value))) this.tellNow();
   }
@@ -1501,28 +1501,28 @@ class Tuner extends Display {
     const moved = this.classes.flatMap((name, c) => (radius !== before.radius || distances[name] !== before.min_distances[name] ? [c] : []));
     this.changed({ classes: moved.length ? moved : null, tell: false });
     this.showDials(true);
-    if (!content.from && content.index !== undefined) this.goto(content.index, { tell: false }); // code says where to look; another view does not
+    if (!content.from && content.index !== undefined) this.goto(content.index, { tell: false }); // code may change the image; another view may not
   }
 
   // -------------------------------------------------------------- what takes longer
 
-  /** Whether the numbers have a line for a perfect network: where sigma is known, by a model. */
+  /** Whether the table has a row for a perfect network: if a model gives sigma. */
   get hasCeiling() { return Boolean(this.hasTruth && this.canUse && !this.insights.ceiling?.error); }
 
   isAwaited(which) { return !this.insights[which] || this.insights[which].seq !== this.insights[which].asked; }
 
-  /** Ask for what the open tab shows, where what it depends on has changed. */
+  /** Request the insights of the open tab, if what they depend on has changed. */
   askInsights() {
     if (!this.welcomed || !this.hasTruth) return;
     const { thresholds, min_distances: distances, radius } = this.settings;
     for (const which of INSIGHTS[this.tab]) {
-      if (this.tab === "numbers" && (!this.hasCeiling || this.ready < this.names.length)) continue; // not in the way of the model
+      if (this.tab === "numbers" && (!this.hasCeiling || this.ready < this.names.length)) continue; // do not slow down the model
       const key = JSON.stringify([which === "ceiling" ? 0 : thresholds, distances, radius, this.hold, this.ready, which === "trust" && this.index]);
       if (this.wanted[which] === key) continue;
       this.wanted[which] = key;
       const box = this.insights[which] ??= { data: null, error: "", seq: 0 };
       box.asked = ++this.seq;
-      if (!box.data) write(this.page[NOTES[which]], "Asking Python \u2026");
+      if (!box.data) write(this.page[NOTES[which]], "Computing \u2026");
       this.send({ type: "insight", seq: box.asked, which, ...structuredClone(this.settings), hold_back: this.hold, index: this.index });
     }
     this.showInsights();
@@ -1536,7 +1536,7 @@ class Tuner extends Display {
     this.showInsights();
   }
 
-  /** What is not of these settings is pale; next to the ceiling stands the F1 of now. */
+  /** Outdated results are pale; the ceiling is shown beside the current F1. */
   showInsights() {
     const panel = this.page.root.querySelector(`[data-panel="${this.tab}"]`);
     panel.classList.toggle("pl-pale", this.tab !== "numbers" && INSIGHTS[this.tab].some((which) => this.isAwaited(which)));
@@ -1559,7 +1559,7 @@ class Tuner extends Display {
 
   showAnatomy({ f1, kinds = [], flaws = [] }, error) {
     const { page } = this;
-    write(page.errorsNote, error || `F1 ${twoDigits(f1, 3)}. Of each kind of error: how many, and what F1 would gain if all were repaired. Click for examples.`);
+    write(page.errorsNote, error || `F1 ${twoDigits(f1, 3)}. For each kind of error: how many, and what F1 would gain if all were fixed. Click for examples.`);
     const rows = kinds.map(({ kind, n, f1_gain: value }) => ({ name: kind, value: value ?? 0, text: `${n} \u00b7 +${twoDigits(value ?? NaN, 3)}`, chosen: kind === this.kind }));
     this.bars(page.bars, rows, (kind) => {
       this.kind = this.kind === kind ? "" : kind;
@@ -1575,7 +1575,7 @@ class Tuner extends Display {
 
   showTrust({ bins = [], interval, visible }, error) {
     const { page } = this;
-    write(page.trustNote, error || "Of the points with about this score (across), the share that is true (up). A bar below the line: such scores promise too much.");
+    write(page.trustNote, error || "Of the points with about this score (across), the share that is true (up). A bar below the line: these scores are too high.");
     const words = bins.filter(({ n }) => n).map(({ low, high, share, n }) => `${low.toFixed(1)} to ${high.toFixed(1)}: ${share.toFixed(2)} of ${n}`);
     page.trust.ariaLabel = `Share of true points by score: ${words.join("; ")}.`;
     const here = visible && Number.isFinite(visible.low) && visible.high !== null
@@ -1586,13 +1586,13 @@ class Tuner extends Display {
 
   showRules(rows, error) {
     const list = Array.isArray(rows) ? rows : [];
-    write(this.page.rulesNote, error || "F1 of the same points by the rules that others use:");
+    write(this.page.rulesNote, error || "F1 of the same points by other matching rules:");
     this.bars(this.page.rules, list.map(({ rule, f1 }) => ({ name: rule, value: f1 ?? 0, most: 1, text: twoDigits(f1 ?? NaN, 3) })));
   }
 
   showCeiling({ f1, sigma, error_px: errorPx }, error) {
     const reached = figures(addUp(Object.values(this.numbers.classes))).f1; // of all classes, as the ceiling is
-    write(this.page.ceilingNote, error || `What a perfect network could reach with this distance${sigma ? ` and sigma ${Number(sigma.toFixed(2))}` : ""}:`);
+    write(this.page.ceilingNote, error || `What a perfect network could reach with this minimum distance${sigma ? ` and sigma ${Number(sigma.toFixed(2))}` : ""}:`);
     const rows = [["reached", reached], ["ceiling", f1 ?? NaN]].map(([name, value]) =>
       ({ name, value: Number.isFinite(value) ? value : 0, most: 1, text: twoDigits(value, 3) }));
     this.bars(this.page.ceiling, error ? [] : rows);
@@ -1627,7 +1627,7 @@ class Tuner extends Display {
   }
 
   use(sure) {
-    this.tellNow(); // the last tenth of a second, too
+    this.tellNow(); // including the last tenth of a second
     this.send({ type: "use", sure, most_false: this.mostFalse });
   }
 
@@ -1638,14 +1638,14 @@ class Tuner extends Display {
   }
 }
 
-/** Pairs of Python's, of rows of candidates, as pairs of kept points; only those at this threshold. */
+/** Python's pairs (rows of candidates) as pairs of kept points, at this threshold. */
 function fromAnswer(list, tally, n) {
   const rank = new Map();
   for (let j = 0; j < n; j++) rank.set(tally.kept[j], j);
   return { pairs: list.flatMap(([i, found]) => (rank.has(found) ? [[i, rank.get(found)]] : [])) };
 }
 
-/** Who is a hit and who is missed: by pairs where there are any, else by the counts. */
+/** Look-ups of hits and missed points: by pairs if there are any, else by the counts. */
 function lookUps(tally, n, paired) {
   if (!paired) {
     return { pairs: null, isHit: (j) => !tally.marked || tally.gain[j] > 0, isMissed: (i) => tally.since[i] > n, errorOf: () => null };
@@ -1659,13 +1659,13 @@ function lookUps(tally, n, paired) {
   return { pairs: paired.pairs, isHit: (j) => hit[j] >= 0, isMissed: (i) => !isFound[i], errorOf: (j) => (hit[j] < 0 ? null : far(j)) };
 }
 
-/** The highest score of a kept candidate within the radius of a place, or null. */
+/** The highest score of a kept candidate within the radius of a position, or null. */
 function nearestScore({ found, scores }, x, y, radius) {
   const j = scores.findIndex((_, k) => Math.hypot(found.x[k] - x, found.y[k] - y) <= radius);
   return j < 0 ? null : scores[j];
 }
 
-/** What tests may look at, on the root element as `__tuner`; nothing else should. */
+/** For tests only: on the root element as `__tuner`. */
 function forTests(app) {
   return {
     app,

@@ -1,14 +1,19 @@
-"""The tuner: a widget in the notebook in which people move thresholds and see what that does.
+"""The tuner: a notebook widget in which people move thresholds and see the effect.
 
-About what a notebook's cell sees: `Tuner`, its settings and its numbers. The browser's side is
-tune.js; server.py answers its messages, trial.py reckons, state.py holds what was found.
+About what a notebook cell sees: `Tuner`, its settings and its metrics. The browser side is tune.js;
+server.py answers its messages, trial.py computes, state.py holds the candidates.
 """
 
 import base64
 import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anywidget
+import numpy as np
 import traitlets
+from numpy.typing import ArrayLike
 
 from pointlib.errors import InputError, suggest
 from pointlib.metrics import metrics_table
@@ -18,7 +23,15 @@ from pointlib.tune.state import open_tuning_set
 from pointlib.tune.trial import SETTINGS
 from pointlib.widgets.channel import read_module, read_style
 
-PATIENCE = 3  # s: so long the display of a cell waits for predictions
+if TYPE_CHECKING:  # torch takes seconds to import
+    from pointlib.dataset import ImagePointDataset
+    from pointlib.matching import Match
+    from pointlib.model.point_model import PointModel
+    from pointlib.study.ceiling import Ceiling
+    from pointlib.study.trust import CountInterval, Reliability
+    from pointlib.sweep import Sweep
+
+PATIENCE = 3  # s: how long the display of a cell waits for predictions
 BESIDE = (
     "{name} at {threshold:g}, distance {min_distance:g} px: precision {precision:.3f}, "
     "recall {recall:.3f}, F1 {f1:.3f}, mean absolute count error {count_error:.2f}"
@@ -28,54 +41,76 @@ BESIDE = (
 class Tuner(anywidget.AnyWidget):
     """Move thresholds and see what is found: ``Tuner("runs/my_model", "photos")``.
 
-    What code sets appears in the browser, and the other way round. Numbers are of the labelled
-    images; those that need all of them wait until all are predicted.
+    Settings made by code appear in the browser, and vice versa. Metrics are of the labelled images;
+    they wait until all images are predicted.
 
     Parameters
     ----------
     model_or_heatmaps : PointModel, path of a model folder, or sequence
-        One heatmap an image, (H, W) or (C, H, W); or one ``{class: Candidates}`` an image.
+        One heatmap per image, (H, W) or (C, H, W); or one ``{class: Candidates}`` per image.
     images : dataset, folder, sequence of arrays or of paths, or None
     points : sequence, optional
-        What is true, one an image: (N, 2), (points, labels), or None where nobody marked;
-        default what the dataset or the folder knows.
+        True points, one entry per image: (N, 2), (points, labels), or None if it is not
+        annotated. Default: those of the dataset or the folder.
     radius : float, optional
-        Match radius, pixels. Default the model's, else from the true points.
+        Match radius, pixels. Default: the model's, else chosen from the true points.
     classes : sequence of str, optional
         Names of the heatmaps' channels.
 
     Attributes
     ----------
-    threshold, min_distance : float, or dict where classes differ
+    threshold, min_distance : float, or dict if classes differ
         Set a number for all classes, or {class: number} for some. Distances are in pixels.
     radius : float
         Match radius, pixels.
     settings : dict
         ``thresholds`` and ``min_distances``, {class: number}, and ``radius``. Settable.
     image : str
-        The one that is looked at; set it by name or by number from 0.
+        The current image; set it by name or by number from 0.
     hold_back : float
-        Share, 0 to 0.5, of the labelled images (drawn with a fixed seed) that takes part in no
-        number and in no choice, but in `count_interval`, which needs such images.
+        Share, 0 to 0.5, of the labelled images (drawn with a fixed seed) that is kept out of all
+        metrics and choices; only `count_interval`, which needs such images, uses them.
     classes, images : tuple of str, list of str
     beside : dict
         Other threshold functions, by name: see `add_beside`.
     state : dict
-        Settings, image and shares, as JSON can hold them. Set it to see the same again.
-    height : int, pixels
+        Settings, image and shares, as a dict for JSON. Set it to restore them.
+    height : int
+        Height of the widget, pixels.
+
+    Examples
+    --------
+    >>> from pointlib import Tuner, gaussian_max
+    >>> points = [[10, 12], [30, 20]]
+    >>> heatmap = gaussian_max(points, (40, 60), sigma=2)
+    >>> tuner = Tuner([heatmap], None, [points], radius=3)
+    >>> tuner.threshold = 0.5
+    >>> tuner.points()[0].round(2).tolist()
+    [[10.0, 12.0], [30.0, 20.0]]
+    >>> tuner.metrics()["pooled"]["f1"]
+    1.0
+    >>> tuner.close()
     """
 
     _esm = read_module("tune/tune.js")
     _css = read_style()
     height = traitlets.Int(720).tag(sync=True)
 
-    def __init__(self, model_or_heatmaps, images, points=None, *, radius=None, classes=None):
+    def __init__(
+        self,
+        model_or_heatmaps: "PointModel | str | Path | Sequence",
+        images: "ImagePointDataset | str | Path | Sequence | None",
+        points: Sequence | None = None,
+        *,
+        radius: float | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
         self._is_open, self._patience = False, None
         self._tuning_set = open_tuning_set(
             model_or_heatmaps, images, points, radius=radius, classes=classes
         )
         super().__init__()
-        send = lambda *parts: self.send(*parts)  # noqa: E731, PLW0108 - as it is by then
+        send = lambda *parts: self.send(*parts)  # noqa: E731, PLW0108 - looked up at each call
         self._server = TunerServer(self._tuning_set, send)
         self.on_msg(lambda _widget, content, _buffers: self._server.receive(content))
         self._is_open = True
@@ -94,7 +129,7 @@ class Tuner(anywidget.AnyWidget):
             data, *metadata = super()._repr_mimebundle_(**kwargs)
         finally:
             self._patience = None
-        with contextlib.suppress(InputError):  # the widget itself says what is wrong here
+        with contextlib.suppress(InputError):  # the widget itself shows the error
             data["image/png"] = base64.b64encode(snapshot(self._trial)).decode()
         return data, *metadata
 
@@ -133,8 +168,8 @@ class Tuner(anywidget.AnyWidget):
         self._server.change(**settings)
 
     @property
-    def state(self):
-        """What is chosen, as JSON can hold it."""
+    def state(self) -> dict[str, Any]:
+        """All choices, as a dict for JSON."""
         choices = self._trial.choices
         return choices | {"image": self.images[choices.pop("index")]}
 
@@ -145,111 +180,118 @@ class Tuner(anywidget.AnyWidget):
             choices["index"] = self._index(choices.pop("image"))
         self._server.change(**choices)
 
-    # ---- what they give
+    # ---- metrics
 
-    def best(self, goal="f1", *, most_false=0.05):
-        """Return the threshold that is best at this radius and minimum distance; set nothing.
+    def best(self, goal: str = "f1", *, most_false: float = 0.05) -> float | dict[str, float]:
+        """Return the best threshold at this radius and minimum distance, without setting it.
 
         Parameters
         ----------
         goal : str
-            "f1", "count", "equal" (precision and recall), or "few false": as many hits as can be
-            while at most a share `most_false` of what is found is false. "plateau" needs no
-            truth: the middle of the range where the count hardly changes.
+            "f1", "count", "equal" (precision and recall), or "few false": as many hits as possible
+            while at most a share `most_false` of the found points is false. "plateau" needs no
+            true points: the middle of the range where the count hardly changes.
         most_false : float
             0 to 1.
 
         Returns
         -------
-        float, or dict where there are several classes
-            {class: float}. NaN where nothing can be chosen. Ties: see `sweep.best_threshold`.
+        float, or dict if there are several classes
+            {class: float}. NaN if nothing can be chosen. Ties: see `sweep.best_threshold`.
         """
         best = self._all.changed(most_false=most_false).best(goal)
         return best if len(best) > 1 else next(iter(best.values()))
 
-    def curves(self):
+    def curves(self) -> "dict[str, Sweep]":
         """Return {class: sweep.Sweep}: counts, precision, recall and F1 at every threshold."""
         return self._all.curves()
 
-    def points(self, image=None):
+    def points(self, image: str | int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return points (N, 2), pixels, best first, labels (N,) and scores (N,) of an image.
 
-        `image` is a name or a number; default the one that is looked at.
+        `image` is a name or a number; default: the current one.
         """
         return self._tuning_set.candidates_kept(self._there(image), self.settings)
 
-    def match(self, image=None):
-        """Return {class: Match} of a labelled image; see `metrics.match_points`.
+    def match(self, image: str | int | None = None) -> "dict[str, Match]":
+        """Return {class: Match} of a labelled image; see `match_points`.
 
-        Indices count the image's true points of the class, and its found points of the class in
-        the order of `points`.
+        Indices are into the image's true points of the class, and into its found points of the
+        class in the order of `points`.
         """
         return self._trial.match(self._there(image))
 
-    def metrics(self):
-        """Return every figure of the labelled images: see `metrics.score_images`."""
+    def metrics(self) -> dict[str, Any]:
+        """Return all metrics of the labelled images: see `score_images`."""
         return self._all.metrics()
 
-    def table(self):
-        """Return the numbers as text: a line a class; without truth, the counts of each image."""
-        if not self._trial.lots:
+    def table(self) -> str:
+        """Return the metrics as text, a line per class; without true points, counts per image."""
+        if not self._trial.shuffled:
             counts = zip(self.images, self._all.counts(), strict=True)
             return "\n".join(f"{n:6d}  {name}" for name, n in counts)
         rows = self._server.beside.rows(self._all)
         return "\n".join([metrics_table(self.metrics()), *(BESIDE.format(**row) for row in rows)])
 
-    def anatomy(self):
-        """Return what each kind of error costs: see `anatomy.anatomy_table`.
+    def anatomy(self) -> dict[str, Any]:
+        """Return what each kind of error costs: see `anatomy_table`.
 
-        With "flaws", {image: list of anatomy.Flaw}.
+        "flaws" is added: {image: list of Flaw}.
         """
         table, flaws = self._all.anatomy()
         return table | {"flaws": {self.images[i]: found for i, found in flaws.items()}}
 
-    def ceiling(self):
-        """Return the ceiling.Ceiling that a perfect network could reach here."""
+    def ceiling(self) -> "Ceiling":
+        """Return the Ceiling that a perfect network could reach here: see `ceiling`."""
         return self._all.ceiling()
 
-    def rules(self):
-        """Return {rule: F1} of these points by other people's rules: see `metrics.f1_by_rule`."""
+    def rules(self) -> dict[str, float]:
+        """Return {rule: F1} of these points by other matching rules: see `f1_by_rule`."""
         return self._all.rules()
 
-    def reliability(self):
-        """Return how many of the points of a score are true: see `trust.reliability`."""
+    def reliability(self) -> "Reliability":
+        """Return what share of the points of each score is true: see `reliability`."""
         return self._all.reliability()
 
-    def count_interval(self, coverage=0.9):
-        """Return between which numbers a count lies: see `trust.CountInterval`.
+    def count_interval(self, coverage: float = 0.9) -> "CountInterval":
+        """Return the interval in which a true count lies: see `count_interval`.
 
-        From the images held back alone; where there are too few, its `why` says so. Hold them back
+        Computed from the images held back; if they are too few, its `why` says so. Hold them back
         first, then choose the threshold.
         """
         return self._all.count_interval(coverage)
 
-    def add_beside(self, threshold_fn, *, threshold, min_distance=0.0, name=None):
-        """Show another function of thresholds.py's kind, at fixed settings, beside the numbers.
+    def add_beside(
+        self,
+        threshold_fn: Callable[..., tuple[ArrayLike, ArrayLike]],
+        *,
+        threshold: float,
+        min_distance: float = 0.0,
+        name: str | None = None,
+    ) -> None:
+        """Show another function like those of thresholds.py, at fixed settings, for comparison.
 
-        `name` is by default the function's own; the same name again replaces it.
+        `name` defaults to the function's own; an existing name is replaced.
         """
         name = name or getattr(threshold_fn, "__name__", "function")
         self._server.beside.add(name, threshold_fn, threshold=threshold, min_distance=min_distance)
         self._server.tell_beside()
 
-    def use(self, folder=None):
-        """Write settings and numbers into the model and its folder, where predict looks.
+    def use(self, folder: str | Path | None = None) -> Path | None:
+        """Write settings and metrics into the model and its folder, for predictions to use.
 
-        Prints a caution where test or training images chose them.
+        Prints a caution if they were chosen on test or training images.
 
         Parameters
         ----------
         folder : str or Path, optional
-            A model folder. Default the one that the model came from.
+            A model folder. Default: the one that the model came from.
 
         Returns
         -------
         Path or None
-            Of `pointlib.json`, whose older one is kept as a copy; None where there is no folder
-            but a model in memory.
+            Path of `pointlib.json`; its old version is kept as a copy. None if the model is only in
+            memory.
         """
         path, text = self._all.write(folder)
         if self._trial.caution:
@@ -257,8 +299,8 @@ class Tuner(anywidget.AnyWidget):
         self._server.post({"type": "notice", "level": "info", "text": text})
         return path
 
-    def close(self):
-        """End the widget, and the predicting."""
+    def close(self) -> None:
+        """Close the widget, and stop predicting."""
         if self._is_open:
             self._is_open = False
             self._tuning_set.close()
@@ -274,7 +316,7 @@ class Tuner(anywidget.AnyWidget):
         return self._trial
 
     def _index(self, image):
-        """Return an image's number, by name or by number."""
+        """Return an image's number, given its name or number."""
         names = self.images
         if isinstance(image, str) and image in names:
             return names.index(image)
@@ -283,7 +325,7 @@ class Tuner(anywidget.AnyWidget):
         return range(len(names))[int(image)]
 
     def _there(self, image):
-        """Return the number of an image, default the one looked at, once it is predicted."""
+        """Return the number of an image, default the current one, once it is predicted."""
         index = self._trial.index if image is None else self._index(image)
         if self._tuning_set.candidates[index] is None:
             self._tuning_set.wait()
@@ -293,20 +335,20 @@ class Tuner(anywidget.AnyWidget):
 
 
 def _check_dict(value, name):
-    """Return a dict whose keys are texts, or raise InputError that calls it `name`."""
+    """Return a dict whose keys are strings, or raise InputError that calls it `name`."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise InputError(f"{name} is {value!r}; expected a dict, as tuner.{name} returns it.")
     return value
 
 
 def _one_or_each(values):
-    """Return the number that all classes share, or {class: number}."""
+    """Return the number that all classes share, else {class: number}."""
     numbers = set(values.values())
     return numbers.pop() if len(numbers) == 1 else dict(values)
 
 
 def _printed(values):
-    """Return a threshold, or those of classes, with two decimals."""
+    """Return a threshold, or those of the classes, with two decimals."""
     if isinstance(values, dict):
         return "{" + ", ".join(f"{name}: {value:.2f}" for name, value in values.items()) + "}"
     return f"{values:.2f}"

@@ -1,8 +1,8 @@
 """The channel between a widget and its browser side: messages, threads, errors, modules.
 
-About what all widgets share. A subclass of `Channel` answers a message of type "x" by its method
-`_take_x`. Handlers are quick, since they may run beside a busy cell on a thread of the kernel's;
-what takes longer goes to a `Worker`. Not about what the messages say (annotate/server.py,
+About what all widgets share. A subclass of `Channel` handles a message of type "x" in its method
+`_take_x`. Handlers must be quick, since they may run on a kernel thread while a cell is busy; what
+takes longer goes to a `Worker`. Not about what the messages mean (annotate/server.py,
 tune/server.py).
 """
 
@@ -18,38 +18,38 @@ from pointlib.errors import InputError
 from pointlib.files import need_file
 
 PACKAGE = Path(__file__).parents[1]
-IDLE = 10  # s without a job, after which a thread ends: cells are run again and again
+IDLE = 10  # s without a job after which a thread ends: cells are often run again
 _SIBLING = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"(\.[^"]+)";[^\S\n]*\n?', re.MULTILINE)
 
 
 class Channel:
-    """One widget's end of the channel: takes messages, answers them, and says what went wrong.
+    """One widget's end of the channel: receives messages, answers them and reports errors.
 
     Parameters
     ----------
     send : callable
-        ``send(message, buffers)`` brings a dict, and a list of bytes or None, to the browser.
+        ``send(message, buffers)`` sends a dict, and a list of bytes or None, to the browser.
     """
 
-    comfort = ""  # what else to say where something unforeseen happened
+    reassurance = ""  # added to the message of an unexpected error
 
     def __init__(self, send):
         self._send, self._base64, self._early = send, False, []
-        self._order = threading.RLock()  # what depends on each other is told in order
+        self._order = threading.RLock()  # dependent messages are sent in order
 
     def receive(self, content):
-        """Answer a message of the browser's, or say why not."""
+        """Answer a message from the browser, or report an error."""
         content = content if isinstance(content, dict) else {}
         try:
             answer = getattr(self, f"_take_{content.get('type')}", None)
             if answer is None:
-                raise InputError(f"message {content.get('type')!r} is not known here.")
+                raise InputError(f"message {content.get('type')!r} is unknown.")
             answer(content)
-        except Exception as error:  # whatever it is, somebody waits for an answer
+        except Exception as error:  # whatever it is, the browser waits for an answer
             self._refuse(content, error)
 
     def post(self, message, *buffers):
-        """Send a message to the browser; notices wait until somebody looks."""
+        """Send a message to the browser; notices wait for the first view."""
         if message["type"] == "notice" and self._early is not None:
             self._early.append(message)
             return
@@ -60,17 +60,17 @@ class Channel:
             self._send(message, list(buffers) or None)
 
     def sentence(self, error):
-        """Return an error as a sentence for the widget; one nobody foresaw is logged as well."""
+        """Return an error as a sentence for the widget; an unexpected one is logged too."""
         if isinstance(error, InputError):
             return str(error)
-        logging.getLogger(__name__).error("Unforeseen", exc_info=error)
-        return f"Unforeseen: {type(error).__name__}: {error}.{self.comfort}"
+        logging.getLogger(__name__).error("Unexpected error", exc_info=error)
+        return f"Unexpected error: {type(error).__name__}: {error}.{self.reassurance}"
 
     def _take_ping(self, message):
         self.post({"type": "pong", "session": message["session"], "t": message["t"]})
 
     def _welcome(self, message, facts):
-        """Answer a hello with facts, three bytes that show whether buffers arrive, and notices."""
+        """Answer a hello with facts, three bytes that test whether buffers arrive, and notices."""
         self._base64 |= bool(message.get("base64"))
         head = {"type": "welcome", "session": message["session"], "binary": True}
         self.post(head | facts, b"\1\2\3")
@@ -86,16 +86,16 @@ class Channel:
 
 
 class Worker:
-    """One daemon thread with a list of jobs: the most urgent first, of one key only the newest.
+    """A daemon thread with a queue of jobs: the most urgent first, only the newest for each key.
 
-    The thread is there while there is something to do, and a little longer.
+    The thread runs while there are jobs, and a little longer.
 
     Parameters
     ----------
     complain : callable
         Called with an exception that a job raised.
     urgency : sequence of str
-        Kinds of jobs, the first come first.
+        Kinds of jobs, most urgent first.
     """
 
     def __init__(self, complain, urgency):
@@ -117,7 +117,7 @@ class Worker:
             self._condition.notify()
 
     def stop(self):
-        """Drop what waits, and wait for what runs; not for ever."""
+        """Drop waiting jobs, and wait up to 10 s for the running one."""
         with self._condition:
             self._jobs.clear()
             self._is_over, thread = True, self._thread
@@ -129,11 +129,11 @@ class Worker:
         while job := self._next():
             try:
                 job()
-            except Exception as error:  # a thread must not die unheard
+            except Exception as error:  # a thread must not die silently
                 self._complain(error)
 
     def _next(self):
-        """Return the most urgent job, once there is one; None where the thread shall end."""
+        """Wait for the most urgent job and return it; None if the thread should end."""
         with self._condition:
             self._condition.wait_for(lambda: self._jobs or self._is_over, timeout=IDLE)
             if self._jobs:
@@ -144,13 +144,13 @@ class Worker:
 
 
 def read_module(name):
-    """Return an ES module of the package as one text, after the modules that it imports.
+    """Return an ES module of the package, bundled with the modules that it imports, as a string.
 
-    `name` is its path in the package, as ``tune/tune.js``.
+    `name` is its path in the package, such as ``tune/tune.js``.
 
-    A widget's browser side arrives as one text and cannot import files. So each statement
+    A widget's browser side is a single string and cannot import files. So each statement
     ``import { ... } from "../sibling.js";`` at the start of a line, which node and editors follow,
-    is left out, and the sibling's text stands first, once: no name may be defined in two of the
+    is removed, and the sibling's source comes first, once: no name may be defined in two of the
     files, nor be renamed by an import.
     """
     texts = {}
@@ -159,7 +159,7 @@ def read_module(name):
 
 
 def read_style():
-    """Return the widgets' style sheet as a text; of a path, anywidget would keep every widget."""
+    """Return the widgets' style sheet as a string; given a path, anywidget keeps every widget."""
     return (PACKAGE / "widgets" / "widgets.css").read_text(encoding="utf-8")
 
 

@@ -1,40 +1,40 @@
 /**
- * What pointlib's widgets share on the browser's side: where an image stands on the stage, how it
- * is drawn, pan and zoom, keys, the strip of thumbnails, and the talk with Python.
+ * What pointlib's widgets share in the browser: coordinates, drawing of images, pan and zoom, keys,
+ * the strip of thumbnails, and the connection to Python.
  *
  * Coordinates are image pixels, x to the right, y down; the centre of the top-left pixel is (0, 0),
  * so the image covers [-0.5, W - 0.5] x [-0.5, H - 0.5]. "Stage" coordinates are CSS pixels from
- * the stage's top-left corner. Nothing but these two occurs.
+ * the stage's top-left corner. There are no others.
  *
- * A widget is sent to the browser as one text, this file and its own; so no name stands in both.
+ * A widget is sent to the browser as one module, this file and its own; so no name is defined in both.
  *
  * @typedef {{width: number, height: number}} Size
  * @typedef {{k: number, ox: number, oy: number}} View  stage = (image + 0.5) k + o
  */
 
-/** Okabe and Ito's colours, told apart by colour-blind eyes; white stands in for their black. */
+/** Okabe and Ito's colour-blind safe colours, with white instead of black. */
 export const COLOURS = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#FFFFFF"];
 export const INKS = COLOURS.map((colour) => {
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
   return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
 });
 
-const SILENCE = 2600; // ms without an answer until it is said, so that 3 s are kept
+const SILENCE = 2600; // ms without an answer before it is reported, within 3 s
 const TICK = 250; // ms
 const PING = 950; // ms, rounded up to whole ticks
 const CELL = 84; // CSS pixels: width of a thumbnail with its margin
-export const FINE = 2000; // points in view: above this, squares
+export const FINE = 2000; // points in view: above this they are squares
 const DECODED = 3; // images kept decoded
 const THUMBS = 600; // thumbnails kept
-const REDUCE = 1600; // pixels: a larger image gets smaller copies for the view from afar
-export const DRAG = 5; // CSS pixels: less is a click
+const REDUCE = 1600; // pixels: a larger image gets smaller copies for zooming out
+export const DRAG = 5; // CSS pixels: a shorter drag is a click
 
 // ---------------------------------------------------------------------------- pure parts
 
 export const clamp = (/** @type {number} */ value, /** @type {number} */ low, /** @type {number} */ high) =>
   Math.min(Math.max(value, low), high);
 
-/** What `run` returns, or `otherwise` where it fails. @template T @param {() => T} run @param {T} otherwise */
+/** What `run` returns, or `otherwise` if it throws. @template T @param {() => T} run @param {T} otherwise */
 export function attempt(run, otherwise) {
   try { return run(); } catch { return otherwise; }
 }
@@ -50,7 +50,7 @@ export function toImage(view, x, y) {
 }
 
 /**
- * The view that shows the whole image in the middle, with a little air.
+ * The view that shows the whole image, centred, with a small margin.
  * @param {Size} image @param {Size} stage @returns {View}
  */
 export function fitView(image, stage) {
@@ -59,7 +59,7 @@ export function fitView(image, stage) {
 }
 
 /**
- * Zoom so that what lies under the stage position (x, y) stays there.
+ * Zoom so that what is under the stage position (x, y) stays there.
  * @param {View} view @param {number} factor @param {number} x @param {number} y
  * @param {[number, number]} limits  smallest and largest k
  * @returns {View}
@@ -70,7 +70,7 @@ export function zoomAt(view, factor, x, y, limits = [1e-4, 64]) {
 }
 
 /**
- * Keep a part of the image in the middle half of the stage, so that nobody gets lost.
+ * Keep a part of the image in the middle half of the stage.
  * @param {View} view @param {Size} image @param {Size} stage @returns {View}
  */
 export function keepInSight({ k, ox, oy }, { width, height }, stage) {
@@ -89,13 +89,13 @@ export function carryView({ k, ox, oy }, before, after, stage) {
   return { k, ox: carry(ox, "width"), oy: carry(oy, "height") };
 }
 
-/** Radius of a drawn point, CSS pixels, at zoom k: it follows the zoom, but slowly. */
+/** Radius of a drawn point, CSS pixels, at zoom k: it grows slowly with the zoom. */
 export function pointRadius(/** @type {number} */ k) {
   return clamp(6 * k ** 0.35, 3, 16);
 }
 
 /**
- * The look-up table of 256 grey values, or null where nothing would change.
+ * The look-up table of 256 grey values, or null if nothing would change.
  * @param {{brightness: number, contrast: number, gamma: number}} settings  the first two -100..100
  */
 export function makeLut({ brightness, contrast, gamma }) {
@@ -127,10 +127,10 @@ export function stripWindow(left, width, n, cell = CELL) {
 /** `1 point`, `2 points`. */
 export const plural = (/** @type {number} */ n, /** @type {string} */ word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
-/** A file's name for a small place: no suffix, and where it is long not what all names begin with. */
+/** A file name for a narrow place: without suffix and, if long, without the common prefix. */
 export const shortName = (/** @type {string} */ name, /** @type {string[]} */ names) => distinctPart(name.replace(/\.\w+$/, ""), names);
 
-/** A name, where it is long without what all of the sorted names begin with. */
+/** A name; if long, without the common prefix of all (sorted) names. */
 export function distinctPart(/** @type {string} */ name, /** @type {string[]} */ names) {
   const [first, last] = [names[0], names[names.length - 1]];
   let n = first === last ? 0 : [...first].findIndex((letter, i) => letter !== last[i]);
@@ -140,33 +140,33 @@ export function distinctPart(/** @type {string} */ name, /** @type {string[]} */
 
 /** The key's name as in the key table, lower case: "ctrl+shift+z", "arrowleft", "?". */
 export function keyName(/** @type {any} */ event, /** @type {string} */ key = event.key.toLowerCase()) {
-  const plain = event.getModifierState?.("AltGraph"); // it comes with Ctrl and Alt, and means neither
+  const plain = event.getModifierState?.("AltGraph"); // it reports Ctrl and Alt, but means neither
   const ctrl = !plain && (event.ctrlKey || event.metaKey) ? "ctrl+" : "";
   const alt = !plain && event.altKey ? "alt+" : "";
-  const shift = event.shiftKey && (key.length > 1 || /[\s\p{L}]/u.test(key)) ? "shift+" : ""; // in "?" it is contained
+  const shift = event.shiftKey && (key.length > 1 || /[\s\p{L}]/u.test(key)) ? "shift+" : ""; // implied in "?"
   return ctrl + alt + shift + (key === " " ? "space" : key);
 }
 
-/** The digit, or the letter where the alphabet is not Latin, that stands on a key; or "". */
+/** The digit printed on a key, or the Latin letter if the alphabet is another; or "". */
 export const printed = (/** @type {any} */ event) =>
   /^Digit|^Numpad\d/.test(event.code) || /[^\x00-\x7f]/.test(event.key) ? event.code.slice(-1).toLowerCase() : "";
 
-/** What a key table does at each key. @param {any[]} keys @returns {Map<string, (app: any, event: any) => void>} */
+/** The action of each key in a key table. @param {any[]} keys @returns {Map<string, (app: any, event: any) => void>} */
 export const actionsOf = (keys) =>
   new Map(keys.flatMap((row) => (row.keys ?? []).map((/** @type {string} */ key) => [key.toLowerCase(), row.run])));
 
-/** What to do at a key, or undefined. @param {Map<string, any>} actions @param {any} event */
+/** The action of a key, or undefined. @param {Map<string, any>} actions @param {any} event */
 export function actionAt(actions, event) {
   return actions.get(keyName(event)) ?? actions.get(keyName(event, printed(event)));
 }
 
-/** The binary parts of a message: its buffers, or base64 where buffers do not arrive. */
+/** The binary parts of a message: its buffers, or base64 if buffers do not arrive. */
 export function payload(/** @type {any} */ content, /** @type {DataView[] | undefined} */ buffers) {
   if (typeof content.data?.[0] !== "string") return (buffers ?? []).map((b) => new Uint8Array(b.buffer ?? b, b.byteOffset ?? 0, b.byteLength));
   return content.data.map((/** @type {string} */ text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
 }
 
-/** A map of the `limit` values used last; `drop` is told what is let go. */
+/** An LRU map of `limit` values; `drop` is called with each value removed. */
 export class Recent extends Map {
   /** @param {number} limit @param {(value: any) => void} drop */
   constructor(limit, drop) {
@@ -174,7 +174,7 @@ export class Recent extends Map {
     Object.assign(this, { limit, drop });
   }
 
-  /** The value, which counts as used now. @param {any} key */
+  /** The value, marked as just used. @param {any} key */
   use(key) {
     const value = this.get(key);
     if (super.delete(key)) super.set(key, value);
@@ -202,7 +202,7 @@ export class Recent extends Map {
 }
 
 /**
- * Fill the square of side 2 `half` round (x, y), as far as it lies inside, in 32-bit pixels.
+ * Fill the square of side 2 `half` around (x, y), clipped to the image, in 32-bit pixels.
  * @param {Uint32Array} pixels @param {number} width @param {number} height
  * @param {number} x @param {number} y @param {number} half @param {number} ink
  */
@@ -234,7 +234,7 @@ const HELP = `  <div class="pl-help" data-is="help" role="dialog" aria-label="Mo
     <div class="pl-help-body" data-is="keys"></div>
   </div>`;
 
-/** What lies over the image: the canvas that takes the pointer and the keys, and what opens there. */
+/** Over the image: the canvas that receives pointer and keys, and the panels that open there. */
 export const STAGE_TOP = `  <canvas class="pl-layer pl-top" data-is="top" tabindex="0" role="application" aria-label="Image"
     data-lm-suppress-shortcuts="true"></canvas>
   <div class="pl-centre" data-is="centre" hidden></div>
@@ -256,14 +256,14 @@ export const STRIP = `<div class="pl-strip-row">
   <button data-key="d" class="pl-turn" title="Next image (d)">\u203a</button>
 </div>`;
 
-/** Zoom, in the foot. */
+/** Zoom buttons, in the footer. */
 export const ZOOM_BUTTONS = `    <button data-key="-" title="Zoom out (-)">\u2212</button><span class="pl-value pl-zoom" data-is="zoom"></span>
     <button data-key="+" title="Zoom in (+)">+</button>
     <button data-key="f" title="Fit the image into the view (f)">Fit</button>`;
 
 const signed = (value) => (value > 0 ? `+${value}` : `${value}`).replace("-", "\u2212");
 
-/** What the fields of the display panel do, and how a slider's value reads. */
+/** What the fields of the display panel do, and how a slider's value is shown. */
 export const TONE_FIELDS = {
   brightness: { run: (app, brightness) => app.setTone({ brightness }), words: signed },
   contrast: { run: (app, contrast) => app.setTone({ contrast }), words: signed },
@@ -298,7 +298,7 @@ export function buildPage(name, html, keys, fields) {
   return page;
 }
 
-/** Write a slider's value beside it; with `value`, set it first. */
+/** Show a slider's value beside it; with `value`, set it first. */
 export function describe(fields, field, value = field.value) {
   field.value = value;
   const { words } = fields[field.dataset.is];
@@ -315,7 +315,7 @@ export function cleared(app, canvas) {
   return ctx;
 }
 
-/** Draw the visible part of the image, through the look-up table where there is one. */
+/** Draw the visible part of the image, through the look-up table if there is one. */
 export function drawImageLayer(app) {
   const ctx = cleared(app, app.page.image);
   if (!app.record) return;
@@ -353,10 +353,10 @@ function drawPart(ctx, { view, dpr, record, entry }, x0, y0, x1, y1) {
   ctx.drawImage(bitmap, x0 * fx, y0 * fy, width * fx, height * fy, x0, y0, width, height);
 }
 
-/** Decode a picture of known size, with halved copies for the view from afar. */
+/** Decode a picture of known size, with halved copies for zooming out. */
 export async function decodePicture(bytes, { mime, width, height }) {
   const levels = [await createImageBitmap(new Blob([bytes], { type: mime }))];
-  if (levels[0].width !== width || levels[0].height !== height) throw new Error("it has another size");
+  if (levels[0].width !== width || levels[0].height !== height) throw new Error("its size is unexpected");
   for (let n = 2; (2 * Math.max(width, height)) / n > REDUCE; n *= 2) {
     const [resizeWidth, resizeHeight] = [Math.ceil(width / n), Math.ceil(height / n)];
     levels.push(await createImageBitmap(levels.at(-1), { resizeWidth, resizeHeight, resizeQuality: "medium" }));
@@ -372,21 +372,21 @@ export const focus = (element) => element?.focus({ preventScroll: true });
 export const closeAll = (levels) => levels?.forEach((bitmap) => bitmap.close());
 
 /**
- * One display of a widget. The widget's own class says what is drawn (`paint`), what an image is
- * (`goto`, `ask`, `paintThumb`), what the hand does (`down`, `move`, `up`), what Python's messages
- * mean (`take`) and what a silence costs (`bannerText`, `resend`).
+ * One view of a widget. A subclass implements drawing (`paint`), images (`goto`, `ask`,
+ * `paintThumb`), pointer input (`down`, `move`, `up`), messages (`take`) and what to do when Python
+ * does not answer (`bannerText`, `resend`).
  */
 export class Display {
-  // pictures; `entry` is what is on the stage: {index, record, levels, error, about}
+  // pictures; `entry` is the one on the stage: {index, record, levels, error, about}
   names = []; index = -1; entry = null; shownSize = null; cache = new Recent(DECODED, (entry) => closeAll(entry.levels));
   source = { channel: null, black: null, white: null }; tone = { brightness: 0, contrast: 0, gamma: 1 };
   thumbs = new Recent(THUMBS, ({ url }) => URL.revokeObjectURL(url)); cells = new Map(); askedThumbs = new Set();
   // drawing
   view = { k: 1, ox: 0, oy: 0 }; fitted = true; size = { width: 0, height: 0 }; dpr = 1; dirty = new Set();
   frame = 0; frames = 0; sprites = new Recent(500, () => {}); spare = make("canvas"); stamps = null;
-  // the hand
+  // input
   pointers = new Map(); gesture = null; pointer = null;
-  // the talk
+  // connection
   session = newSession(); welcomed = false; base64 = false; heard = performance.now(); ticked = this.heard;
   pinged = this.heard; silent = false; timers = new Map(); ending = new AbortController();
 
@@ -405,14 +405,14 @@ export class Display {
 
   // -------------------------------------------------------------- frames and view
 
-  /** The part of the image in view and `margin` stage pixels more: x0, y0, x1, y1. */
+  /** The part of the image in view plus `margin` stage pixels: x0, y0, x1, y1. */
   reach(margin) {
     const from = toImage(this.view, -margin, -margin);
     const to = toImage(this.view, this.size.width + margin, this.size.height + margin);
     return [from.x, from.y, to.x, to.y];
   }
 
-  /** Ask for layers to be drawn in the next frame. */
+  /** Request layers to be drawn in the next frame. */
   request(...layers) {
     layers.forEach((layer) => this.dirty.add(layer));
     this.frame ||= requestAnimationFrame(() => this.draw());
@@ -459,7 +459,7 @@ export class Display {
     this.setView(zoomAt(this.view, factor, x, y, [least, 64]));
   }
 
-  /** Pan so far that an image position is in view. */
+  /** Pan until an image position is in view. */
   reveal({ x, y }) {
     const at = toStage(this.view, x, y);
     const by = (place, room) => clamp(place, Math.min(32, room / 2), Math.max(room - 32, room / 2)) - place;
@@ -475,7 +475,7 @@ export class Display {
     this.request("image");
   }
 
-  /** Channel, black or white: Python makes the picture anew. */
+  /** Channel, black or white changed: Python sends a new picture. */
   setSource(change) {
     Object.assign(this.source, change);
     this.later("source", 150, () => this.ask(this.index));
@@ -500,12 +500,12 @@ export class Display {
     focus(help.hidden ? top : help);
   }
 
-  /** What a decoded picture is kept under. */
+  /** The cache key of a decoded picture. */
   place(index) {
     return `${index} ${JSON.stringify(this.source)}`;
   }
 
-  /** Bring a picture to the stage; the next image keeps the view of the one before. */
+  /** Show a picture; a new image keeps the view of the previous one. */
   showPicture(entry) {
     const [before, name] = [this.shownSize, this.names[this.index]];
     this.entry = entry;
@@ -517,7 +517,7 @@ export class Display {
     else if (before.name !== name) this.setView(carryView(this.view, before, entry.record, this.size));
   }
 
-  /** Say something in place of the image. */
+  /** Show text instead of the image. */
   showText(text) {
     this.page.centre.textContent = text;
     this.page.centre.hidden = !text;
@@ -540,7 +540,7 @@ export class Display {
     page.range.textContent = range ? `values ${short(range[0])} to ${short(range[1])}` : "";
   }
 
-  /** Say something on the stage; what is more than information stays until it is closed. */
+  /** Show a message on the stage; warnings and errors stay until closed. */
   say(text, level = "info") {
     const { toasts } = this.page;
     const stale = (old) => (level === "info" && old.matches(".pl-info")) || old.firstChild.textContent === text;
@@ -554,14 +554,14 @@ export class Display {
 
   // -------------------------------------------------------------- thumbnails
 
-  /** Which image stands at a place of the strip, and where an image stands. */
+  /** The image at a place of the strip, and the place of an image. */
   imageAt(place) { return place; }
   placeOf(index) { return index; }
 
   /** Only the thumbnails in view are in the page. */
   fillStrip() {
     const { strip, rail } = this.page;
-    if (!strip.clientWidth) return; // not displayed, as for a moment when the theme changes
+    if (!strip.clientWidth) return; // not displayed, as briefly when the theme changes
     const [first, end] = stripWindow(strip.scrollLeft, strip.clientWidth, this.names.length);
     rail.style.width = `${this.names.length * CELL}px`;
     for (const [i, cell] of this.cells) {
@@ -598,7 +598,7 @@ export class Display {
     this.paintThumb(this.placeOf(index));
   }
 
-  /** Scroll the strip so that the current image is seen. */
+  /** Scroll the strip to show the current image. */
   revealThumb() {
     const { strip, rail } = this.page;
     const left = this.placeOf(this.index) * CELL;
@@ -629,7 +629,7 @@ export class Display {
     on(top, "mousedown", (event) => event.button === 1 && event.preventDefault());
     on(top, "auxclick", (event) => event.preventDefault());
     on(top, "contextmenu", (event) => event.ctrlKey && event.preventDefault());
-    // JupyterLab looks for this on what has the focus itself: else x would cut the cell
+    // JupyterLab checks this on the focused element itself: otherwise x would cut the cell
     on(root, "focusin", ({ target }) => (target.dataset.lmSuppressShortcuts = "true"));
     on(root, "keydown", (event) => this.key(event));
     on(root, "click", (event) => this.pressButton(event));
@@ -652,7 +652,7 @@ export class Display {
     return { x: clientX - box.left, y: clientY - box.top };
   }
 
-  /** Zoom and pan as two fingers went from a and b to p and q. */
+  /** Zoom and pan as two fingers move from a and b to p and q. */
   pinch(view, [a, b], [p, q]) {
     if (!q) return;
     const factor = Math.hypot(q.x - p.x, q.y - p.y) / Math.max(Math.hypot(b.x - a.x, b.y - a.y), 1);
@@ -668,7 +668,7 @@ export class Display {
     this.zoom(Math.exp(-clamp(event.deltaY * unit, -400, 400) * speed), this.at(event));
   }
 
-  /** A slider keeps the keys that move it, another field most, a button Enter and Space. */
+  /** Sliders keep the keys that move them, other fields most keys, buttons Enter and Space. */
   key(event) {
     const name = keyName(event);
     if (name === "enter" && event.target.matches("[type=number]")) { // JupyterLab keeps Enter from counting as a change
@@ -695,7 +695,7 @@ export class Display {
     this.goto(this.imageAt(clamp(to, 0, last)));
   }
 
-  /** Do what a button's key does; after a click by mouse the keys belong to the image again. */
+  /** Run the action of a button's key; after a mouse click the image gets the focus back. */
   pressButton({ target, detail }) {
     const { help, panel, top } = this.page;
     const key = target.closest("[data-key]")?.dataset.key;
@@ -710,20 +710,20 @@ export class Display {
     this.fields[field.dataset.is].run(this, value === "" ? null : Number.isNaN(Number(value)) ? value : Number(value));
   }
 
-  // -------------------------------------------------------------- talk with Python
+  // -------------------------------------------------------------- messages
 
   send(message) {
     const sent = attempt(() => [this.model.send({ session: this.session, ...message })], null);
     if (!sent) this.heard = -Infinity; // the connection is gone; the banner says so
   }
 
-  /** Run once after `ms`, unless asked again before. */
+  /** Run once after `ms`; another call restarts the delay. */
   later(name, ms, run) {
     clearTimeout(this.timers.get(name));
     this.timers.set(name, setTimeout(run, ms));
   }
 
-  /** Four times a second: say hello or ping once a second, notice silence. */
+  /** Four times a second: send hello or ping once a second, detect silence. */
   tick() {
     const now = performance.now();
     if (now - this.ticked > 2000) this.heard = Math.max(this.heard, now - 500); // the browser slept
@@ -737,7 +737,7 @@ export class Display {
     this.showBanner(now - this.heard);
   }
 
-  /** Say on the stage what is wrong with the connection, after so many ms of silence. */
+  /** Show what is wrong with the connection, after `quiet` ms of silence. */
   showBanner(quiet) {
     const { banner } = this.page;
     const text = this.bannerText(quiet < Infinity ? ` for ${Math.floor(quiet / 1000)} s` : "");
@@ -746,7 +746,7 @@ export class Display {
     banner.classList.toggle("pl-dead", this.silent);
   }
 
-  /** A message of Python's. */
+  /** Receive a message from Python. */
   hear(content, buffers) {
     const back = this.silent;
     Object.assign(this, { heard: performance.now(), silent: false });
@@ -754,10 +754,10 @@ export class Display {
     if (back) this.resend();
   }
 
-  /** Whether a message to another view says something to this one as well. */
+  /** Whether a message to another view concerns this one too. */
   concerns() { return false; }
 
-  /** Whether buffers arrive; where they do not, ask again for base64. Once: on the welcome. */
+  /** Whether buffers arrive; if not, ask for base64. Once: on the welcome. */
   isBinary(parts) {
     if (this.base64 || String(parts[0] ?? "") === "1,2,3") return true;
     this.base64 = true;
@@ -777,7 +777,7 @@ export class Display {
   }
 }
 
-/** Show a view in an element until the function that is returned is called. */
+/** Show a view in an element until the returned function is called. */
 export function mount(app, { model, el }) {
   const hear = (content, buffers) => app.hear(content, buffers);
   model.on("msg:custom", hear);

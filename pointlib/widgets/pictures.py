@@ -1,8 +1,8 @@
-"""A picture as bytes for a browser: the file itself where it can show that, else a fresh one.
+"""An image as bytes for a browser: the file itself if the browser can show it, else re-encoded.
 
-About showing. Not about drawing points (plots). What a file is and holds, images.py knows; what
-cannot be read raises its sentence. One thing must hold: the browser's pixels stand where
-`read_image` has them, so a file that says "turn me" is turned here and not left to the browser.
+Not about drawing points (plots.py), nor about reading files and its errors (images.py). Invariant:
+the browser's pixels are where `read_image` has them, so the EXIF orientation is applied here and
+not left to the browser.
 """
 
 from pathlib import Path
@@ -23,8 +23,8 @@ from pointlib.images import (
 )
 
 MAX_PIXELS = 50_000_000  # browsers decode more, but slowly, and run out of graphics memory
-PNG_PIXELS = 4_000_000  # above, PNG takes seconds and tens of megabytes: JPEG
-JPEG_SIDE = 65_500  # px: no JPEG is longer
+PNG_PIXELS = 4_000_000  # above this, PNG takes seconds and tens of megabytes: JPEG
+JPEG_SIDE = 65_500  # px: the longest side of a JPEG
 _MIMES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 _ORIENTATION = 274  # EXIF tag
 _images = Cache(max_items=2)
@@ -36,35 +36,35 @@ class Picture(NamedTuple):
     data: bytes
     mime: str
     shape: tuple  # (H, W)
-    channels: int  # to choose from, without alpha
-    deep: bool = False  # not 8 bits: black and white decide what can be seen
-    range: tuple | None = None  # lowest and highest value of what is shown, where that counts
-    black: float | None = None  # the value that is black here, and the one that is white
+    channels: int  # that can be chosen, without alpha
+    deep: bool = False  # not 8 bits: black and white levels matter
+    range: tuple | None = None  # minimum and maximum of the values shown, if `deep`
+    black: float | None = None  # the values shown as black and as white
     white: float | None = None
 
 
 def browser_picture(source, *, channel=None, black=None, white=None, plain=False):
-    """Return a picture that every browser shows, of a file or of an image in memory.
+    """Return a picture that any browser can show, of a file or of an image in memory.
 
     Upright, whole 8-bit files (PNG, JPEG, WebP; grey, RGB or palette; no transparency) are passed
-    on as they are. Others become what `to_display` shows: PNG to 4 megapixels, above that JPEG
-    (quality 95, no colour dropped).
+    on unchanged. Others are converted by `to_display`: PNG up to 4 megapixels, above that JPEG
+    (quality 95, no chroma subsampling).
 
     Parameters
     ----------
     source : str, Path or ndarray of shape (H, W) or (H, W, C)
     channel : int, optional
-        Show this one alone, in grey; default: colours, of many channels the first three.
+        Show only this one, in grey; default: colour, the first three of many channels.
     black, white : float, optional
         Pixel values shown as black and white. Default: 0 and 255 for 8 bits, else the 0.5th and
         99.5th percentile of what is shown.
     plain : bool
-        Pass no file on: this browser could not show it.
+        Always re-encode: this browser could not show the file.
 
     Returns
     -------
     Picture
-        InputError where the file cannot be read, is above 50 megapixels or lacks the channel.
+        InputError if the file cannot be read, has over 50 megapixels or lacks the channel.
     """
     image = source
     if not isinstance(source, np.ndarray):
@@ -92,14 +92,14 @@ def thumbnail(source, size=96):
 
 
 def small_jpeg(image, size=96):
-    """Return a small JPEG, bytes, of Pillow's image."""
+    """Return a small JPEG, bytes, of a Pillow image."""
     image = image.convert("RGB")
     image.thumbnail((size, size))
     return encode_image(image, "JPEG", quality=80)
 
 
 def pixels(path):
-    """Return what `read_image` reads, not to be written to; the last two images are kept."""
+    """Return the pixels that `read_image` reads, read-only; the last two images are cached."""
     path = Path(path)
     changed = path.stat().st_mtime_ns if path.exists() else 0
     return _images.get((path, changed), lambda: _read(path))
@@ -123,7 +123,7 @@ def _read(path):
 
 
 def _mime(path):
-    """Return what the first bytes of a file say that browsers know, or ""."""
+    """Return the MIME type, from the first bytes, of a file that browsers can show, else ""."""
     with Path(path).open("rb") as file:
         head = file.read(4)
     return next((mime for start, mime in _MIMES.items() if head.startswith(start)), "")
@@ -133,7 +133,7 @@ def _jpeg_thumbnail(path, size):
     try:
         with open_picture(path) as image:
             check_scans(path, image)
-            image.draft(None, (2 * size, 2 * size))  # decodes at down to an eighth of the size
+            image.draft(None, (2 * size, 2 * size))  # decodes at as little as an eighth of the size
             return small_jpeg(ImageOps.exif_transpose(image), size)
     except (OSError, SyntaxError) as error:
         raise InputError(f"{path} is broken ({error}). Copy or export it again.") from error
@@ -142,20 +142,20 @@ def _jpeg_thumbnail(path, size):
 def _as_it_is(path):
     """Return the Picture of a file whose pixels browsers show as `read_image` reads them, or None.
 
-    A cut-off file is not passed on: browsers show its first half without a word.
+    A truncated file is not passed on: browsers show its first part without an error.
     """
     if not (mime := _mime(path)):
         return None
     data = Path(path).read_bytes()
     with open_picture(data) as image:
         whole = {
-            "image/png": b"IEND" in data[-12:] and data[24] == 8,  # bits a channel
+            "image/png": b"IEND" in data[-12:] and data[24] == 8,  # bits per channel
             "image/jpeg": b"\xff\xd9" in data[-4096:],
             "image/webp": int.from_bytes(data[4:8], "little") <= len(data) - 8,
         }[mime]
         several = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
         odd = image.mode not in ("L", "RGB", "P") or "transparency" in image.info
-        exif = mime != "image/png" and image.getexif()  # of PNG that would mean decoding it
+        exif = mime != "image/png" and image.getexif()  # for PNG that would mean decoding it
         turned = exif.get(_ORIENTATION, 1) != 1 if exif else b"eXIf" in data
         if several or odd or turned or not whole:
             return None
@@ -179,7 +179,7 @@ def _drawn(image, channel, black, white):
 
 
 def _limits(shown, black, white):
-    """Return range, black and white of the pixels shown; those not given as `to_display` would."""
+    """Return range, black and white of the pixels shown; defaults are those of `to_display`."""
     finite = shown[np.isfinite(shown)]
     finite = finite if finite.size else np.array([0.0, 1.0])
     low, high = np.percentile(finite[:: 1 + finite.size // 1_000_000], (0.5, 99.5))
@@ -192,7 +192,7 @@ def _limits(shown, black, white):
 
 
 def _encoded(image):
-    """Return the bytes and mime type of an image: PNG, or JPEG where that takes too long."""
+    """Return the bytes and MIME type of an image: PNG, or JPEG if that takes too long."""
     height, width = image.shape[:2]
     if height * width > PNG_PIXELS and max(height, width) <= JPEG_SIDE:
         return encode_image(image, "JPEG", quality=95), "image/jpeg"

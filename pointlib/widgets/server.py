@@ -1,29 +1,29 @@
-"""The server of pictures: how both widgets answer who asks for an image or for thumbnails.
+"""The picture server: how both widgets answer requests for images and thumbnails.
 
-About messages. How a picture becomes bytes, pictures.py knows; what else a widget says of an image,
-and what else it answers: annotate/server.py, tune/server.py.
+About messages. Not about encoding pictures (pictures.py), nor about what else a widget sends with
+an image, or answers (annotate/server.py, tune/server.py).
 """
 
 from pointlib.widgets.channel import Channel, Worker
 from pointlib.widgets.pictures import browser_picture
 
-LOOK = ("channel", "black", "white")  # what a browser may ask for
+LOOK = ("channel", "black", "white")  # display options that a browser may send
 NOTHING = {"width": 0, "height": 0, "channels": 0, "mime": "", "deep": False, "range": None}
 
 
 class PictureServer(Channel):
-    """A widget's end of the line that shows images, made on a thread of its own.
+    """A channel that sends images, encoded on a thread of its own.
 
-    A subclass has ``names``, checks an index by ``_checked``, answers for an image by
-    ``_post_image``, says by ``_no_facts`` what else it tells of one that cannot be shown, and
-    makes thumbnails by ``_thumbnail``.
+    A subclass defines ``names``; ``_checked``, which validates an index; ``_post_image``, which
+    sends an image; ``_no_facts``, what else to send with one that cannot be shown; and
+    ``_thumbnail``.
 
     Parameters
     ----------
     send : callable
         As for `Channel`.
     urgency : sequence of str
-        Kinds of jobs of the painter, the first come first; "image", "prefetch", "thumb" are in it.
+        Kinds of jobs of the painter, most urgent first, with "image", "prefetch" and "thumb".
     """
 
     def __init__(self, send, urgency):
@@ -32,7 +32,7 @@ class PictureServer(Channel):
 
     def _take_image(self, message):
         index = self._checked(message["index"])
-        # of those somebody looks at only the last one counts
+        # of requests for the current image only the last one counts
         which = ("prefetch", index) if message.get("prefetch") else ("image",)
         self._painter.put((*which, message["session"]), lambda: self._send_image(message))
 
@@ -59,7 +59,7 @@ class PictureServer(Channel):
 
 
 def picture_for(source, message):
-    """Return a picture's facts, as a dict, and its bytes, of a file or array as a message asks."""
+    """Return a picture's facts (a dict) and its bytes, of a file or array, as a message asks."""
     look = {key: message.get(key) for key in LOOK}
     facts = look | browser_picture(source, plain=bool(message.get("plain")), **look)._asdict()
     data, (height, width) = facts.pop("data"), facts.pop("shape")
@@ -67,5 +67,5 @@ def picture_for(source, message):
 
 
 def no_picture(message):
-    """Return the same facts where there is no picture."""
+    """Return the same facts for a missing picture."""
     return NOTHING | {key: message.get(key) for key in LOOK}

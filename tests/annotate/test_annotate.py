@@ -203,7 +203,7 @@ def test_wrong_edits_are_refused_with_a_reason(browser, annotator, content, reas
 
 def test_unknown_messages_and_failing_handlers_become_notices(browser):
     """No exception vanishes: neither in a handler nor in a thread."""
-    assert "'dance' is not known" in browser.ask("dance", "notice")[0]["text"]
+    assert "'dance' is unknown" in browser.ask("dance", "notice")[0]["text"]
     assert "image 7 does not exist" in browser.ask("image", "notice", index=7)[0]["text"]
     assert "KeyError" in browser.ask("ping", "notice")[0]["text"]
     browser.annotator._server._send_thumb = lambda index: 1 / 0

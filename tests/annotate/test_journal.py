@@ -141,7 +141,7 @@ def test_broken_line_in_the_middle_is_an_error_with_its_number(journal, tmp_path
     journal.close(is_clean=True)
     lines = journal.path.read_bytes().split(b"\n")
     journal.path.write_bytes(b"\n".join([lines[0], bad, *lines[2:]]))
-    with pytest.raises(InputError, match=r"journal\.jsonl, line 2: .*Mend it"):
+    with pytest.raises(InputError, match=r"journal\.jsonl, line 2: .*Fix it"):
         Journal(tmp_path, "bbbbbb")
     assert not side(tmp_path, "lock").exists()
 
@@ -161,7 +161,7 @@ def test_full_disk_leaves_the_journal_as_it_was(journal, monkeypatch, part):
     before = journal.path.read_bytes()
     with monkeypatch.context() as patch:
         fail_writes(patch, part=part)
-        with pytest.raises(InputError, match=r"Not kept: .*Make room"):
+        with pytest.raises(InputError, match=r"Not saved: .*Free space"):
             journal.append(STEP)
     assert journal.path.read_bytes() == before
     journal.append(STEP)
@@ -173,7 +173,7 @@ def test_part_that_cannot_be_cut_off_stops_writing(journal, monkeypatch, tmp_pat
     with monkeypatch.context() as patch:
         fail_writes(patch, part=0.5)
         patch.setattr(os, "ftruncate", lambda *_: fail(OSError(errno.EIO, "no")))
-        with pytest.raises(InputError, match="Not kept"):
+        with pytest.raises(InputError, match="Not saved"):
             journal.append(STEP)
     with pytest.raises(InputError, match="changed by another program"):
         journal.append(STEP)

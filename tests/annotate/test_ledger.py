@@ -193,10 +193,10 @@ P = {"id": "aaaaaa-9", "x": 1, "y": 1, "label": "weed", "source": "hand", "score
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        ({"points": [P | {"id": "aaaaaa-1"}]}, "taken already"),
-        ({"points": [P, P]}, "came twice"),
-        ({"points": [P | {"id": "../etc"}]}, "is none; expected six letters"),
-        ({"points": [P | {"id": ["a"]}]}, "is none; expected six letters"),
+        ({"points": [P | {"id": "aaaaaa-1"}]}, "already in use"),
+        ({"points": [P, P]}, "occurs twice"),
+        ({"points": [P | {"id": "../etc"}]}, "is invalid; expected six hex digits"),
+        ({"points": [P | {"id": ["a"]}]}, "is invalid; expected six hex digits"),
         ({"points": [P | {"x": float("nan")}]}, "finite"),
         ({"points": [P | {"x": None}]}, "points"),
         ({"points": [P | {"x": 29.6}]}, "outside the image of width 30 and height 20"),
@@ -205,8 +205,8 @@ P = {"id": "aaaaaa-9", "x": 1, "y": 1, "label": "weed", "source": "hand", "score
         ({"points": [P | {"source": "dream"}]}, "source 'dream'"),
         ({"points": [P | {"score": float("inf")}]}, "score is inf"),
         ({"points": [P | {"score": "high"}]}, "score is 'high'"),
-        ({"points": []}, "without points"),
-        ({"points": ["a"]}, "without points"),
+        ({"points": []}, "has no points"),
+        ({"points": ["a"]}, "has no points"),
         ({"op": "move", "points": [P]}, "aaaaaa-9 is not in this image"),
         ({"op": "delete", "points": [{"id": "bbbbbb-1"}]}, "bbbbbb-1 is not in this image"),
         ({"op": "label", "points": [{"id": "aaaaaa-1", "label": "x"}]}, "class 'x'"),
@@ -311,7 +311,7 @@ def test_undo_leaves_alone_what_was_changed_outside_since(hand, folder):
     (folder / "a.txt").write_text(f"0.5,0.5,weed\n{second}\n")
     outcome = hand.send("undo")
     assert outcome["changes"] == [{"id": b, "point": None}]
-    assert outcome["note"] == "undid: add 2 points in a.png, but for 1 changed outside since"
+    assert outcome["note"] == "undid: add 2 points in a.png, except 1 changed outside since"
     assert [p[:3] for p in places(hand.ledger, "a.png").values()] == [(14.5, 9.5, "weed")]
     assert [c["id"] for c in hand.send("redo")["changes"]] == [b]
     assert a not in places(hand.ledger, "a.png")
@@ -412,8 +412,8 @@ def test_classes_come_from_the_texts(folder):
         ("0.5,0.5\n", CLASSES, r"a\.txt has points without a class"),
         ("0.5,0.5,tree\n0.1,0.1\n", None, r"a\.txt has points without a class"),
         ("0.5,0.5,tree\n", ("point",), r"a\.txt has class 'tree' in a folder without classes"),
-        ("0.5,0.5,tree\n", ("tree,",), "names without a comma"),
-        ("0.5,0.5,tree\n", (), "one at least"),
+        ("0.5,0.5,tree\n", ("tree,",), "at least one name, without a comma"),
+        ("0.5,0.5,tree\n", (), "at least one name"),
     ],
 )
 def test_classes_that_do_not_fit_the_texts_are_refused(folder, lines, classes, reason):
@@ -503,7 +503,7 @@ def test_outside_edit_wins_and_is_journalled(hand, folder, is_open):
     outside = [line for line in journal(folder) if line.get("session") == "outside"]
     assert [line["op"] for line in outside] == ["delete", "add", "save"]
     wait_until(lambda: events)
-    assert events[-1]["text"] == "a.txt was changed by another program: 1 points more, 1 less."
+    assert events[-1]["text"] == "a.txt was changed by another program: 1 points added, 1 removed."
     if is_open:
         assert events[0]["type"] == "changed"
         assert {c["id"] for c in events[0]["changes"]} == {b, *found}
@@ -601,7 +601,7 @@ def test_new_class_from_outside_is_appended(hand, folder):
     (folder / "a.txt").write_text("0.5,0.5,tree\n")
     hand.ledger.load("a.png")
     assert hand.ledger.classes == (*CLASSES, "tree")
-    assert "brings a new class: tree" in events[0]["text"]
+    assert "has a new class: tree" in events[0]["text"]
     assert hand.ledger.counts("b.png") == {"seedling": 0, "weed": 0, "tree": 0}
 
 
@@ -628,7 +628,7 @@ def test_resize_that_cannot_be_journalled_is_made_up_for(hand, folder, monkeypat
     write_image(folder / "a.png", np.zeros((40, 60), dtype=np.uint8))
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", broken())
-        with pytest.raises(InputError, match="Make room"):
+        with pytest.raises(InputError, match="Free space"):
             hand.ledger.load("a.png")
     assert places(hand.ledger, "a.png") == {a: (2.5, 4.5, "weed")}
 
@@ -664,7 +664,7 @@ def test_full_disk_refuses_edits_and_later_takes_them(hand, folder, monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda f, d: write(f, d[: len(d) // 2]) if part else broken()())
         for op, rest in [("undo", {}), ("delete", {"image": "a.png", "points": [{"id": a}]})]:
-            with pytest.raises(InputError, match="Not kept: .*Make room"):
+            with pytest.raises(InputError, match="Not saved: .*Free space"):
                 hand.send(op, **rest)
     assert (folder / ".pointlib" / "journal.jsonl").read_bytes() == before
     assert places(hand.ledger, "a.png") == {a: (1, 1, "weed")}

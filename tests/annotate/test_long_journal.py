@@ -47,9 +47,9 @@ def write_lines(folder, lines):
         ({"id": 7}, "id is 7"),
         ({"source": []}, r"source is \[\]"),
         ({"score": "high"}, "score is 'high'"),
-        ({"image": "../a.png"}, r"image '\.\./a\.png' is no name of an image in this folder"),
-        ({"image": "/etc/a.png"}, "image '/etc/a.png' is no name"),
-        ({"image": "x/../../a.png"}, "is no name"),
+        ({"image": "../a.png"}, r"image '\.\./a\.png' is not the name of an image in this folder"),
+        ({"image": "/etc/a.png"}, "image '/etc/a.png' is not the name"),
+        ({"image": "x/../../a.png"}, "is not the name"),
         ({"image": ["a.png"]}, r"image is \['a\.png'\]"),
         ({"edit": "one"}, "TypeError"),
         ({"session": 3}, "TypeError"),
@@ -61,7 +61,7 @@ def test_nonsense_in_a_line_is_named_with_its_line(folder, change, words):
     path = write_lines(folder, [STEP | POINT | change])
     before = path.read_bytes()
     for open_it in (lambda: open_ledger(folder), lambda: replay(read_journal(path))):
-        with pytest.raises(InputError, match=rf"line 2 makes no sense .*{words}.*Mend it"):
+        with pytest.raises(InputError, match=rf"line 2 makes no sense .*{words}.*Fix it"):
             open_it()
     assert path.read_bytes() == before
     assert not (folder / ".pointlib" / "lock").exists()
@@ -78,7 +78,7 @@ def test_deep_nesting_in_a_journal_is_a_broken_line(folder):
     ledger.end()
     assert deep in path.with_name("journal.jsonl.cut").read_text()
     path.write_text(good + deep + "\n" + json.dumps({"n": 4, "op": "close"}) + "\n")
-    with pytest.raises(InputError, match="line 3: .*good ones follow"):
+    with pytest.raises(InputError, match="line 3: .*valid lines follow"):
         open_ledger(folder)
 
 

@@ -402,7 +402,7 @@ def test_pen_adds_and_moves(view):
 def test_magnet_snaps_to_the_blob(view, folder):
     """With the magnet on, a click beside a blob is a point on its centre, and is told apart."""
     view.press("m")
-    view.control("Size of the things").fill("2")
+    view.control("Size of the objects").fill("2")
     view.click(*BLOBS[2] + (1.4, -1.2))
     assert near(view.saved(1), BLOBS[2:], 0.1)
     view.press("m")
@@ -414,7 +414,7 @@ def test_magnet_snaps_to_the_blob(view, folder):
 def test_suggestions_are_accepted_and_rejected(view, folder):
     """A click accepts one suggestion, `x` rejects one, Enter takes the rest in view."""
     view.press("g")
-    view.control("Size of the things").fill("2")
+    view.control("Size of the objects").fill("2")
     view.until("a.suggestions.length === 3")
     view.control("Lowest score").fill("1")
     view.until("a.suggestions.length < 3")
@@ -496,7 +496,7 @@ def test_closed_tab_leaves_edits_to_the_next(show, view):
 def test_base64_where_binary_parts_do_not_arrive(show, annotator):
     """A front end that drops buffers shows images, thumbnails and suggestions all the same."""
     view = show(annotator, binary=False)
-    view.control("Size of the things").fill("2")
+    view.control("Size of the objects").fill("2")
     view.control("Suggestions").select_option("blobs")
     view.until("a.suggestions.length === 3")
     expect(view.root.locator("img[src^=blob]")).to_have_count(3)

@@ -68,7 +68,7 @@ def test_dark_blobs_are_chosen(show, folder):
     image = read_image(folder / "a.png")
     write_image(folder / "a.png", 255 - image)
     view = show(Annotator(folder))
-    view.control("Size of the things").fill("2")
+    view.control("Size of the objects").fill("2")
     view.control("Suggestions").select_option("blobs")
     best = (
         "a.suggestions.some((g) => Math.hypot(g.x - 57, g.y - 33) < 1)"  # one of the folder's blobs
@@ -98,7 +98,7 @@ def test_saved_is_in_sight_under_any_name(show, folder, width):
 def test_suggestions_say_what_to_do_with_them(show, folder):
     """When suggestions were asked for, their number and the three ways to answer are said."""
     view = show(Annotator(folder))
-    view.control("Size of the things").fill("2")
+    view.control("Size of the objects").fill("2")
     view.press("Escape", "g")
     view.shows("click accepts one, Enter all in view, x rejects")
 

@@ -253,7 +253,7 @@ def test_points_near_the_line_are_counted(view, tuner):
     every = [tuner._tuning_set.candidates[i]["point"] for i in range(4)]
     scores = np.concatenate([c.scores[c.isolation > 2] for c in every])
     near = np.count_nonzero((scores >= 0.35) & (scores < 0.45))
-    view.shows(f"{near} points of {len(scores)} within 0.05 of the line")
+    view.shows(f"{near} points of {len(scores)} within 0.05 of the threshold")
 
 
 def test_perfect_network_and_mean_error_stand_beside_the_numbers(show, model, folder):
@@ -566,7 +566,7 @@ def test_tabs_say_that_they_wait(view):
     """A tab whose numbers do not come yet is not blank."""
     view.kernel.stop()
     view.tab("Errors")
-    view.shows("Asking Python")
+    view.shows("Computing")
 
 
 def test_tabs_by_keyboard(view):
@@ -742,7 +742,7 @@ def test_without_points_counts_and_plateau(show, scenes):
     view.until("!a.pale")
     n_found = [count([s], threshold=0.4, min_distance=2, radius=4)[1] for s in scenes]
     assert view.numbers()[1]["set"]["found"] == sum(n_found)
-    view.says(f"{n_found[0]} found, nobody marked this image")
+    view.says(f"{n_found[0]} found, image not annotated")
     expect(view.root.locator("[data-goal]:visible")).to_have_count(0)
     view.root.get_by_role("button", name="The middle of the widest range").click()
     assert threshold_of(view) != 0.4
@@ -751,7 +751,7 @@ def test_without_points_counts_and_plateau(show, scenes):
     for name in ("Errors", "Trust", "Rules"):
         view.tab(name)
         expect(view.root.get_by_role("tabpanel")).to_have_text(
-            "This needs true points, and nobody marked any of these images.",
+            "This needs true points, and none of these images is annotated.",
             use_inner_text=True,
         )
 
@@ -763,7 +763,7 @@ def test_some_images_without_points(show, scenes):
     settings, numbers, _ = view.numbers()
     agree(numbers["set"], settings, [scenes[0], scenes[2]])
     view.tuner.image = 1
-    view.says("nobody marked this image")
+    view.says("image not annotated")
 
 
 def test_nan_in_a_heatmap_is_nothing(show, scenes):
@@ -869,7 +869,7 @@ def test_several_classes(show):
     assert "threshold={a: 0.30, b: 0.60}" in repr(tuner)
     view.type("Threshold", 0.5)
     assert view.told()["thresholds"] == {"a": 0.5, "b": 0.5}
-    view.shows("All classes stand at the same value now")
+    view.shows("All classes now have the same value")
     view.root.locator("[data-goal='f1']").click()
     assert view.told()["thresholds"] == tuner.best("f1")
 

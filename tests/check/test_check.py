@@ -26,10 +26,10 @@ from pointlib.train.prepare import describe_data
 SHAPE = (48, 64)
 WRONG = {  # text of dots_1.txt: kind of finding, line
     "0.5,0.5\n1.2,0.5\n": ("point outside its image", 2),
-    "0.5,0.5\nnan,0.5\n": ("unreadable text", 2),
-    "0 0.5 0.5 0.1 0.1\n": ("unreadable text", 1),
-    "0.5,0.5,weed\n0.4,0.4\n": ("unreadable text", 2),
-    "0.5;0.5\n": ("unreadable text", 1),
+    "0.5,0.5\nnan,0.5\n": ("unreadable text file", 2),
+    "0 0.5 0.5 0.1 0.1\n": ("unreadable text file", 1),
+    "0.5,0.5,weed\n0.4,0.4\n": ("unreadable text file", 2),
+    "0.5;0.5\n": ("unreadable text file", 1),
 }
 
 
@@ -63,7 +63,7 @@ def test_labels_that_are_scores_are_a_problem(folder):
     """A class of its own for nearly every point is told once, and not as so many rare classes."""
     for number in range(6):
         relabel(folder, number, [f"0.{number}{k}" for k in range(5)])
-    assert found(folder, "labels that are no classes") == [("problem", "dots_0.txt")]
+    assert found(folder, "labels that are not classes") == [("problem", "dots_0.txt")]
     assert not found(folder, "rare class")
 
 
@@ -163,7 +163,7 @@ def test_survey_keeps_the_order_whatever_the_lots(folder, monkeypatch):
     """Each image is seen once, in order, and told of once, however many a thread takes at once."""
     paths, told = survey_module.list_files(folder)[0], []
     for lots in (1, 2, 4, 1000):
-        monkeypatch.setattr(survey_module, "LOTS", lots)
+        monkeypatch.setattr(survey_module, "BATCHES", lots)
         seen = survey_module.survey(paths, on_image=lambda *which: told.append(which))
         assert [one.path for one in seen] == paths
         assert told[-6:] == [(path.name, k, 6) for k, path in enumerate(paths, start=1)]
@@ -191,7 +191,7 @@ def test_texts_of_any_bytes_are_survived(folder, monkeypatch):
     (folder / "dots_2.txt").mkdir()
     os.symlink("nowhere", folder / "dots_3.txt")
     expected = [("problem", f"dots_{i}.txt") for i in range(4)]
-    assert found(folder, "unreadable text") == expected
+    assert found(folder, "unreadable text file") == expected
 
 
 def test_links_and_folders_named_as_images_are_survived(folder):
@@ -233,7 +233,7 @@ def test_folder_without_a_label_is_a_problem(folder):
 def test_two_images_of_one_stem_are_a_problem(folder):
     """They would share one text file."""
     shutil.copy(folder / "dots_1.png", folder / "dots_1.bmp")
-    assert found(folder, "two images of one stem") == [("problem", "dots_1.png")]
+    assert found(folder, "two images with one stem") == [("problem", "dots_1.png")]
 
 
 def test_text_without_image_is_a_problem_where_it_holds_points(folder):
@@ -242,7 +242,7 @@ def test_text_without_image_is_a_problem_where_it_holds_points(folder):
     (folder / "classes.txt").write_text("seedling\n")
     (folder / "train.txt").write_text("dots_1.png\n")
     expected = [("problem", "gone.txt"), ("note", "classes.txt")]
-    assert found(folder, "text without an image") == expected
+    assert found(folder, "text file without an image") == expected
 
 
 def test_doubled_points_are_a_note(folder):
@@ -358,14 +358,14 @@ def test_files_that_are_not_looked_at_are_notes(folder):
     (folder / "photo.heic").write_bytes(b"x")
     (folder / "labels").mkdir()
     (folder / "labels" / "a.txt").write_text("")
-    assert found(folder, "file of another kind") == [("note", "photo.heic")]
-    assert found(folder, "images or texts elsewhere") == [("note", "labels")]
+    assert found(folder, "file of another format") == [("note", "photo.heic")]
+    assert found(folder, "images or text files elsewhere") == [("note", "labels")]
 
 
 def test_images_beside_an_images_folder_are_a_note(folder):
     """With an images/ there, only that is looked at."""
     shutil.copytree(folder, folder / "images")
-    assert found(folder, "images or texts elsewhere") == [("note", folder.name)]
+    assert found(folder, "images or text files elsewhere") == [("note", folder.name)]
 
 
 @pytest.mark.parametrize(("text", "closing"), [(None, "1 problem"), ("0.5,0.5\n", "2 problems")])

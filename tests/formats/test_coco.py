@@ -235,8 +235,8 @@ def test_coco_boxes_are_centred_on_their_points(tmp_path):
         ({**ONE, "keypoints": [1, None, 2]}, r"expected numbers x, y, v of each keypoint"),
         ({**ONE}, r"has no keypoints, no bbox and no polygons; a mask"),
         ({**ONE, "segmentation": {"counts": "abc", "size": [1, 2]}}, r"a mask .RLE. is not read"),
-        ({**ONE, "segmentation": [[1, 2, 3, 4, 5]]}, r"is no list of x, y, x, y"),
-        ({**ONE, "segmentation": [[1, 2, 3, 4]]}, r"2 places; expected 3 or more"),
+        ({**ONE, "segmentation": [[1, 2, 3, 4, 5]]}, r"is not a list of x, y, x, y"),
+        ({**ONE, "segmentation": [[1, 2, 3, 4]]}, r"2 points; expected 3 or more"),
         (point(1, 2, score=1.5), r"annotations\[0\]: score 1.5; expected 0 to 1"),
         (point(1, 2, score="high"), r"expected numbers score"),
         (point(1e308, 1e308, bbox=[0, 0, 1, 1]) | {"keypoints": []}, None),
@@ -256,11 +256,11 @@ def test_coco_names_what_is_wrong(tmp_path, mark, message):
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"images": [*IMAGES, IMAGES[0]]}, r"images\[2\]: id 7 comes twice"),
+        ({"images": [*IMAGES, IMAGES[0]]}, r"images\[2\]: id 7 occurs twice"),
         ({"images": [{"id": 7}]}, r"images\[0\]: 'file_name' is missing"),
         ({"images": [{"id": 7, "file_name": "../c.png"}]}, r"image '\.\./c\.png' is not in"),
         ({"categories": [{"id": 1}]}, r"categories\[0\]: 'name' is missing"),
-        ({"categories": [{"id": 1, "name": "x", "keypoints": [1]}]}, r"keypoints are no list of"),
+        ({"categories": [{"id": 1, "name": "x", "keypoints": [1]}]}, r"keypoints is not a list of"),
         ({"annotations": {}}, r"annotations\[0\] is an object; expected a list"),
     ],
 )

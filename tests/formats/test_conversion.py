@@ -86,7 +86,7 @@ def test_convert_reports_what_it_did(folder, tmp_path):
     )
     assert str(found).endswith(
         "Lost: the classes, which origin cannot carry. "
-        "Lost: that 1 images hold nothing, which origin cannot say."
+        "Lost: that 1 images are empty, which origin cannot express."
     )
 
 
@@ -112,7 +112,7 @@ def test_convert_links_images_on_request(folder, tmp_path, monkeypatch):
 def test_convert_never_overwrites(folder, tmp_path):
     """A target that exists, even empty, is refused and left alone."""
     (tmp_path / "new").mkdir()
-    with pytest.raises(InputError, match=r"new exists and is not overwritten. Give a new name"):
+    with pytest.raises(InputError, match=r"new already exists. Give a new name"):
         convert(folder, tmp_path / "new", from_="txt")
     assert not list((tmp_path / "new").iterdir())
 
@@ -183,7 +183,7 @@ def test_convert_refuses_an_image_that_comes_twice(folder, tmp_path):
         yield from FORMATS["txt"].read(source, pictures, to_points)
         yield from FORMATS["txt"].read(source, pictures, to_points)
 
-    with pytest.raises(InputError, match=r"empty\.PNG comes twice in the source"):
+    with pytest.raises(InputError, match=r"empty\.PNG occurs twice in the source"):
         convert(folder, tmp_path / "new", from_=replace(FORMATS["txt"], read=twice))
 
 
@@ -236,7 +236,7 @@ def test_convert_recognises_a_format(folder, tmp_path):
 def test_recognise_asks_where_several_fit(folder, tmp_path):
     """Two that fit, or none, are a sentence that asks for --from."""
     (folder / "points.csv").write_text("image,x,y\n")
-    with pytest.raises(InputError, match=r"kit may be csv or txt. Say which: --from csv"):
+    with pytest.raises(InputError, match=r"kit may be csv or txt. Choose one: --from csv"):
         recognise(folder)
     (tmp_path / "notes.md").write_text("to do")
     with pytest.raises(InputError, match=r"notes\.md is not recognised.*--from: .*csv, "):
@@ -280,7 +280,9 @@ def test_recognise_tells_a_table_of_many_images_from_one_beside_each(tmp_path):
 def test_convert_refuses_a_source_that_says_nothing(tmp_path, wrong):
     """The wrong format named is no dataset without a label, but a sentence with the right one."""
     source = make_csv(tmp_path / "in", "image,x,y\na.png,1,2\n")
-    with pytest.raises(InputError, match=f"as {wrong}, .* says nothing .* like csv: --from csv"):
+    with pytest.raises(
+        InputError, match=f"as {wrong}, .* mentions no image .* like csv: use --from csv"
+    ):
         convert(source, tmp_path / "out", from_=wrong)
     assert not (tmp_path / "out").exists()
 
@@ -306,7 +308,7 @@ def test_convert_tells_that_the_origins_texts_look_the_same(folder, tmp_path):
 def test_pictures_that_are_not_there_are_asked_for(tmp_path):
     """Without any image the remedy is --images, whatever files there are."""
     (tmp_path / "points.csv").write_text("image,x,y\na.png,1,2\n")
-    with pytest.raises(InputError, match="holds no image .* with --images FOLDER"):
+    with pytest.raises(InputError, match="has no images .* with --images FOLDER"):
         convert(tmp_path, tmp_path / "out")
 
 
@@ -346,7 +348,7 @@ def test_convert_takes_another_convention(folder, tmp_path):
     found = convert(source, tmp_path / "new", convention="corner")
     points, _ = read_points(tmp_path / "new" / "images" / "a.txt", SHAPE)
     assert np.allclose(points, [(10, 19.5)])
-    assert "csv: (0, 0) is a pixel's corner, and not a pixel's centre." in found.notes
+    assert "csv: (0, 0) is a pixel's corner, not a pixel's centre." in found.notes
     convert(folder, tmp_path / "out", from_="txt", to="csv", convention="corner")
     assert "full.png,11,20.75,cell" in (tmp_path / "out" / "points.csv").read_text()
     same = convert(source, tmp_path / "same", convention="centre")
@@ -359,7 +361,7 @@ def test_convert_gives_the_box_to_the_writer(folder, tmp_path):
     form = replace(FORMATS["yolo"], write=lambda _folder, _records, form: seen.append(form.box))
     convert(folder, tmp_path / "new", from_="txt", to=form, box=9)
     assert seen == [9.0]
-    with pytest.raises(InputError, match="csv files hold no boxes"):
+    with pytest.raises(InputError, match="csv files have no boxes"):
         convert(folder, tmp_path / "other", from_="txt", to="csv", box=9)
 
 
@@ -407,7 +409,7 @@ def test_convert_leaves_a_class_out(tmp_path):
     found = convert(source, tmp_path / "new", classes={"ignore": ""})
     assert found[2:6] == (1, 1, 1, ("cell",))
     assert "Left out: 2 points of ignore." in found.notes
-    assert "1 images have no point left: nothing there." in found.notes
+    assert "1 images have no points left: nothing there." in found.notes
 
 
 def test_convert_names_what_has_no_class(tmp_path):
@@ -527,8 +529,11 @@ def test_convert_csv_takes_the_file_itself(tmp_path):
             "image;x;y\na.png;1,5;2\n",
             r"line 2: .*'1,5'; expected numbers x, y. Write them with a d",
         ),
-        ("image,x,y\na.png,1,2\na.png,1\n", r"points\.csv, line 3 has not 3 fields: image, x, y"),
-        ("image,x,y\na.png,1,2,3\n", r"line 2 has not 3 fields"),
+        (
+            "image,x,y\na.png,1,2\na.png,1\n",
+            r"points\.csv, line 3 does not have 3 fields: image, x, y",
+        ),
+        ("image,x,y\na.png,1,2,3\n", r"line 2 does not have 3 fields"),
         ("image,x,y\na.png,1,two\n", r"line 2: could not convert.*'two'; expected numbers x, y"),
         ("image,x,y\na.png,nan,2\n", r"line 2: \[nan, 2.0\]; expected finite numbers"),
         ("image,x,y\nc.png,1,2\n", r"line 2: image 'c\.png' is not in .*images. Did you mean"),
@@ -762,7 +767,7 @@ def test_convert_makes_lists_of_folders(tmp_path):
     rows = "".join(f"{name}.png,1,2\n" for name in ("t0", "t1", "v0"))
     (tmp_path / "points.csv").write_text(f"image,x,y\n{rows}")
     found = convert(tmp_path, tmp_path / "new", from_="csv")
-    assert "By folders: 2 in train.txt, 1 in val.txt." in found.notes
+    assert "Split by folders: 2 in train.txt, 1 in val.txt." in found.notes
     assert (tmp_path / "new" / "val.txt").read_text() == "v0.png\n"
 
 
@@ -782,7 +787,7 @@ def test_convert_counts_missing_images(tmp_path):
         convert(source, tmp_path / "new")
     found = convert(source, tmp_path / "new", skip=True)
     assert found.n_points == 1
-    assert "Left out: 3 images that are not there." in found.notes
+    assert "Left out: 3 missing images." in found.notes
 
 
 def test_pictures_can_be_dropped(folder):

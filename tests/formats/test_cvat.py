@@ -141,7 +141,7 @@ def test_read_passes_over_tags_and_attributes(tmp_path):
     [
         ('<polyline label="a" points="1,1;2,2"/>', r"image 1 \('a\.png'\), polyline 1: a polyline"),
         ('<mask label="a" rle="1" left="0"/>', "a mask has no centre that can be read; expected"),
-        ("<skeleton><box/></skeleton>", r"skeleton 1 holds a box; expected points"),
+        ("<skeleton><box/></skeleton>", r"skeleton 1 has a box; expected points"),
         ('<points label="a"/>', r"points 1: ''; expected points x,y;x,y"),
         ('<points points="1,2;3"/>', r"'1,2;3'; expected points x,y;x,y"),
         ('<points points="1,nan"/>', r"points 1: \[1\.0, nan\]; expected finite numbers x, y"),
@@ -175,12 +175,12 @@ BOMB = "".join(f'<!ENTITY {b} "&{a};&{a};">' for a, b in zip("abcdefgh", "bcdefg
         ('<?xml version="1.0" encoding="no-such"?><a/>', "Save it as UTF-8"),
         ('<?xml version="1.0" encoding="shift_jis"?><a/>', "Save it as UTF-8"),
         ("<html/>", r"has no <annotations>. Export it as CVAT for images 1\.1"),
-        ("<annotations><track id='0'/></annotations>", "holds tracks of a video"),
+        ("<annotations><track id='0'/></annotations>", "has tracks of a video"),
         ("<annotations><image/></annotations>", "image 1 has no name"),
         ("<annotations><image name='../../x.png'/></annotations>", r"'\.\./\.\./x\.png' is not in"),
         ("<annotations><image name='a.png' width='x' height='1'/></annotations>", "width, height"),
         ("<annotations><image name='a.png' width='9' height='7'/></annotations>", "made on 9 x 7"),
-        ("<annotations><image name='a.png'/><image name='a.png'/></annotations>", "comes twice"),
+        ("<annotations><image name='a.png'/><image name='a.png'/></annotations>", "occurs twice"),
     ],
 )
 def test_convert_refuses_a_hostile_file(tmp_path, text, message):

@@ -59,7 +59,7 @@ def test_dotdotgoose_refuses_photographs_that_it_shows_unturned(tmp_path):
         if turn == 1:
             assert list(read("dotdotgoose", path)) == ["p.jpg"]
             return
-        with pytest.raises(InputError, match=r"p\.jpg has the EXIF orientation 6.*Turn the image"):
+        with pytest.raises(InputError, match=r"p\.jpg has the EXIF orientation 6.*Rotate the file"):
             read("dotdotgoose", path)
 
 
@@ -137,10 +137,10 @@ def test_dotdotgoose_refuses_what_is_no_file_of_its_own(tmp_path, text):
 def test_dotdotgoose_refuses_to_choose_a_file(tmp_path):
     """None, or two in one folder."""
     folder = make_folder(tmp_path)
-    with pytest.raises(InputError, match=r"holds 0 \.pnt files"):
+    with pytest.raises(InputError, match=r"has 0 \.pnt files"):
         read("dotdotgoose", folder)
     for name in ("one.pnt", "two.pnt"):
         write_json(folder / name, LAYOUT)
-    with pytest.raises(InputError, match=r"holds 2 \.pnt files \(one\.pnt, two\.pnt\)"):
+    with pytest.raises(InputError, match=r"has 2 \.pnt files \(one\.pnt, two\.pnt\)"):
         read("dotdotgoose", folder)
     assert looks(folder)

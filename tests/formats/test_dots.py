@@ -165,7 +165,7 @@ def test_merged_points_are_told_before_writing(tmp_path):
     (tmp_path / "kit" / "a.txt").write_text("0.0525,0.2025\n0.0525,0.2025\n0.7,0.7\n")
     told = []
     convert(tmp_path / "kit", tmp_path / "new", from_="txt", to="dots", log=told.append)
-    assert "Lost: 1 points that fall on another one's place." in told
+    assert "Lost: 1 points that coincide with another." in told
     assert len(read(tmp_path / "new")["a.png"]) == 2
 
 
@@ -176,7 +176,7 @@ def test_merged_points_are_told_before_writing(tmp_path):
         ({"dots/a.png": np.full(SHAPE, 3, dtype=np.uint8)}, r"100% of its pixels above 0"),
         ({"dots/b.png": draw()}, r"b\.png: image 'b' is not in"),
         ({"b_dots.png": draw()}, r"b_dots\.png: image 'b' is not in"),
-        ({}, r"holds no file of points \(\.png.*nor has it a folder dots"),
+        ({}, r"has no file of points \(\.png.*nor a folder dots"),
     ],
 )
 def test_mistakes_are_sentences(tmp_path, files, message):
@@ -188,7 +188,7 @@ def test_mistakes_are_sentences(tmp_path, files, message):
 def test_folder_of_dots_needs_its_images(tmp_path):
     """Named as the source it leads to its images only when told where they are."""
     make(tmp_path, {"dots/a.png": draw()}, images=["photos of it/a.png"])
-    with pytest.raises(InputError, match=r"of another folder. Name the images' folder with --ima"):
+    with pytest.raises(InputError, match=r"in another folder. Name the images' folder with --ima"):
         read(tmp_path / "dots")
     assert read(tmp_path / "dots", tmp_path / "photos of it") == {"a.png": POINTS}
 

@@ -152,7 +152,7 @@ def test_images_that_nobody_looked_at_stay_so(tmp_path, name):
     records = read(tmp_path / "new", FORMATS[name])
     kept = "empty" in FORMATS[name].carries
     assert set(records) == {"wide.png", "high.png"} if kept else {"wide.png"}
-    assert kept != any("1 images hold nothing" in sentence for sentence in told)
+    assert kept != any("1 images are empty" in sentence for sentence in told)
     assert (found.n_labelled, found.n_empty, found.n_unlabelled) == (1, 1, 2)
 
 

@@ -106,7 +106,7 @@ def test_names_of_classes_stand_beside_their_numbers(tmp_path):
         (POINTS + "a.JPG,1,2,0\n", r"gt\.csv, line 4: labels is 0, which is HerdNet's background"),
         (POINTS + "a.JPG,1,2,0.0\n", r"line 4: labels is 0"),
         (POINTS + "a.JPG,1,,1\n", r"line 4: could not convert"),
-        (POINTS + "a.JPG,1,2\n", r"line 4 has not 4 fields"),
+        (POINTS + "a.JPG,1,2\n", r"line 4 does not have 4 fields"),
         (POINTS + "c.JPG,1,2,1\n", r"line 4: image 'c\.JPG' is not in"),
         (POINTS + "../../a.JPG,1,2,1\n", r"'a\.JPG' and '../../a\.JPG' both mean"),
         (POINTS + "a.JPG,inf,2,1\n", r"line 4: \[inf, 2.0\]; expected finite"),
@@ -133,10 +133,10 @@ def test_folder_must_hold_one_such_table(tmp_path):
     assert FORM.looks(tmp_path)
     assert len(read(tmp_path)) == 1
     make(tmp_path, {"test.csv": BOXES})
-    with pytest.raises(InputError, match=r"holds mine\.csv, test\.csv; expected one. Name the"):
+    with pytest.raises(InputError, match=r"has mine\.csv, test\.csv; expected one. Name the"):
         read(tmp_path)
     make(tmp_path / "no", {"other.csv": "a,b\n"})
-    with pytest.raises(InputError, match=r"holds no table images,x,y,labels; expected one"):
+    with pytest.raises(InputError, match=r"has no table images,x,y,labels; expected one"):
         read(tmp_path / "no")
     assert not FORM.looks(tmp_path / "no")
     assert not FORM.looks(tmp_path / "nowhere")
@@ -147,4 +147,4 @@ def test_convert_brings_a_table_of_herdnet(tmp_path):
     make(tmp_path / "in", {"detections.csv": DETECTIONS})
     found = convert(tmp_path / "in" / "detections.csv", tmp_path / "new", to="herdnet")
     assert (found.n_labelled, found.n_empty, found.classes) == (1, 1, ("cow",))
-    assert "Lost: that 1 images hold nothing, which herdnet cannot say." in found.lost
+    assert "Lost: that 1 images are empty, which herdnet cannot express." in found.lost

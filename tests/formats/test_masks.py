@@ -195,7 +195,7 @@ def test_pickles_are_never_loaded(tmp_path, wrapped):
             return (tmp_path / "touched").touch, ()
 
     make(tmp_path, {"a_seg.npy": np.array(Bomb()) if wrapped else pickle.dumps(Bomb())})
-    with pytest.raises(InputError, match=r"a_seg\.npy holds no plain array.*save the masks as PNG"):
+    with pytest.raises(InputError, match=r"a_seg\.npy is not a plain array.*save the masks as PNG"):
         read(tmp_path)
     assert not (tmp_path / "touched").exists()
 
@@ -235,17 +235,17 @@ def test_more_objects_than_16_bits_hold(tmp_path):
     [
         ({"masks/a.png": np.zeros((100, 201), "u1")}, r"has shape \(100, 201\).*its image \(100, 2"),
         ({"masks/a.npy": np.zeros((3, *SHAPE), "u1")}, r"has shape \(3, 100, 200\)"),
-        ({"masks/a.npy": np.zeros(SHAPE)}, r"no plain array of whole numbers \(float64\)"),
+        ({"masks/a.npy": np.zeros(SHAPE)}, r"not a plain array of whole numbers \(float64\)"),
         ({"masks/a.npy": draw().astype(np.int32) - 1}, r"values from -1 to 2; expected 0 to 16777"),
-        ({"masks/a.npy": b"PK\x03\x04"}, r"a\.npy holds no plain array of whole numbers"),
+        ({"masks/a.npy": b"PK\x03\x04"}, r"a\.npy is not a plain array of whole numbers"),
         ({"masks/a.npy": b"\x93NUMPY\x01\x00v\x00{'descr': '<u2', 'fortran_order': False, "
-          b"'shape': (100000, 100000), }".ljust(128)}, r"a\.npy holds no plain array"),
-        ({"masks/a.tif": draw().astype(np.float32) / 2}, r"a\.tif holds fractions"),
+          b"'shape': (100000, 100000), }".ljust(128)}, r"a\.npy is not a plain array"),
+        ({"masks/a.tif": draw().astype(np.float32) / 2}, r"a\.tif has fractions"),
         ({"masks/a.tif": draw().astype(np.float32) * 2**24}, r"values from 0 to .*expected 0 to 16"),
         ({"masks/a.png": b"no picture"}, r"a\.png cannot be read as an image"),
         ({"masks/b.png": draw()}, r"b\.png: image 'b' is not in"),
-        ({"a_mask.png": draw(), "a_label.png": draw()}, r"are both of a\.png. Take one out"),
-        ({}, r"holds no file of points \(\.png.*nor has it a folder masks"),
+        ({"a_mask.png": draw(), "a_label.png": draw()}, r"both belong to a\.png. Remove one"),
+        ({}, r"has no file of points \(\.png.*nor a folder masks"),
     ],
 )  # fmt: skip
 def test_mistakes_are_sentences(tmp_path, files, message):

@@ -160,8 +160,8 @@ def test_shapely_agrees_on_middles(tmp_path):
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (5, r"features\[0\] is no Feature"),
-        ({"type": "Point", "coordinates": [1, 2]}, r"features\[0\] is no Feature"),
+        (5, r"features\[0\] is not a Feature"),
+        ({"type": "Point", "coordinates": [1, 2]}, r"features\[0\] is not a Feature"),
         ({"type": "Feature"}, r"'geometry' is missing"),
         ({"type": "Feature", "geometry": None}, r"'geometry' is NoneType"),
         (feature("LineString", [[1, 2], [3, 4]]), r"is a LineString; Point, MultiPoint, Polygon"),
@@ -169,15 +169,15 @@ def test_shapely_agrees_on_middles(tmp_path):
         (feature("Point", ["a", "b"]), "not all are numbers"),
         (feature("Point", [1e999, 1]), "holds Infinity|finite"),
         (feature("Polygon", []), "a Polygon without corners|expected 3 or more"),
-        (feature("Polygon", [[]]), "0 places; expected 3 or more"),
+        (feature("Polygon", [[]]), "0 points; expected 3 or more"),
         (feature("MultiPolygon", [[]]), "a MultiPolygon without corners"),
         (feature("Polygon", RING), r"expected a list of \[x, y\]"),
-        (feature(plane={"c": -1, "z": 2, "t": 0}), "in a plane z or t beyond the first"),
-        (feature(classification=5), "classification holds other than names"),
-        (feature(classification={"name": 5}), "classification holds other than names"),
-        (feature(measurements="x"), "measurements hold other than numbers by name"),
-        (feature(childObjects={"a": 1}), "childObjects is no list"),
-        (feature(childObjects=[5]), r"features\[0\] 0 is no Feature"),
+        (feature(plane={"c": -1, "z": 2, "t": 0}), "in a plane z or t other than the first"),
+        (feature(classification=5), "classification has other things than names"),
+        (feature(classification={"name": 5}), "classification has other things than names"),
+        (feature(measurements="x"), "measurements is not an object of numbers"),
+        (feature(childObjects={"a": 1}), "childObjects is not a list"),
+        (feature(childObjects=[5]), r"features\[0\] 0 is not a Feature"),
     ],
 )
 def test_qupath_names_what_is_wrong(tmp_path, broken, message):

@@ -152,7 +152,7 @@ class Thing:
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"other": VALUES}, r"GT_IMG_1\.mat holds other; expected image_info, annPoints"),
+        ({"other": VALUES}, r"GT_IMG_1\.mat has other; expected image_info, annPoints"),
         ({"annPoints": VALUES.T[:, [0, 1, 1]]}, r"shape \(2, 3\); expected \(N, 2\). Transpose it"),
         ({"annPoints": np.zeros((3, 4))}, r"shape \(3, 4\); expected \(N, 2\)"),
         ({"annPoints": np.zeros((2, 3, 2))}, r"shape \(2, 3, 2\); expected"),
@@ -203,10 +203,10 @@ for _ in range(60):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "is no MATLAB file of version 5. Save it with -v7"),
+        (b"", "is not a MATLAB file of version 5. Save it with -v7"),
         (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF", "version 7.3. Save it with -v7"),
         (b"\x89HDF\r\n\x1a\n" + bytes(200), "version 7.3. Save it with -v7"),
-        (to_mat({"annPoints": VALUES}, format="4"), "is no MATLAB file of version 5"),
+        (to_mat({"annPoints": VALUES}, format="4"), "is not a MATLAB file of version 5"),
         (header() + matrix(1, (30_000, 30_000)), "900,000,000 cells; at most 10,000"),
         (header() + matrix(1, (9_999, 1)), "cell of the unknown kind 0"),
         (header() + matrix(1, (-1, 3)), r"a shape of \(-1, 3\)"),
@@ -215,7 +215,7 @@ for _ in range(60):
         (header() + matrix(6, (1, 1), element(99, bytes(8))), "unknown type 99"),
         (header() + matrix(6, (1, 1)), "unknown type 0"),
         (header() + element(14, b"\1"), "requires a buffer"),
-        (header() + struct.pack("II", 14, 2**31) + bytes(64), "of 2,147,483,648 bytes has 64"),
+        (header() + struct.pack("II", 14, 2**31) + bytes(64), "of 2,147,483,648 bytes has only 64"),
         (header() + NESTED, "cells nested deeper than 16"),
         (header() + struct.pack("II", 15, 8) + b"notzlib!", "incorrect header check"),
         (header() + matrix(16, (1, 1)), "annPoints is a function"),

@@ -143,13 +143,13 @@ def test_one_table_can_be_the_source(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("z,y,x\n1,2,3\n2,3,4\n", r"a\.csv, line 3: z is \[2.0\], and \[1.0\] before.*one plane"),
+        ("z,y,x\n1,2,3\n2,3,4\n", r"a\.csv, line 3: z is \[2.0\], but \[1.0\] before.*one plane"),
         ("x\n1\n", r"a\.csv has no column y among x"),
-        ("y,x\n1\n", r"a\.csv, line 2 has not 2 fields"),
+        ("y,x\n1\n", r"a\.csv, line 2 does not have 2 fields"),
         ("y,x\n1,two\n", r"line 2: could not convert.*'two'"),
         ("y,x\n1,nan\n", r"line 2: \[1.0, nan\]; expected finite"),
         ('y,x\n"1,2\n', r"a\.csv"),
-        ("index,shape-type,vertex-index,axis-0,axis-1\n", r"layer of napari's shapes"),
+        ("index,shape-type,vertex-index,axis-0,axis-1\n", r"Shapes layer of napari"),
         ("axis-0\n1\n", r"no column y, x among axis-0"),
         ("y,x,probability\n1,2,high\n", r"line 2: could not convert.*'high'.*probability"),
     ],

@@ -218,7 +218,7 @@ def test_convert_refuses_a_name_that_climbs_out(tmp_path):
 def test_convert_refuses_a_folder_without_files(tmp_path):
     """A wrong folder is told, not read as images that nobody labelled."""
     source = dataset(tmp_path / "new")
-    with pytest.raises(InputError, match=r"holds no \.xml file. Name the folder with Annotations"):
+    with pytest.raises(InputError, match=r"has no \.xml file. Name the folder with Annotations"):
         convert(source, tmp_path / "out", from_="voc")
 
 

@@ -74,7 +74,7 @@ def test_read_takes_the_number_where_there_is_no_name(tmp_path):
 
 
 def test_read_takes_words_of_yaml_as_they_stand(tmp_path):
-    """A class called no, or 7, or null is called so: YAML's own types do not come in."""
+    """A class called no, or 7, or null has that name: YAML's own types do not come in."""
     text = "names:\n  0: no\n  1: 7.0\n  2: null\n"
     (found,) = records(dataset(tmp_path / "new", "0 .1 .1 0 0\n1 .1 .1 0 0\n", data_yaml=text))
     assert found.labels.tolist() == ["no", "7.0"]
@@ -177,7 +177,7 @@ def test_read_takes_a_yaml_or_a_text_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0 0.5 0.5 0.1\n", r"a\.txt, line 1 has 4 numbers; expected those of a box, 5 or with"),
+        ("0 0.5 0.5 0.1\n", r"a\.txt, line 1 has 4 numbers; expected those of a box, 5 \(6 with"),
         ("\n0 .5 .5 .1 .1 1 1 2\n", r"a\.txt, line 2 has 8 numbers; expected those of a box"),
         ("0 0.5 0.5 0.1 x\n", r"line 1: could not convert.*'x'; expected numbers class, x, y"),
         ("0 0.5 nan 0.1 0.1\n", r"line 1: .*expected finite numbers class"),
@@ -273,7 +273,7 @@ def test_convert_refuses_a_text_in_the_wrong_split(tmp_path):
     source = dataset(tmp_path / "new", names=("a.png",))
     (source / "labels" / "val").mkdir()
     (source / "labels" / "val" / "a.txt").write_text(LABELIMG)
-    with pytest.raises(InputError, match=r"a\.txt has no image, but .*a\.png is called so"):
+    with pytest.raises(InputError, match=r"a\.txt has no image, but .*a\.png has that name"):
         convert(source, tmp_path / "out", from_="yolo")
 
 

@@ -208,7 +208,7 @@ test("every key in the table does something once, and none is taken twice", () =
 test("the status says what a person would", () => {
   assert.equal(js.countsInWords({ tp: 44, found: 47, true: 45, marked: true }), "47 found, 45 true: 44 hits, 3 false positives, 1 missed");
   assert.equal(js.countsInWords({ tp: 2, found: 2, true: 2, marked: true }, 1.26), "2 found, 2 true: 2 hits, 0 false positives, 0 missed; mean error 1.3 px");
-  assert.equal(js.countsInWords({ tp: 0, found: 1, true: 0, marked: false }), "1 found, nobody marked this image");
+  assert.equal(js.countsInWords({ tp: 0, found: 1, true: 0, marked: false }), "1 found, image not annotated");
 });
 
 test("long names of classes keep what tells them apart", () => {

@@ -324,8 +324,8 @@ def test_settings_that_code_holds_are_copies(tuner):
         ({"image": 4}, "no image 4"),
         ({"settings": {"treshold": 1}}, "settings has 'treshold'"),
         ({"settings": None}, "settings is None; expected a dict, as tuner.settings returns it"),
-        ({"state": {"thresholds": {"point": 0.2}, "moon": 1}}, "'moon' is no setting"),
-        *(({"state": {word: 1}}, f"'{word}' is no setting") for word in ("by", "self")),
+        ({"state": {"thresholds": {"point": 0.2}, "moon": 1}}, "'moon' is not a setting"),
+        *(({"state": {word: 1}}, f"'{word}' is not a setting") for word in ("by", "self")),
         *(({"state": state}, "state is .*; expected a dict") for state in (None, [], {1: 2})),
     ],
 )
@@ -457,7 +457,7 @@ def test_nothing_true_leaves_counts(open_tuner):
     ]
     assert repr(tuner) == f"Tuner(threshold=0.50, points={sum(n)})"
     assert math.isnan(tuner.best())
-    with pytest.raises(InputError, match="nobody marked image 0"):
+    with pytest.raises(InputError, match="image 0 is not annotated"):
         tuner.match()
 
 
@@ -645,7 +645,7 @@ def test_test_images_may_choose_only_after_a_question(saved, open_tuner, make_fo
     browser = greeted(tuner)
     asked = browser.ask("use", "used", sure=False)[0]
     assert (asked["needs_sure"], asked["path"]) == (True, "")
-    assert "These are test images" in asked["text"]
+    assert "Some or all of these are test images" in asked["text"]
     assert "tuned" not in read_info(saved).metrics
     assert "test images" in browser.ask("use", "used", sure=True)[0]["text"]
     assert read_info(saved).metrics["tuned"]["part"] == "test"
@@ -758,7 +758,7 @@ def test_closed_before_an_image_was_predicted(slow):
     slow._tuning_set.model.network.may.set()
     slow.close()
     for ask in (slow.points, slow.match):
-        with pytest.raises(InputError, match="image 2: closed before it was looked at. Open it"):
+        with pytest.raises(InputError, match="image 2: closed before it was processed. Open it"):
             ask(2)
 
 

@@ -335,10 +335,10 @@ TWO = [hills(), hills()]
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        ((TWO, [picture()]), {}, "2 heatmaps for 1 images; expected one an image"),
+        ((TWO, [picture()]), {}, "2 heatmaps for 1 images; expected one per image"),
         ((hills(), [picture()]), {}, r"expected a list: \[heatmap\]"),
         (([], []), {}, r"expected a list: \[heatmap\]"),
-        (([hills()], []), {}, "there is no image"),
+        (([hills()], []), {}, "there are no images"),
         (([hills()], picture()), {}, r"images is one array of shape \(45, 70\); expected a list"),
         (([hills()], np.zeros((45, 70, 3))), {}, r"images is one array of shape \(45, 70, 3\)"),
         (([hills()], 7), {}, "images is a int; expected a dataset, a folder, or a list"),
@@ -358,26 +358,26 @@ TWO = [hills(), hills()]
         (
             ([100 * hills()], [picture()]),
             {},
-            "heatmap 0 runs from 0 to 99.*expected heights from 0",
+            "heatmap 0 runs from 0 to 99.*expected values from 0",
         ),
         (([np.array([["a"]])], None), {}, "heatmap 0 is <U1 of shape"),
         (([1j * hills()], None), {}, "heatmap 0 is complex64 of shape"),
         (([np.zeros((0, 5))], None), {}, r"heatmap 0 is float64 of shape \(0, 5\)"),
-        (([hills()], [picture()], [PLACES, PLACES]), {}, "points holds 2 entries for 1 images"),
-        (([hills()], [picture()], PLACES), {}, r"points holds 3 entries.*Of one image: \[points\]"),
+        (([hills()], [picture()], [PLACES, PLACES]), {}, "points has 2 entries for 1 images"),
+        (([hills()], [picture()], PLACES), {}, r"points has 3 entries.*For one image: \[points\]"),
         (([hills()], [picture()], 5), {}, "points is a int for 1 images; expected one entry"),
         (([hills()], [picture()], {"a": PLACES}), {}, "points is a dict for 1 images"),
         (([hills()], [picture()], [PLACES + 90]), {}, "points of image 0.*outside the image"),
         (([hills()], [picture()], [(PLACES, ["a"])]), {}, r"points\[0\]: 1 labels for 3"),
         (([hills()], [picture()], [(PLACES, ["a", "b", "b"])]), {}, "points of class 'a'.*'point'"),
-        (([hills()], [picture()], [(PLACES, [3, 4, 4])]), {}, "class '3'.* by classes="),
+        (([hills()], [picture()], [(PLACES, [3, 4, 4])]), {}, "class '3'.* channels: classes="),
         (([np.dstack([hills()] * 2)], None), {}, "more channels than columns.*Move the channels"),
         (([np.stack(TWO)], [picture()], [PLACES]), {}, r"without a class.*Give \(points, labels\)"),
-        (([np.stack(TWO)], [picture()]), {"classes": ["a"]}, "expected 2 names, one a heatmap ch"),
+        (([np.stack(TWO)], [picture()]), {"classes": ["a"]}, "expected 2 names, one per channel"),
         (([np.stack(TWO)], [picture()]), {"classes": ["a", "a"]}, "expected 2 names"),
         (([hills()], [picture()]), {"radius": -1}, "radius is -1"),
         (({"point": hills()}, [picture()]), {}, "dict is neither a model nor a list"),
-        (([{"a": 5}], [picture()]), {}, "a int is given for a class; expected Candidates"),
+        (([{"a": 5}], [picture()]), {}, "a class has a int; expected Candidates"),
         (([{"a": find_candidates(hills())}], None), {}, "images is None"),
         (([{"a": Candidates([[1, 2]], [np.inf], [9.0])}], [picture()]), {}, "score is infinite"),
         (("nowhere", [picture()]), {}, "model folder nowhere does not exist"),
@@ -435,7 +435,7 @@ def test_tuning_set_of_a_dataset_that_raises(model, opened, caplog):
     assert [c is None for c in found.candidates] == [False, True, False]
     found = opened(model, Moody(), [PLACES, PLACES, None])
     assert found.errors[1] == "OSError: the disk is tired"
-    assert "Unforeseen" in caplog.text
+    assert "Unexpected error" in caplog.text
 
 
 # --- threads ------------------------------------------------------------------------------------
@@ -462,7 +462,7 @@ def test_the_first_image_is_there_at_once_and_the_rest_follows(model):
     found.listeners.add(lambda i: heard.append((i, threading.current_thread().name)))
     assert (found.n_ready, found.candidates[1], found.shapes[1]) == (1, None, None)
     assert not found.wait(0.01)
-    with pytest.raises(InputError, match="image 3: not looked at yet"):
+    with pytest.raises(InputError, match="image 3: not processed yet"):
         found.candidates_kept(3, found.settings)
     gate.is_open.set()
     assert found.wait(30)

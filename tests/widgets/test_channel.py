@@ -47,7 +47,7 @@ def test_unknown_messages_are_sentences(wire, content):
     """Whatever comes, somebody is told that it is not known."""
     echo, sent = wire
     echo.receive(content)
-    assert "is not known here" in sent[0][0]["text"]
+    assert "is unknown" in sent[0][0]["text"]
 
 
 def test_notices_wait_for_the_first_hello():
@@ -64,7 +64,7 @@ def test_unforeseen_errors_are_logged_and_told(wire, caplog):
     """A handler's own error becomes a sentence, and its traceback is in the log."""
     echo, sent = wire
     echo.receive({"type": "echo"})
-    assert "Unforeseen: KeyError: 'text'" in sent[0][0]["text"]
+    assert "Unexpected error: KeyError: 'text'" in sent[0][0]["text"]
     assert "KeyError" in caplog.text
 
 

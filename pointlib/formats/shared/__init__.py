@@ -1,4 +1,4 @@
-"""What the formats share: records, tables, JSON, XML and pictures of strangers, read within bounds.
+"""What the formats share: records, and safe reading of tables, JSON, XML and images.
 
-Not about what any one format's fields mean: a file each, one folder up.
+Not about the fields of any one format: a file each, one folder up.
 """

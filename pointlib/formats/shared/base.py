@@ -1,6 +1,6 @@
-"""What every format of points is made of: records, how its numbers count, where the images are.
+"""What every format of points consists of: records, its coordinates, where the images are.
 
-A new format is one small file beside this one: a `read`, a `write` and a `FORMAT` that names
+A new format is one small file in the folder above: a `read`, a `write` and a `FORMAT` that names
 them; `formats/table.py` finds it. Not about any one tool's files.
 """
 
@@ -19,39 +19,39 @@ __all__ = ["Format", "Pictures", "Record"]  # what a format's own file needs
 
 
 class Record(NamedTuple):
-    """One image that somebody looked at; without points: looked, nothing there."""
+    """One annotated image; without points: looked, nothing there."""
 
-    image: Path  # as Pictures.find gives it
-    shape: tuple | None  # (H, W) where the format's files say it, else None
+    image: Path  # from Pictures.find
+    shape: tuple | None  # (H, W) if the format's files state it, else None
     points: np.ndarray  # (N, 2), kit coordinates
     labels: np.ndarray  # (N,) str, "" for no class
-    scores: np.ndarray | None = None  # (N,) in [0, 1]; None where somebody clicked, or nobody says
+    scores: np.ndarray | None = None  # (N,) in [0, 1]; None if clicked or not stated
 
 
 @dataclass(frozen=True)
 class Format:
-    """One tool's files: how their numbers count, what they can say, who reads and writes them.
+    """One tool's files: their coordinates, what they can carry, how to read and write them.
 
-    `dataclasses.replace(FORMATS["name"], convention="corner")` is the same format read otherwise.
+    `dataclasses.replace(FORMATS["name"], convention="corner")` reads the format differently.
 
     Attributes
     ----------
     read : read(source, pictures, form) -> iterator of Record
         `source` is the file or folder named by the user, `pictures` a Pictures, and `form` this
-        Format, for its `to_points`. Images that nobody looked at are not yielded.
+        Format, for its `to_points`. Images that nobody annotated are not yielded.
     write : write(folder, records, form)
         Every record has its shape; the images are in `folder`/images.
     looks : looks(source) -> bool
-        Whether a file or folder is most likely this format's. Quick; never raises.
+        Whether a file or folder is most likely of this format. Quick; never raises.
     axes : "xy" or "yx"
-    unit : "pixels", "fraction" or "percent", the last two of width and height
-    convention : "centre" (0 is the middle of the first pixel) or "corner" (0 is the image's edge)
-    decimals : of its numbers as `write` writes them, in its unit; None for all that a float has
-    carries : what survives in its files: "labels", "empty" (looked, nothing there), "scores"
-    checked : the program that reads and wrote such files in the tests; "" for none: unverified
-    forbids : characters that no class may have in its name, nor then a space at an end
-    merges : whether points on one place (after rounding) become one in its files
-    box : side in pixels of the boxes that it writes round the points; None where it has no boxes
+    unit : "pixels", "fraction" or "percent" (of width and height)
+    convention : "centre" (0 is the centre of the first pixel) or "corner" (0 is the image's edge)
+    decimals : that `write` writes, in its unit; None for full float precision
+    carries : what its files can store: "labels", "empty" (looked, nothing there), "scores"
+    checked : the program that reads and wrote such files in the tests; "" if unverified
+    forbids : characters not allowed in class names; if any, so are spaces at either end
+    merges : whether points with equal (rounded) positions become one in its files
+    box : side, pixels, of the boxes that it writes around points; None if it has no boxes
     """
 
     name: str
@@ -70,7 +70,7 @@ class Format:
     box: float | None = None
 
     def __post_init__(self):
-        """Refuse words that are not in the lists above."""
+        """Raise InputError for values that are not listed above."""
         for word, known in (
             (self.axes, ("xy", "yx")),
             (self.unit, ("pixels", "fraction", "percent")),
@@ -83,7 +83,7 @@ class Format:
         """Return the format's numbers (N, 2), of an image of `shape` (H, W), as kit points."""
         values = check_points(values, name="values")
         values = values if self.axes == "xy" else values[:, ::-1]
-        with np.errstate(over="ignore"):  # what is not finite is refused by whoever takes it
+        with np.errstate(over="ignore"):  # infinite values are refused later
             return values * self._scale(shape) - (0.5 if self.convention == "corner" else 0)
 
     def from_points(self, points, shape):

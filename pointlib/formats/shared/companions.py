@@ -1,7 +1,7 @@
-"""Files that hold the points of one image each: whose is whose, by their names.
+"""Files with the points of one image each, matched to the images by name.
 
-They lie beside their images or in a folder of their own, and may be pictures as large as the image.
-Not about what is in them.
+They are beside their images or in a folder of their own, and may be images themselves. Not about
+their contents.
 """
 
 import warnings
@@ -16,23 +16,23 @@ MOST_LISTED = 2000  # of a folder's files, to recognise a format
 
 
 def find_companions(source, pictures, *, suffixes, folders, names):
-    """Return (image, file) of each file that holds one image's points.
+    """Return (image, file) for each file with one image's points.
 
-    They are looked for in the source folder and beside the images; where there is none, in folders
-    of their own there. A source file stands alone. Those that are pictures themselves are taken
-    out of `pictures`.
+    The source folder and the images' folders are searched; if there are none, folders of such files
+    in these. A source file is used alone. Files that are images themselves are removed from
+    `pictures`.
 
     Parameters
     ----------
     source : Path
     pictures : Pictures
     suffixes : tuple of str
-        As ".csv", lower case.
+        Lower case, such as ".csv".
     folders : tuple of str
-        What folders of such files are called, lower case.
+        Names of folders of such files, lower case.
     names : names(file, alone) -> list of str
-        What the image of a file may be called, likeliest first; [] where it is no such file.
-        `alone`: it lies where no images are.
+        Possible names of a file's image, likeliest first; [] if it is not such a file. `alone`:
+        there are no images in its folder.
     """
     parents = list(dict.fromkeys([pictures.folder, *(path.parent for path in pictures.paths)]))
     home = source if source.is_dir() else source.parent
@@ -52,16 +52,16 @@ def find_companions(source, pictures, *, suffixes, folders, names):
 
 
 def has_companions(source, *, suffixes, folders, is_own):
-    """Return whether a source looks like such a file, or like a folder of them; never raises.
+    """Return whether a source is probably such a file, or a folder of them; never raises.
 
-    `is_own(file, alone)` says so of a file with one of the suffixes.
+    `is_own(file, alone)` decides for a file with one of the suffixes.
     """
     try:
         if source.is_file():
             return source.suffix.lower() in suffixes and is_own(source, False)
         inside = [source / "images"] if (source / "images").is_dir() else []
         own = list(_own_folders(source, folders))
-        # a folder of that name with texts or tables in it is some dataset's
+        # a folder of that name with text files or tables is a dataset's
         kinds = {path.suffix.lower() for path in islice(source.iterdir(), MOST_LISTED)}
         own += [source] if source.name.lower() in folders and kinds <= {*suffixes, ""} else []
         return any(
@@ -74,16 +74,16 @@ def has_companions(source, *, suffixes, folders, is_own):
 
 
 def read_layer(file, shape, *, indexed=False):
-    """Return a picture or .npy that lies over an image of `shape`, (H, W); each colour a number.
+    """Return a label image or .npy for an image of `shape`, (H, W); each colour becomes a number.
 
-    Where it has a palette and `indexed` is set, the numbers in the file instead. Another shape,
-    which is asked of the header, is an InputError, as is an .npy of other things than numbers.
+    With a palette and `indexed`, the palette's indices instead. Another shape, by the header,
+    raises InputError, as does an .npy of anything but integers.
     """
     array = _open_npy(file) if file.suffix.lower() == ".npy" else None
     found = image_shape(file) if array is None else array.shape
     if found != shape:
         raise InputError(
-            f"{file} has shape {found} (height, width), its image {shape}. Bring the image that it "
+            f"{file} has shape {found} (height, width), its image {shape}. Use the image that it "
             "was made on."
         )
     if array is not None:
@@ -95,7 +95,7 @@ def read_layer(file, shape, *, indexed=False):
 
 
 def _open_npy(file):
-    """Return the array of an .npy file, not yet read, or raise InputError; never unpickles."""
+    """Return an .npy file as a memory-mapped array, or raise InputError; never unpickles."""
     try:
         array = np.lib.format.open_memmap(file, mode="r")
         if array.dtype.kind in "bui":
@@ -104,17 +104,17 @@ def _open_npy(file):
     except Exception as error:  # a broken header makes numpy raise nearly anything
         what = str(error).partition("\n")[0]
     raise InputError(
-        f"{file} holds no plain array of whole numbers ({what}). Pickled objects can run code and "
-        "are not read; where this is Cellpose's _seg.npy, save the masks as PNG there."
+        f"{file} is not a plain array of whole numbers ({what}). Pickled objects can run code and "
+        "are not read; if this is Cellpose's _seg.npy, save the masks as PNG in Cellpose."
     )
 
 
 def _read_indices(file):
-    """Return the numbers (H, W) of a picture with a palette, None of another."""
+    """Return the indices (H, W) of an image with a palette, None for other images."""
     try:
         with warnings.catch_warnings(action="ignore"), open_picture(file) as picture:
             return np.asarray(picture) if picture.mode == "P" else None
-    except Exception:  # what Pillow cannot open, read_image may
+    except Exception:  # read_image may open what Pillow cannot
         return None
 
 
@@ -133,7 +133,7 @@ def _one_channel(image, file):
 
 
 def _claim(places, parents, suffixes, names):
-    """Return {file: names of its image} of the files in places that are some image's."""
+    """Return {file: possible names of its image} for the files in `places`."""
     found = {}
     for place in places:
         alone = not any(parent.is_relative_to(place) for parent in parents)
@@ -144,13 +144,13 @@ def _claim(places, parents, suffixes, names):
 
 
 def _files(place, suffixes, *, most=None):
-    """Return the files of a folder with one of the suffixes, by name; hidden ones are left out."""
+    """Return the files of a folder with one of the suffixes, by name, without hidden ones."""
     paths = [path for path in islice(place.iterdir(), most) if path.suffix.lower() in suffixes]
     return sorted(path for path in paths if path.name[0] != "." and path.is_file())
 
 
 def _own_folders(top, folders):
-    """Yield the folders in `top` that are called like one of `folders`, in their order."""
+    """Yield the folders in `top` with a name in `folders`, in that order."""
     inside = {path.name.lower(): path for path in top.iterdir() if path.is_dir()}
     yield from (inside[name] for name in folders if name in inside)
 
@@ -162,7 +162,7 @@ def _likeliest(keys, pictures):
 def _why_none(home, pictures, suffixes, folders):
     own = home.name.lower() in folders and pictures.folder == home
     return (
-        f"{home} holds no file of points ({', '.join(suffixes)}) that goes with an image"
-        + (" of another folder. Name the images' folder with --images." if own else
-           f", nor has it a folder {', '.join(folders)} with such files.")
+        f"{home} has no file of points ({', '.join(suffixes)}) that belongs to an image"
+        + (" in another folder. Name the images' folder with --images." if own else
+           f", nor a folder {', '.join(folders)} with such files.")
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""What the formats in JSON share: which file is meant, numbers in it, and streams of its objects.
+"""What the JSON formats share: choosing the file, reading numbers, streaming objects.
 
-Not about what any tool's fields mean.
+Not about the fields of any tool.
 """
 
 import os
@@ -14,13 +14,13 @@ from pointlib.errors import InputError
 from pointlib.files import need_file
 from pointlib.formats.shared.safe import read_numbers
 
-HEAD = 65_536  # bytes of a file that are looked at to recognise it
-MOST_LISTED = 2_000  # names of a folder that are looked at for that
+HEAD = 65_536  # bytes of a file that are read to recognise it
+MOST_LISTED = 2_000  # names in a folder that are checked to recognise it
 PIECE = 262_144  # bytes of JSON parsed at once
-MOST_DEPTH = 100  # lists and objects in one another
-MOST_ITEM = 64_000_000  # bytes of one object, or of one text in it
+MOST_DEPTH = 100  # of nested lists and objects
+MOST_ITEM = 64_000_000  # bytes of one object, or of one string in it
 _BOM = b"\xef\xbb\xbf"
-_LIST = object()  # stands for a list whose elements are wanted, one by one
+_LIST = object()  # marks a list whose elements are yielded one by one
 
 
 def heads(source, *suffixes):
@@ -36,7 +36,7 @@ def heads(source, *suffixes):
 
 
 def files_in(folder, *suffixes, most=None):
-    """Return the files directly in a folder with one of the suffixes, by name, hidden ones not."""
+    """Return the files in a folder with one of the suffixes, by name, without hidden ones."""
     if not Path(folder).is_dir():
         return []
     with os.scandir(folder) as entries:
@@ -46,7 +46,7 @@ def files_in(folder, *suffixes, most=None):
 
 
 def one_json(source, pictures, looks):
-    """Return the JSON file that a user means: `source`, or the one in it that `looks` right."""
+    """Return the JSON file that a user means: `source`, or the one in it that `looks` accepts."""
     if source.is_file():
         return source
     places = (source, pictures.home, pictures.home / "annotations", pictures.folder)
@@ -64,7 +64,7 @@ def one_json(source, pictures, looks):
 def one_each(source, pictures, suffixes, looks):
     """Return the files that a tool keeps beside its images.
 
-    They have the first suffix and the name of an image, or one of the suffixes and `looks` right.
+    They have the first suffix and an image's name, or one of the suffixes and `looks` accepts them.
     """
     if source.is_file():
         return [source]
@@ -79,14 +79,14 @@ def one_each(source, pictures, suffixes, looks):
 
 
 def read_size(data, names):
-    """Return (H, W) where an object from JSON states `names`, height first, else None."""
+    """Return (H, W) if a JSON object has the keys `names`, height first, else None."""
     sizes = [data.get(name) for name in names]
     whole = all(type(size) in (int, float) and 1 <= size < 1e9 for size in sizes)
     return tuple(int(size) for size in sizes) if whole else None
 
 
 def read_score(value, where):
-    """Return a score in [0, 1], or None where there is none."""
+    """Return a score in [0, 1], or None if there is none."""
     if value is None:
         return None
     (score,) = read_numbers((value,), where, ("score",))
@@ -96,7 +96,7 @@ def read_score(value, where):
 
 
 def read_table(values, where, *, least=1):
-    """Return (N, 2) floats of a list from JSON of N or more lists [x, y]; what follows is left."""
+    """Return (N, 2) floats from a JSON list of lists [x, y, ...]; what follows y is ignored."""
     try:
         rows = [(x, y) for x, y, *_ in values]
         if not all(type(value) in (int, float) for row in rows for value in row):
@@ -105,20 +105,20 @@ def read_table(values, where, *, least=1):
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{where}: {error}; expected a list of [x, y].") from error
     if len(table) < least or not np.isfinite(table).all():
-        raise InputError(f"{where}: {len(table)} places; expected {least} or more, finite.")
+        raise InputError(f"{where}: {len(table)} points; expected {least} or more, finite.")
     return table
 
 
 def stream_items(path, wanted):
-    """Yield (section, index, object) of the lists in a JSON file, holding one object at a time.
+    """Yield (section, index, object) of the lists in a JSON file, keeping one object in memory.
 
     Parameters
     ----------
     path : Path
-        A file that is an object with lists of objects in it, or such a list itself.
+        A JSON object with lists of objects in it, or such a list.
     wanted : dict
-        ``{section: keys}``: which lists, "" for a file that is a list, and what to keep of their
-        objects: numbers, texts and lists; an object inside is kept as an empty one.
+        ``{section: keys}``: the lists ("" for a file that is a list) and the keys to keep of their
+        objects: numbers, strings and lists; a nested object is kept as an empty one.
     """
     items, held = _Items(path, wanted), 0
     events = ijson.sendable_list()
@@ -151,18 +151,18 @@ def _parse(send, piece, path):
 
 
 class _Items:
-    """Objects in a file's lists, built from the events of a parser; `done` holds the whole ones."""
+    """Objects in a file's lists, built from a parser's events; `done` holds complete ones."""
 
     def __init__(self, path, wanted):
         self.path, self.wanted, self.seen = path, wanted, set()
-        self.stack, self.level, self.done = [], 2, []  # what is open; None where it is not kept
+        self.stack, self.level, self.done = [], 2, []  # open containers; None if not kept
         self.section, self.keys, self.index, self.key, self._fill = "", (), 0, None, None
 
     def take(self, events):
-        """Take in (event, value) pairs as `ijson.basic_parse` gives them."""
+        """Process (event, value) pairs from `ijson.basic_parse`."""
         stack, fill = self.stack, self._fill
         for event, value in events:
-            if event == "number" and fill:  # nearly all of a file of long outlines
+            if event == "number" and fill:  # most events of a file with long outlines
                 fill(value)
             elif event == "map_key":
                 self._name(value)
@@ -174,11 +174,11 @@ class _Items:
         self._fill = fill
 
     def inside(self):
-        """Return whether an object is open, not yet whole."""
+        """Return whether an object is incomplete."""
         return len(self.stack) > self.level
 
     def place(self):
-        """Return which element is read."""
+        """Return the current element, for messages."""
         return f"{self.section}[{self.index}]"
 
     def _name(self, key):
@@ -213,7 +213,7 @@ class _Items:
             self.index += 1
 
     def _put(self, value):
-        """Put a value into what is open, where it is wanted; return it where it is to be filled."""
+        """Add a value to the open container if its key is wanted; return it if it is a list."""
         parent = self.stack[-1] if self.stack else _LIST
         if parent is _LIST:
             if type(value) is not dict or not self.stack:

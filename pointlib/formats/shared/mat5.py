@@ -1,7 +1,7 @@
-"""MATLAB's own files of version 5 (-v6 and -v7): numbers, cells and structs, and nothing else.
+"""MATLAB files of version 5 (-v6 and -v7): numbers, cells and structs, nothing else.
 
-Read here and not by a library: a stranger's file may declare more than there is, nest without end
-or hold objects. Nothing is made before its bytes are there, and no object is brought to life.
+Read here rather than by a library: an untrusted file may declare more than it has, nest without end
+or hold objects. Nothing is allocated before its bytes are there, and no object is instantiated.
 Source: "MAT-File Format" (The MathWorks), chapter "Level 5". Not about what the variables mean.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from pointlib.errors import InputError
 from pointlib.formats.shared.safe import read_bounded
 
-MOST_BYTES = 64_000_000  # of a file, and of all its variables once inflated
+MOST_BYTES = 64_000_000  # of a file, and of all its variables when decompressed
 MOST_CELLS, MOST_DEPTH = 10_000, 16
 HEADER = 128  # bytes
 NUMBERS = {
@@ -35,7 +35,7 @@ OTHERS = {3: "an object", 4: "text", 5: "a sparse matrix", 16: "a function", OPA
 
 
 class Unread(str):
-    """A variable that is not read: what it is, in words."""
+    """A variable that is not read: its kind, in words."""
 
     __slots__ = ()
 
@@ -44,14 +44,14 @@ def read_mat(path):
     """Return {name: value} of a MATLAB file, or raise InputError that says what it is instead.
 
     Numbers are arrays of the shape that MATLAB shows; a cell array is a list of values and a struct
-    a dict, or a list of dicts where there are several; anything else is an Unread.
+    a dict, or a list of dicts if there are several; anything else is an Unread.
     """
     data = memoryview(read_bounded(path, most=MOST_BYTES))
     if bytes(data[:4]) == b"\x89HDF" or b"MATLAB 7.3" in bytes(data[:HEADER]):
         raise InputError(f"{path} is a MATLAB file of version 7.3. Save it with -v7 in MATLAB.")
     order = {b"IM": "<", b"MI": ">"}.get(bytes(data[126:HEADER]))
     if order is None:
-        raise InputError(f"{path} is no MATLAB file of version 5. Save it with -v7 in MATLAB.")
+        raise InputError(f"{path} is not a MATLAB file of version 5. Save it with -v7 in MATLAB.")
     variables, left = {}, MOST_BYTES
     try:
         for outer in _elements(data[HEADER:], order):
@@ -76,17 +76,17 @@ def _elements(data, order):
     at = 0
     while at < len(data):
         kind, size = struct.unpack_from(f"{order}II", data, at)
-        small = kind >> 16  # up to four bytes lie in the tag itself
+        small = kind >> 16  # up to four bytes are in the tag itself
         kind, size, start = (kind & 0xFFFF, small, at + 4) if small else (kind, size, at + 8)
         if start + size > len(data) or small > 4:
-            raise ValueError(f"an element of {size:,} bytes has {len(data) - start:,}")
+            raise ValueError(f"an element of {size:,} bytes has only {len(data) - start:,}")
         yield kind, data[start : start + size]
         padding = 0 if kind == COMPRESSED else -size % 8
         at = at + 8 if small else start + size + padding
 
 
 def _inflate(body, order, most):
-    """Return the bytes of a compressed element: as many as it declares, and never too many."""
+    """Return the bytes of a compressed element: as many as it declares, if not too many."""
     inflater = zlib.decompressobj()
     tag = inflater.decompress(body, 8)
     size = struct.unpack_from(f"{order}I", tag, 4)[0]
@@ -122,9 +122,9 @@ def _matrix(body, order, depth):
 
 
 def _unread(kind, parts):
-    """Return (name, Unread) of what is not read."""
+    """Return (name, Unread) of a variable that is not read."""
     shape, name = [part for _, part in parts][:2]
-    name = shape if kind == OPAQUE else name  # which has no shape
+    name = shape if kind == OPAQUE else name  # an opaque one has no shape
     return bytes(name).decode("latin-1"), Unread(OTHERS.get(kind, "complex numbers"))
 
 
@@ -142,7 +142,7 @@ def _values(parts, order, depth, count):
 
 
 def _structs(parts, order, depth, count):
-    """Return a dict {field: value}, or a list of them where there is not just one."""
+    """Return a dict {field: value}, or a list of dicts unless there is exactly one."""
     length = struct.unpack_from(f"{order}i", next(parts)[1])[0]
     if length < 1:
         raise ValueError(f"names of {length} bytes")

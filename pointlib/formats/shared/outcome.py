@@ -1,4 +1,4 @@
-"""What a conversion comes to: counts, sentences, an example, and a picture to look at."""
+"""The result of a conversion: counts, sentences, an example, and a picture to check."""
 
 import warnings
 from pathlib import Path
@@ -12,11 +12,11 @@ from pointlib.images import read_image
 
 EXAMPLES = 3  # points
 NAMES = 20  # classes in a sentence
-SIDE, DOTS = 8, 150  # inches of the picture's longer side, dots an inch
+SIDE, DOTS = 8, 150  # inches of the picture's longer side, dots per inch
 
 
 class Conversion(NamedTuple):
-    """What `convert` has written, or would write; as text, a few sentences."""
+    """What `convert` has written, or would write; `str` gives a few sentences."""
 
     folder: Path
     n_images: int
@@ -27,11 +27,11 @@ class Conversion(NamedTuple):
     lost: tuple  # sentences: what the target format cannot carry
     notes: tuple = ()  # sentences: what was recognised, renamed, left out
     counts: dict = {}  # noqa: RUF012 - {class: points}; a NamedTuple's default, never written to
-    example: tuple = ()  # lines: the first points, as the file counts them and as the kit does
+    example: tuple = ()  # lines: the first points, in the file's coordinates and in the kit's
 
     @property
     def counted(self):
-        """The counts, and the images that nobody looked at, in a sentence."""
+        """All counts in one sentence, unlabelled images included."""
         named = ", ".join(self.classes[:NAMES]) + (" ..." if len(self.classes) > NAMES else "")
         return (
             f"{self.folder}: {self.n_images} images, {self.n_labelled} with {self.n_points} points "
@@ -40,7 +40,7 @@ class Conversion(NamedTuple):
 
     @property
     def n_unlabelled(self):
-        """Images that the source does not speak of."""
+        """Images that the source does not mention."""
         return self.n_images - self.n_labelled - self.n_empty
 
     def __str__(self):
@@ -48,7 +48,7 @@ class Conversion(NamedTuple):
         return " ".join([self.counted, *self.notes, *self.lost])
 
     def table(self):
-        """Return what would be written, a line a number."""
+        """Return what would be written, one number per line."""
         rows = [
             ("images", self.n_images),
             ("labelled", self.n_labelled),
@@ -63,7 +63,7 @@ class Conversion(NamedTuple):
 
 
 def show_example(records, form):
-    """Return lines on the first points of records: as the format counts them, and as the kit."""
+    """Return lines with the first points of records: in the format's coordinates and the kit's."""
     record = next((record for record in records if len(record.points)), None)
     order = f"{form.axes[0]}, {form.axes[1]}"
     lines = [f"{form.name}: {order} in {form.unit}, (0, 0) is {place(form)}"]
@@ -78,22 +78,22 @@ def show_example(records, form):
 
 
 def place(form):
-    """Return where a format's (0, 0) lies."""
+    """Return where a format's (0, 0) is."""
     return "a pixel's centre" if form.convention == "centre" else "a pixel's corner"
 
 
 def draw_check(path, records):
-    """Write a picture of the first record that has points; None where there is none to draw."""
+    """Write a picture of the first record that has points; return None if there is none."""
     record = next((record for record in records if len(record.points)), None)
     if record is None:
         return None
-    from matplotlib.figure import Figure  # a second: only where it draws
+    from matplotlib.figure import Figure  # takes a second: only if needed
 
     from pointlib.plots import encode_figure, show_image, show_points
 
     try:
         image = read_image(record.image)
-    except InputError:  # its points are as good as ever
+    except InputError:  # the conversion is fine without a picture
         return None
     step = int(np.ceil(max(image.shape[:2]) / (2 * SIDE * DOTS)))
     height, width = np.array(image.shape[:2]) / max(image.shape[:2])
@@ -102,7 +102,7 @@ def draw_check(path, records):
     ax = show_image(image[::step, ::step], figure.subplots())
     show_points(record.points / step, labels, ax)
     ax.set_title(f"{record.image.name}: {len(labels)} points", parse_math=False)
-    with warnings.catch_warnings(action="ignore"):  # on letters that the font has not
+    with warnings.catch_warnings(action="ignore"):  # about characters missing from the font
         data = encode_figure(figure, dpi=DOTS)
     write_atomic(path, data)
     return path

@@ -1,7 +1,7 @@
-"""What several formats share: centres of shapes, boxes round points, text and sizes in XML.
+"""What several formats share: centres of shapes, boxes around points, text and sizes in XML.
 
-In the numbers of the format that calls, or as kit points where it says so. Not about any format's
-fields, nor about reading safely (formats/shared/safe.py).
+In the caller's coordinates, or in kit points if it says so. Not about any format's fields, nor
+about reading safely (safe.py).
 """
 
 import re
@@ -13,14 +13,14 @@ import numpy as np
 from pointlib.errors import InputError
 from pointlib.formats.shared.safe import peek, read_numbers
 
-MOST_LISTED = 100  # names of a folder that are looked at for it
+MOST_LISTED = 100  # names in a folder that `head_of` checks
 
-# XML 1.0, section 2.2: no other character can stand in a document, not even escaped
+# XML 1.0, section 2.2: no other character is allowed in a document, not even escaped
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def box_centre(edges, where):
-    """Return the middle (x, y) of a box given by its edges: left, top, right, bottom."""
+    """Return the centre (x, y) of a box given by its edges: left, top, right, bottom."""
     left, top, right, bottom = edges
     if left > right or top > bottom:
         raise InputError(
@@ -31,17 +31,17 @@ def box_centre(edges, where):
 
 
 def area_centre(outlines, holes=()):
-    """Return the centroid (x, y) of the area inside polygons, each (N, 2), less that of holes.
+    """Return the centroid (x, y) of the area inside polygons, each (N, 2), without holes.
 
-    Source: the shoelace formula, from a corner of each, since far from zero the digits would
-    cancel. Where there is no area, or an outline crosses itself so that this falls outside, the
-    mean of the corners.
+    Source: the shoelace formula, relative to a corner of each, to avoid cancellation far from the
+    origin. If there is no area, or a self-crossing outline puts the centroid outside, the mean of
+    the corners.
     """
     signed = [(sign, ring) for sign, some in ((1, outlines), (-1, holes)) for ring in some]
     rings = [(sign, np.asarray(ring, dtype=float).reshape(-1, 2)) for sign, ring in signed]
     corners = np.concatenate([ring for sign, ring in rings if sign > 0])
     area, moment = 0.0, np.zeros(2)
-    with np.errstate(all="ignore"):  # numbers too large end as NaN, which is not let through
+    with np.errstate(all="ignore"):  # overflow ends as NaN, which is refused later
         for sign, ring in rings:
             near = ring - ring[0]
             after = np.roll(near, -1, axis=0)
@@ -56,17 +56,17 @@ def area_centre(outlines, holes=()):
 
 
 def half_sides(points, shape, side):
-    """Return half the width and height (N, 2), pixels, of boxes of `side` round kit points.
+    """Return half the width and height (N, 2), pixels, of boxes of `side` around kit points.
 
-    A box that would leave the image of `shape` (H, W) is narrowed on both sides alike, so that
-    its middle stays where it is: on the very edge it has no width.
+    A box that would leave the image of `shape` (H, W) is narrowed equally on both sides, so that
+    its centre stays: exactly on the edge it has no width.
     """
     room = np.minimum(points + 0.5, np.array(shape[::-1]) - 0.5 - points)
     return np.clip(room, 0, side / 2)
 
 
 def read_size(width, height, where):
-    """Return (H, W) from two texts; None where one is missing or 0, as tools write "unknown"."""
+    """Return (H, W) from two strings; None if one is missing or 0, which means unknown."""
     if width is None or height is None:
         return None
     width, height = read_numbers((width, height), where, ("width", "height"))
@@ -74,7 +74,7 @@ def read_size(width, height, where):
 
 
 def xml_text(text):
-    """Return a text as it stands in XML, between tags or in double quotes."""
+    """Return a text escaped for XML, between tags or in double quotes."""
     text = str(text)
     if wrong := _NOT_XML.search(text):
         raise InputError(f"{text!r} has the character {wrong[0]!r}, which XML cannot hold. Rename.")
@@ -82,15 +82,15 @@ def xml_text(text):
 
 
 def plain(number):
-    """Return a number with at most six decimals and no noughts at its end."""
-    return f"{round(number, 6) + 0.0:.6f}".rstrip("0").rstrip(".")  # 0.0 takes the sign from -0
+    """Return a number with at most six decimals and no trailing zeros."""
+    return f"{round(number, 6) + 0.0:.6f}".rstrip("0").rstrip(".")  # adding 0.0 turns -0 into 0
 
 
 def head_of(source, suffix, places=(".",), *, but=()):
-    """Return the first text of a file, or of the first of that suffix in places of a folder.
+    """Return the beginning of a file, or of the first one with that suffix in `places` of a folder.
 
-    Empty files and the names in `but` do not count. "" where there is none or it cannot be read:
-    for `looks`, which never raises.
+    Empty files and the names in `but` are ignored. "" if there is none or it cannot be read: for
+    `looks`, which never raises.
     """
     if not source.is_dir():
         return peek(source)

@@ -1,6 +1,6 @@
-"""Where the images of another tool's files lie, and which of them a name in those files means.
+"""Where the images of another tool's files are, and which image a name in those files means.
 
-Not about what the files say of the images; each format's own file knows that.
+Not about the files' contents: each format's own file.
 """
 
 import contextlib
@@ -14,27 +14,41 @@ from pointlib.files import need_file, need_folder
 from pointlib.images import IMAGE_SUFFIXES, check_names, image_shape, list_images
 
 FOLDERS = ("images", "jpegimages", "imgs", "img", "image", "frames", "photos", "pictures")
-ASIDE = ("annotations", "labels", "ground_truth", "json", "xml", "gt")  # the images lie beside them
-NO_IMAGES = {"masks", "labels", "overlays", "dots", "ground_truth", "annotations"}  # pictures, but
-MOST_FOLDERS = 10_000  # looked into
+ASIDE = (
+    "annotations",
+    "labels",
+    "ground_truth",
+    "json",
+    "xml",
+    "gt",
+)  # images are beside these
+NO_IMAGES = {
+    "masks",
+    "labels",
+    "overlays",
+    "dots",
+    "ground_truth",
+    "annotations",
+}  # not images
+MOST_FOLDERS = 10_000  # searched
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # which Label Studio puts before an uploaded file's name
 
 
 class Pictures:
-    """The images that belong to a source, found by the names that its files give them.
+    """The images that belong to a source, found by the names in its files.
 
-    They lie in `images/` (or another of FOLDERS) inside the source folder, or beside a source
-    file; where there is none, directly in that folder, else below it, else in such a folder one
-    level up. Of a folder that holds no image directly, its subfolders' images are taken.
+    They are in `images/` (or another of FOLDERS) inside the source folder, or beside a source file;
+    if there is none, directly in that folder, else below it, else in such a folder one level up.
+    If a folder has no image directly, the images in its subfolders are used.
 
     Parameters
     ----------
     source : str or Path
-        A file or a folder; a folder `images` is its own.
+        A file or a folder; `images/` itself means its parent.
     images : str or Path, optional
-        The folder of the images, where it is not to be looked for.
+        The folder of the images, instead of searching for it.
     strict : bool
-        Whether `find` raises where an image is not there, or notes it in `missing`.
+        Whether `find` raises if an image is missing, or notes it in `missing`.
 
     Attributes
     ----------
@@ -45,9 +59,9 @@ class Pictures:
     paths : list of Path
         All images, by name.
     missing : dict
-        ``{name: where}`` of the images that are not there.
+        ``{name: where}`` of the missing images.
     guessed : bool
-        The images lie somewhere below or beside a source file: only those it names are its own.
+        The folder was found by searching from a source file: only images that it names count.
     """
 
     def __init__(self, source, images=None, *, strict=True):
@@ -58,8 +72,8 @@ class Pictures:
         self.guessed = not images and source.is_file() and not _known_place(self.folder, home)
         if not images and not next(_walk(self.folder), None):
             raise InputError(
-                f"{self.folder} holds no image ({', '.join(IMAGE_SUFFIXES)}). Name the images' own "
-                "folder with --images FOLDER; those of another kind export as TIFF or PNG."
+                f"{self.folder} has no images ({', '.join(IMAGE_SUFFIXES)}). Name the images' "
+                "folder with --images FOLDER; export other formats as TIFF or PNG."
             )
         self.paths = _list_below(self.folder)
         self.strict, self.missing, self._absent = strict, {}, set()
@@ -69,10 +83,10 @@ class Pictures:
         self._found, self._named, self._shapes = {}, {}, {}
 
     def find(self, name, where):
-        """Return the path of the image that a file calls `name`; `where` is for the error.
+        """Return the path of the image that a file calls `name`; `where` is for messages.
 
-        Folders in the name count only where two images would fit. Two names must not come to mean
-        one image.
+        Folders in the name count only if two images would match. Two names for one image are an
+        error.
         """
         if not isinstance(name, str):
             raise InputError(f"{where}: image is {name!r:.80}; expected its name.")
@@ -93,27 +107,27 @@ class Pictures:
         return next((self._known[key] for key in _keys(name) if key in self._known), None)
 
     def shape(self, path):
-        """Return (H, W) of an image, from its header; (1, 1) of one that is missing."""
+        """Return (H, W) of an image, from its header; (1, 1) for a missing one."""
         if path not in self._shapes:
             self._shapes[path] = (1, 1) if path in self._absent else image_shape(path)
         return self._shapes[path]
 
     def is_missing(self, path):
-        """Return whether `find` gave this path for an image that is not there."""
+        """Return whether `find` returned this path for a missing image."""
         return path in self._absent
 
     def is_named(self, path):
-        """Return whether the source's files have named this image."""
+        """Return whether the source's files name this image."""
         return path in self._named
 
     def drop(self, paths):
-        """Take out pictures that are no images of the source, but, say, the format's own files."""
+        """Remove pictures that are not images of the source, such as the format's own files."""
         dropped = set(paths)
         self.paths = [path for path in self.paths if path not in dropped]
         self._known = {key: path for key, path in self._known.items() if path not in dropped}
 
     def why_missing(self):
-        """Return a sentence on the images that are not there, and what the first may be."""
+        """Return a sentence on the missing images, with a guess at the first."""
         (name, where), *others = self.missing.items()
         more = f", nor are {len(others)} others" if others else ""
         known = [path.name for path in self.paths][:1000]
@@ -129,7 +143,7 @@ class Pictures:
         return path
 
     def _below(self, parts):
-        """Return the image that the last parts of a name, folders and all, lead to, or None."""
+        """Return the image that the last parts of a name, with folders, lead to, or None."""
         if ".." in parts:
             return None
         inside = self.folder.resolve()
@@ -143,7 +157,7 @@ class Pictures:
         return None
 
     def _add(self, path):
-        """Take in an image of a subfolder that a name has led to."""
+        """Add an image in a subfolder that a name refers to."""
         if self._known.get(path.name) != path:
             other = self._known.setdefault(path.stem, path)
             _refuse_twins(other, path)
@@ -158,7 +172,7 @@ def _look_for(home):
     if next(_walk(home), None):
         return home
     above = home.absolute().parent
-    with contextlib.suppress(OSError):  # it may not be ours to look into
+    with contextlib.suppress(OSError):  # it may not be readable
         return _known_folder(above) or (above if home.absolute().name.lower() in ASIDE else home)
     return home
 
@@ -179,7 +193,7 @@ def _has_image(folder):
 
 
 def _list_below(folder):
-    """Return the images directly in a folder, by name; where there are none, those below it."""
+    """Return the images directly in a folder, by name; if there are none, those below it."""
     paths = [] if _has_image(folder) else sorted(_walk(folder), key=lambda path: (path.name, path))
     if not paths:
         return list_images(folder)
@@ -195,7 +209,7 @@ def _walk(folder):
     for n_folders, (place, subfolders, files) in enumerate(os.walk(folder)):
         if n_folders > MOST_FOLDERS:
             raise InputError(
-                f"{folder} holds more than {MOST_FOLDERS:,} folders. Name the images' own folder: "
+                f"{folder} has more than {MOST_FOLDERS:,} folders. Name the images' folder: "
                 "--images FOLDER."
             )
         subfolders[:] = sorted(
@@ -209,13 +223,13 @@ def _walk(folder):
 def _refuse_twins(path, other):
     if path != other:
         raise InputError(
-            f"{path} and {other} would be one in a flat folder. Convert one folder at a time, as "
+            f"{path} and {other} would collide in a flat folder. Convert one folder at a time, as "
             f"--images {path.parent}, or rename one."
         )
 
 
 def _keys(name):
-    """Yield what an image that a file calls `name` may be called in its folder, likeliest first."""
+    """Yield possible names of the image that a file calls `name`, likeliest first."""
     names = [name, *(PureWindowsPath(spelling).name for spelling in _spellings(name))]
     names += [_UPLOAD.sub("", key, count=1) for key in names if _UPLOAD.match(key)]
     yield from names
@@ -224,11 +238,11 @@ def _keys(name):
 
 
 def _spellings(name):
-    """Yield a name as it stands and, of a web address, its path and what `d` in its query says."""
+    """Yield a name as it is and, for a URL, its path and the value of `d` in its query."""
     yield name
     try:
         address = urlsplit(name) if "://" in name or "?d=" in name else None
-    except ValueError:  # brackets of no address
+    except ValueError:  # brackets, but not of a URL
         return
     if address:
         yield from (value for key, value in parse_qsl(address.query) if key == "d")

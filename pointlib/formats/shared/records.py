@@ -1,7 +1,7 @@
-"""What happens to a source's records before anything is written.
+"""Processing of a source's records before anything is written.
 
-They are checked against the images, their classes are renamed, and what the target will not hold
-is put into sentences. Not about reading or writing files.
+They are checked against the images, classes are renamed, and what the target format cannot carry
+is reported. Not about reading or writing files.
 """
 
 import re
@@ -12,7 +12,7 @@ import numpy as np
 from pointlib.errors import InputError, suggest
 from pointlib.points import EDGE_SLACK, check_points, class_names
 
-SEEN = 0.005  # px: a place that moves by less is kept
+SEEN = 0.005  # px: smaller shifts are not reported
 SIGNS = {",": "a comma", "\r": "a line end", "\n": "a line end", '"': "a quotation mark"}
 
 
@@ -25,7 +25,7 @@ def check_records(records, pictures, *, skip=False, on_image=None):
     pictures : Pictures
         Not strict, so that all missing images are counted.
     skip : bool
-        Leave out missing images and points outside, where they would be errors.
+        Leave out missing images and points outside, instead of raising.
     on_image : callable, optional
         Called with (name, number done, number of all) after each.
     """
@@ -34,7 +34,7 @@ def check_records(records, pictures, *, skip=False, on_image=None):
         if pictures.is_missing(record.image):
             continue
         if record.image in kept:
-            raise InputError(f"{record.image.name} comes twice in the source. Merge the two.")
+            raise InputError(f"{record.image.name} occurs twice in the source. Merge the two.")
         kept[record.image] = _check_record(record, pictures.shape(record.image))
         if on_image:
             on_image(record.image.name, len(kept), len(pictures.paths))
@@ -42,10 +42,10 @@ def check_records(records, pictures, *, skip=False, on_image=None):
     if pictures.missing:
         if not skip:
             raise InputError(
-                f"{pictures.why_missing()} Bring it, name its folder with --images FOLDER, or "
+                f"{pictures.why_missing()} Add it, name its folder with --images FOLDER, or "
                 "leave it out with --skip."
             )
-        notes.append(f"Left out: {len(pictures.missing)} images that are not there.")
+        notes.append(f"Left out: {len(pictures.missing)} missing images.")
     records, n_outside = _put_inside(list(kept.values()), skip)
     notes += [f"Left out: {n_outside} points outside their images."] if n_outside else []
     return records, notes
@@ -54,15 +54,14 @@ def check_records(records, pictures, *, skip=False, on_image=None):
 def rename_classes(records, names):
     """Return records whose classes are renamed by {old: new}, and sentences on what it did.
 
-    A class whose new name is "" is left out, with its points; an old name "" is that of points
-    without a class.
+    A new name "" drops the class with its points; an old name "" means points without a class.
     """
     found = Counter(label for record in records for label in record.labels.tolist())
     for old in names:
         if old not in found:
             listed = ", ".join(map(repr, sorted(found))) or "none"
             raise InputError(
-                f"class {old!r} is to be renamed, and the source has none. Its classes are "
+                f"class {old!r} is to be renamed, but is not in the source. Its classes are "
                 f"{listed:.300}. {suggest(old, found)}"
             )
     gone = [old for old, new in names.items() if not new]
@@ -72,7 +71,7 @@ def rename_classes(records, names):
     n_bare = sum(
         len(old.points) > len(new.points) == 0 for old, new in zip(records, renamed, strict=True)
     )
-    notes += [f"{n_bare} images have no point left: nothing there."] if n_bare else []
+    notes += [f"{n_bare} images have no points left: nothing there."] if n_bare else []
     return renamed, notes
 
 
@@ -102,7 +101,7 @@ def find_losses(records, writer):
         lost.append(f"Lost: the scores, which {writer.name} cannot carry.")
     n_empty = sum(len(record.points) == 0 for record in records)
     if "empty" not in writer.carries and n_empty:
-        lost.append(f"Lost: that {n_empty} images hold nothing, which {writer.name} cannot say.")
+        lost.append(f"Lost: that {n_empty} images are empty, which {writer.name} cannot express.")
     if writer.decimals is None:
         return lost
     moved, n_merged = _round(records, writer)
@@ -113,15 +112,15 @@ def find_losses(records, writer):
             f"{moved:.2g} px."
         )
     if n_merged:
-        lost.append(f"Lost: {n_merged} points that fall on another one's place.")
+        lost.append(f"Lost: {n_merged} points that coincide with another.")
     return lost
 
 
 def find_oddities(records, reader):
-    """Return sentences on points that can be read and look wrong."""
+    """Return sentences on points that are valid but look wrong."""
     points = np.concatenate([np.empty((0, 2)), *(record.points for record in records)])
     if reader.unit == "pixels" and len(points) > 1 and (points >= -0.5).all() and points.max() <= 1:
-        return ["All points lie in the first pixel: the file may hold fractions, and not pixels."]
+        return ["All points are in the first pixel: the file may hold fractions, not pixels."]
     return []
 
 
@@ -130,18 +129,20 @@ def _check_record(record, shape):
     if record.shape is not None and tuple(record.shape) != shape:
         raise InputError(
             f"{name} is {shape[1]} x {shape[0]}, but its points were made on "
-            f"{record.shape[1]} x {record.shape[0]}. Bring the image they were made on."
+            f"{record.shape[1]} x {record.shape[0]}. Use the image they were made on."
         )
     points = check_points(record.points, name=f"{name}: points")
     scores = None if record.scores is None else np.asarray(record.scores, dtype=float)
     if scores is not None and len(wrong := scores[~((scores >= 0) & (scores <= 1))]):
-        raise InputError(f"{name}: score {wrong[0]:g}; expected 0 to 1. Divide or drop them.")
+        raise InputError(
+            f"{name}: score {wrong[0]:g}; expected 0 to 1. Rescale or remove the scores."
+        )
     labels = np.asarray(record.labels, dtype=str)
     return record._replace(shape=shape, points=points, labels=labels, scores=scores)
 
 
 def _put_inside(records, skip):
-    """Return records without points outside, and how many those were; an error unless `skip`."""
+    """Return records without points outside, and their number; raise unless `skip`."""
     outside = [_outside(record.points, record.shape) for record in records]
     n_outside = sum(map(np.count_nonzero, outside))
     if n_outside and not skip:
@@ -156,7 +157,7 @@ def _outside(points, shape):
 
 
 def _why_outside(records, outside):
-    """Return a sentence on the first point outside, and on what all of them look like."""
+    """Return a sentence on the first point outside, with a hint from all of them."""
     first = next(i for i, out in enumerate(outside) if out.any())
     record, row = records[first], np.flatnonzero(outside[first])[0]
     n_outside, n_all = sum(map(np.count_nonzero, outside)), sum(map(len, outside))
@@ -187,7 +188,7 @@ def _select(record, kept):
 
 
 def _round(records, form):
-    """Return how far (px) rounding moves points, and how many come to lie on others."""
+    """Return how far (px) rounding moves points, and how many then coincide."""
     moved, n_merged = 0.0, 0
     for record in records:
         if len(record.points):

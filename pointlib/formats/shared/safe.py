@@ -1,7 +1,7 @@
-"""Reading what strangers wrote: JSON, XML, tables and numbers, bounded and never run as code.
+"""Reading untrusted files: JSON, XML, tables and numbers, within limits and never run as code.
 
-A file is refused with a sentence where it is too large, cut off, nested too deep, of another kind
-than it should be, or where it defines XML entities. Not about what any format's fields mean.
+A file raises InputError if it is too large, truncated, nested too deeply, of the wrong kind, or
+defines XML entities. Not about the fields of any format.
 """
 
 import csv
@@ -24,22 +24,22 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def read_bounded(path, *, most=MOST_BYTES):
-    """Return the bytes of a file, or raise InputError where it is larger than `most`."""
+    """Return the bytes of a file, or raise InputError if it is larger than `most`."""
     return need_small(path, most=most).read_bytes()
 
 
 def need_small(path, *, most=MOST_BYTES):
-    """Return `path` where it is a file of at most `most` bytes, or raise InputError."""
+    """Return `path` if it is a file of at most `most` bytes, else raise InputError."""
     path = need_file(path)
     if (size := path.stat().st_size) > most:
         raise InputError(
-            f"{path} holds {size / 1e6:,.1f} MB; at most {most / 1e6:,.1f} MB are read. Split it."
+            f"{path} has {size / 1e6:,.1f} MB; at most {most / 1e6:,.1f} MB are read. Split it."
         )
     return path
 
 
 def load_json(path, *, nan=False):
-    """Return what a JSON file holds; NaN and infinity, which are none, only with `nan`."""
+    """Return the contents of a JSON file; NaN and infinity, not valid JSON, only with `nan`."""
     data = read_bounded(path)
     try:
         return json.loads(data.decode("utf-8-sig"), parse_constant=float if nan else _no_constant)
@@ -51,13 +51,13 @@ def load_json(path, *, nan=False):
             "again."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON that can be read: {error}. Export it again.") from None
+        raise InputError(f"{path} is not readable JSON: {error}. Export it again.") from None
 
 
 def parse_xml(path, *, tag):
-    """Yield each outermost element of a name, or of several, whole, and free it after that.
+    """Yield each outermost element with a given tag (or tags), complete, and free it afterwards.
 
-    A document type, and with it every entity, is refused: it can grow without bound or name files.
+    A document type, and so any entity, is refused: it can grow without bound or refer to files.
     """
     elements = _Elements(tag)
     parser = expat.ParserCreate()
@@ -77,12 +77,12 @@ def parse_xml(path, *, tag):
             ) from error
         except InputError:
             raise
-        except (LookupError, ValueError) as error:  # an encoding that Python has no table for
+        except (LookupError, ValueError) as error:  # an encoding that Python does not know
             raise InputError(f"{path}: {error}. Save it as UTF-8.") from error
 
 
 class _Elements:
-    """Elements of some names, built as a parser meets their beginnings, texts and ends."""
+    """Elements with some tags, built from a parser's events."""
 
     def __init__(self, tag):
         self.tags = {tag} if isinstance(tag, str) else set(tag)
@@ -107,13 +107,13 @@ class _Elements:
                 self.done.append(self.builder.close())
 
     def finished(self):
-        """Return the elements that have come to their end since the last call."""
+        """Return the elements completed since the last call."""
         done, self.done = self.done, []
         return done
 
 
 def peek(path, size=PIECE):
-    """Return the first bytes of a file as text, for a format's `looks`; "" where it is none."""
+    """Return the first bytes of a file as text, for a format's `looks`; "" if it is not a file."""
     try:
         with open(path, "rb") as file:
             return file.read(size).decode("utf-8-sig", errors="replace")
@@ -124,9 +124,9 @@ def peek(path, size=PIECE):
 def read_rows(path, columns, *, delimiters=",", synonyms=None):
     """Yield ("file, line n", {column: text}) of a table whose first line names its columns.
 
-    Names count without case and spaces; of two alike, the first. The one of `delimiters` that is
-    found most often in the first line parts the columns. `synonyms` {name: column} are other names
-    of columns that the table does not have by their own.
+    Case and surrounding spaces of names are ignored; of two equal names, the first counts. The one
+    of `delimiters` that is most common in the first line separates the columns. `synonyms` {name:
+    column} are alternative names, for columns that are not there by their own name.
     """
     cells = read_cells(path, delimiters=delimiters)
     names = [name.lower() for name in next(cells, ("", []))[1]]
@@ -140,8 +140,8 @@ def read_rows(path, columns, *, delimiters=",", synonyms=None):
     for where, fields in cells:
         if len(fields) != len(names):
             raise InputError(
-                f"{where} has not {len(names)} fields: {', '.join(names)}. A comma in a name or a "
-                "number may be the reason."
+                f"{where} does not have {len(names)} fields: {', '.join(names)}. A comma in a name "
+                "or number may be the reason."
             )
         yield where, dict(zip(reversed(names), reversed(fields), strict=True))
 
@@ -149,7 +149,7 @@ def read_rows(path, columns, *, delimiters=",", synonyms=None):
 def read_cells(path, *, delimiters=","):
     """Yield ("file, line n", [text, ...]) of each line of a table that is not blank.
 
-    What `errors.to_cell` made harmless is as it was.
+    What `errors.to_cell` escaped is restored.
     """
     text = read_text(need_small(path))
     delimiter = max(delimiters, key=text.partition("\n")[0].count)
@@ -161,15 +161,15 @@ def read_cells(path, *, delimiters=","):
                 yield where, [from_cell(field.strip()) for field in fields]
     except csv.Error as error:
         raise InputError(
-            f"{path}, line {reader.line_num}: {error}. A quotation mark may be open."
+            f"{path}, line {reader.line_num}: {error}. A quotation mark may be unclosed."
         ) from error
 
 
 def read_numbers(values, where, names):
-    """Return finite floats from texts or numbers, or raise InputError that says where."""
+    """Return finite floats from strings or numbers, or raise InputError that says where."""
     try:
         if any(isinstance(value, bool) for value in values):
-            raise TypeError("true and false are no numbers")
+            raise TypeError("true and false are not numbers")
         numbers = [float(value) for value in values]
     except (TypeError, ValueError, OverflowError) as error:
         comma = any(isinstance(value, str) and "," in value for value in values)
@@ -181,7 +181,7 @@ def read_numbers(values, where, names):
 
 
 def need(data, key, kind, where):
-    """Return ``data[key]`` of a dict from JSON, or raise InputError where it is not a `kind`."""
+    """Return ``data[key]`` of a dict from JSON, or raise InputError if it is not a `kind`."""
     if not isinstance(data, dict):
         raise InputError(f"{where} is a {type(data).__name__}; expected an object with {key!r}.")
     value = data.get(key)
@@ -203,7 +203,7 @@ def points_table(rows):
 
 
 def _no_doctype(path, *_):
-    raise InputError(f"{path} has a document type (DTD), which is not read. Take it out.")
+    raise InputError(f"{path} has a document type (DTD), which is not read. Remove it.")
 
 
 def _no_constant(word):

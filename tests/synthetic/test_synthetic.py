@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pointlib import synthetic
 from pointlib.errors import InputError
 from pointlib.images import read_image
 from pointlib.points import label_state, read_points, text_path
-from pointlib.synthetic import SETS, draw_cats, draw_cells, draw_field, draw_sample, draw_set
+from pointlib.synthetic import SETS, draw_cats, draw_cells, draw_field, draw_sample, draw_set, sets
+from pointlib.synthetic.cats import _cat, _edge, _lens
+from pointlib.synthetic.field import _plant
+from pointlib.synthetic.scene import sample, turn
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 SCENES = pytest.mark.parametrize("draw", [draw_cells, draw_field, draw_cats])
 
 
@@ -82,7 +84,7 @@ def test_draw_field_leaves_balance_at_the_stem(kind):
     """The cover of a plant has its centre of mass at the stated place, within 0.02 pixels."""
     rng = np.random.default_rng(5)
     for stem in rng.uniform(20, 30, (40, 2)):
-        patch, corner = synthetic._sample(synthetic._plant(rng, kind, 1.0, 0.5), stem, 15)
+        patch, corner = sample(_plant(rng, kind, 1.0, 0.5), stem, 15)
         assert np.abs(centre_of_mass(patch[..., 3], corner) - stem).max() < 0.02
 
 
@@ -106,13 +108,13 @@ def test_draw_cats_pupil_balances_at_its_point():
     """What a slit darkens in an eye has its centre of mass at the point, within 0.02 pixels."""
     rng = np.random.default_rng(6)
     for centre in rng.uniform(20, 30, (60, 2)):
-        cat = synthetic._cat(rng, rng.uniform(18, 48), 1)
+        cat = _cat(rng, rng.uniform(18, 48), 1)
 
         def slit(x, y, cat=cat):
-            v, u = synthetic._turn(x, y, -cat.tilt)[::-1] / cat.size
-            return synthetic._edge(cat.size, synthetic._lens(v, u, 0.16, cat.slit))
+            v, u = turn(x, y, -cat.tilt)[::-1] / cat.size
+            return _edge(cat.size, _lens(v, u, 0.16, cat.slit))
 
-        patch, corner = synthetic._sample(slit, centre, int(0.3 * cat.size) + 2)
+        patch, corner = sample(slit, centre, int(0.3 * cat.size) + 2)
         assert np.abs(centre_of_mass(patch, corner) - centre).max() < 0.02
 
 
@@ -236,6 +238,6 @@ def test_data_folder_stays_small():
 def test_main_draws_every_set(monkeypatch, tmp_path):
     """The command line draws all sets into the folder it is given."""
     drawn = []
-    monkeypatch.setattr(synthetic, "draw_set", lambda name, folder: drawn.append((name, folder)))
-    synthetic.main(tmp_path)
+    monkeypatch.setattr(sets, "draw_set", lambda name, folder: drawn.append((name, folder)))
+    sets.main(tmp_path)
     assert drawn == [(name, tmp_path) for name in ("cells", "field", "cats")]
