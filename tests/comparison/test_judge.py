@@ -155,6 +155,6 @@ def test_try_out_blames_a_function_that_cannot_read():
             try_out(lambda *_, n=points, m=scores, **__: (np.zeros(n), np.zeros(m)), "mine")
     with pytest.raises(InputError, match="expected threshold_fn.*unexpected keyword"):
         try_out(lambda heatmap: heatmap, "mine")
-    with pytest.raises(InputError, match="'mine' fails: .*test_judge.py.*ZeroDivision.* Mend this"):
+    with pytest.raises(InputError, match="'mine' fails: .*test_judge.py.*ZeroDivision.* Fix this"):
         try_out(lambda heatmap, **_: 1 / 0, "mine")
     try_out(find_peaks, "find_peaks")
