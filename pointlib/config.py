@@ -40,7 +40,7 @@ def _class_names(names):
     if not names:
         raise ValueError("at least 1 name")
     if not all(map(is_name, names)):
-        raise ValueError(f"names in UTF-8 without {NAME_FAULTS}")
+        raise ValueError(f"at least 1 name, in UTF-8 without {NAME_FAULTS}")
     if len(set(names)) < len(names):
         raise ValueError("each name once")
     return names

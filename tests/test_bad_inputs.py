@@ -473,7 +473,7 @@ def test_working_folder_that_is_gone_is_a_sentence():
         return main(["predict"])
 
     assert in_child(nowhere) == 512
-    assert re.search("working folder is gone. Change into another", Path("../stderr").read_text())
+    assert re.search("working folder is gone. Change to another", Path("../stderr").read_text())
 
 
 @pytest.mark.usefixtures("here")
