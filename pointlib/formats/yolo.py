@@ -34,13 +34,7 @@ from pointlib.points import class_names
 
 YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 LISTS = ("classes.txt", "obj.names")
-OTHERS = (
-    *LISTS,
-    "train.txt",
-    "val.txt",
-    "valid.txt",
-    "test.txt",
-)  # that belong to no image
+OTHERS = (*LISTS, "train.txt", "val.txt", "valid.txt", "test.txt")  # that belong to no image
 MOST_YAML = 100_000  # bytes: YAML is slow to parse, and names are short
 MOST_DEPTH = 20  # of nested lists
 MOST_CLASSES = 1_000_000

@@ -14,22 +14,8 @@ from pointlib.files import need_file, need_folder
 from pointlib.images import IMAGE_SUFFIXES, check_names, image_shape, list_images
 
 FOLDERS = ("images", "jpegimages", "imgs", "img", "image", "frames", "photos", "pictures")
-ASIDE = (
-    "annotations",
-    "labels",
-    "ground_truth",
-    "json",
-    "xml",
-    "gt",
-)  # images are beside these
-NO_IMAGES = {
-    "masks",
-    "labels",
-    "overlays",
-    "dots",
-    "ground_truth",
-    "annotations",
-}  # not images
+ASIDE = ("annotations", "labels", "ground_truth", "json", "xml", "gt")  # images are beside these
+NO_IMAGES = {"masks", "labels", "overlays", "dots", "ground_truth", "annotations"}  # not searched
 MOST_FOLDERS = 10_000  # searched
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # which Label Studio puts before an uploaded file's name
 

@@ -134,9 +134,7 @@ def _check_record(record, shape):
     points = check_points(record.points, name=f"{name}: points")
     scores = None if record.scores is None else np.asarray(record.scores, dtype=float)
     if scores is not None and len(wrong := scores[~((scores >= 0) & (scores <= 1))]):
-        raise InputError(
-            f"{name}: score {wrong[0]:g}; expected 0 to 1. Rescale or remove the scores."
-        )
+        raise InputError(f"{name}: score {wrong[0]:g}; expected 0 to 1. Rescale or remove them.")
     labels = np.asarray(record.labels, dtype=str)
     return record._replace(shape=shape, points=points, labels=labels, scores=scores)
 
