@@ -435,10 +435,7 @@ export function orderOf(counts, by) {
   return all.sort((a, b) => amount[b] - amount[a] || a - b);
 }
 
-/** The labelled images held back at a share of 0 to 0.5, from a permutation (half to even, as Python rounds). */
+/** The labelled images held back at a share of 0 to 0.5, from a permutation (half up, as `Trial.held` rounds). */
 export function heldBack(/** @type {number[]} */ permutation, /** @type {number} */ share) {
-  const n = share * permutation.length;
-  const low = Math.floor(n);
-  const up = n - low > 0.5 || (n - low === 0.5 && low % 2 === 1);
-  return new Set(permutation.slice(0, low + Number(up)));
+  return new Set(permutation.slice(0, Math.floor(share * permutation.length + 0.5)));
 }

@@ -100,7 +100,7 @@ def test_links_that_are_not_allowed_become_copies(tmp_path, monkeypatch):
     images = sorted((tmp_path / "out/images").iterdir())
     assert [path.name for path in images] == ["a.png", "b.png"]
     assert not any(path.is_symlink() for path in images)
-    assert sum("Links cannot be made here (A required privilege" in line for line in told) == 1
+    assert sum("Links cannot be created here (A required privilege" in line for line in told) == 1
 
 
 def test_sweep_takes_what_is_left_and_nothing_else(tmp_path):

@@ -77,7 +77,7 @@ class Trial(NamedTuple):
     @property
     def held(self):
         """Indices of the images that are held back: the first ones of `shuffled`."""
-        n = math.floor(self.hold_back * len(self.shuffled) + 0.5)  # as browsers round
+        n = math.floor(self.hold_back * len(self.shuffled) + 0.5)  # half up, as sweep.js does
         return self.shuffled[:n]
 
     @property

@@ -474,7 +474,7 @@ def test_status_two_where_there_is_nothing_to_check(folder, tmp_path, monkeypatc
     assert main(["check", str(folder / "dots_1.png")]) == 2
     assert main(["check", str(tmp_path / "empty")]) == 2
     assert main(["check", str(folder), "--output", str(folder / "out")]) == 2
-    assert "lies inside" in capsys.readouterr().err
+    assert "is inside" in capsys.readouterr().err
 
 
 def test_check_inside_the_dataset_writes_nothing(folder, monkeypatch, capsys):

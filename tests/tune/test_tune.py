@@ -28,6 +28,7 @@ from pointlib.predict.points import predict_points
 from pointlib.sweep import best_threshold, sweep
 from pointlib.thresholds import basic_threshold, connected_components, find_candidates, find_peaks
 from pointlib.tune.preview import snapshot
+from pointlib.tune.trial import Trial
 from pointlib.tune.widget import Tuner
 
 SHAPE = (48, 64)
@@ -475,6 +476,12 @@ def test_hold_back_leaves_images_out_of_every_number(tuner, browser):
     interval = tuner.count_interval(coverage=0.6)
     off = [abs(9 - len(tuner.points(i)[0])) / np.sqrt(len(tuner.points(i)[0]) + 1) for i in held]
     assert (interval.n, interval.half_width, interval.why) == (2, pytest.approx(max(off)), "")
+
+
+def test_half_an_image_held_back_is_a_whole_one():
+    """Of five images: the counts that sweep.js has in tests/js/tune.test.mjs."""
+    trials = [Trial(None, (4, 3, 2, 1, 0), {}, {}, 3.0, hold_back=h) for h in (0, 0.1, 0.3, 0.5)]
+    assert [len(trial.held) for trial in trials] == [0, 1, 2, 3]
 
 
 def test_insights_are_what_code_gets(browser, tuner):
