@@ -82,7 +82,7 @@ def write_atomic(path, content):
     except UnicodeEncodeError as error:
         word = error.object[error.start - 20 : error.end + 20]
         raise InputError(f"{path}: {word!a} cannot be written as UTF-8. Rename it.") from error
-    _sweep_once(path.parent)
+    _remove_leftovers_once(path.parent)
     handle, temporary = tempfile.mkstemp(".tmp", f".pointlib-{owner()}", path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -107,11 +107,11 @@ def make_temporary(folder):
     Path
         If this process is killed, the next one that writes there removes it.
     """
-    _sweep_once(folder)
+    _remove_leftovers_once(folder)
     return Path(tempfile.mkdtemp(".tmp", f".pointlib-{owner()}", folder))
 
 
-def sweep(folder):
+def remove_leftovers(folder):
     """Remove the temporary files and folders that killed processes left in a folder.
 
     Those of this computer are recognized at once, those of other computers after a day.
@@ -241,12 +241,12 @@ def age_of(path):
         return 0.0
 
 
-def _sweep_once(folder):
+def _remove_leftovers_once(folder):
     """Sweep a folder the first time that this process writes there."""
     folder = os.path.abspath(folder)
     if folder not in _swept:
         _swept.add(folder)
-        sweep(folder)
+        remove_leftovers(folder)
 
 
 def _as_path(path, what):

@@ -211,11 +211,11 @@ def _profiles(places, sigma, radius, size):
 def _checked(points, sigma):
     """Return points (N, 2) and sigma (N,), float64; points in a tensor are not checked."""
     if hasattr(points, "detach"):
-        points = points.detach().cpu().numpy().astype(float)
+        points = points.detach().cpu().double().numpy()
     else:
         points = check_points(points)
     if hasattr(sigma, "detach"):
-        sigma = sigma.detach().cpu()
+        sigma = sigma.detach().cpu().double()
     sigma = np.broadcast_to(np.asarray(sigma, dtype=float), len(points))
     wrong = sigma[~((sigma > 0) & (sigma < np.inf))]
     if len(wrong):

@@ -1,6 +1,6 @@
 """Losses: how far a predicted heatmap is from the target. Torch only.
 
-About one number for one batch. Not about which loss is chosen: train/loop.py.
+About one number for one batch. Not about which loss is chosen: train/prepare.py.
 
 A loss has the signature ``loss_fn(logits, target) -> scalar``, both (B, C, H, W) float; `logits`
 are the network's raw outputs and ``sigmoid(logits)`` is the heatmap. Write your own and pass it

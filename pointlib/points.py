@@ -13,7 +13,7 @@ fraction = (p + 0.5) / size. So the file stays valid when the image is resized. 
 a text file is not labelled yet; an empty text file says "I looked, there is nothing". Two points
 at the same place are allowed.
 
-Not about other tools' files (formats), nor about matching true and found points (metrics).
+Not about other tools' files (formats), nor about matching true and found points (matching).
 """
 
 import os

@@ -4,9 +4,9 @@ About one class: found points, hits and count errors at the score of each candid
 slider, a curve and the best settings are all look-ups. At a threshold these are the numbers that
 `Candidates.select` and `match_points` give, computed once for all thresholds.
 
-`choose_settings` chooses for one class, `choose_for_classes` for all, and `choose_asked` for a
-threshold function that must be called at each threshold. If the data do not tell, all of them fall
-back on known settings: `default_settings`, or a model's own.
+`choose_settings` chooses for one class, `choose_for_classes` for all, and `choose_by_calling` for a
+thresholding function that must be called at each threshold. If the data do not tell, all of them
+fall back on known settings: `default_settings`, or a model's own.
 
 Not about which points pair at one threshold (matching.py), nor about what went wrong there
 (study/errors.py).
@@ -60,7 +60,7 @@ class Settings(NamedTuple):
 
     @property
     def options(self):
-        """Threshold and minimum distance as the keyword arguments of threshold functions."""
+        """Threshold and minimum distance as the keyword arguments of thresholding functions."""
         return {"threshold": self.threshold, "min_distance": self.min_distance}
 
 
@@ -221,8 +221,8 @@ def choose_for_classes(by_class, *, radius, sigma=None):
     }
 
 
-def ask(images, find, *, one_pass, thresholds=TRIED):
-    """Call any threshold function, and return what it finds as input for `sweep`.
+def find_at_each(images, find, *, one_pass, thresholds=TRIED):
+    """Call any thresholding function, and return what it finds as input for `sweep`.
 
     Parameters
     ----------
@@ -251,8 +251,8 @@ def ask(images, find, *, one_pass, thresholds=TRIED):
     return runs
 
 
-def choose_asked(images, find, *, radius, distances, known, one_pass):
-    """Return the settings with the best F1 of one class, for any threshold function.
+def choose_by_calling(images, find, *, radius, distances, known, one_pass):
+    """Return the settings with the best F1 of one class, for any thresholding function.
 
     In one pass every threshold is tried with each distance. Other rules take two steps: the best of
     0.05, 0.10, ... 0.95 at the known distance, then the best distance at this threshold.
@@ -269,7 +269,7 @@ def choose_asked(images, find, *, radius, distances, known, one_pass):
     known : dict
         ``threshold`` and ``min_distance`` chosen earlier, for another function.
     one_pass : bool
-        As for `ask`.
+        As for `find_at_each`.
 
     Returns
     -------
@@ -281,7 +281,9 @@ def choose_asked(images, find, *, radius, distances, known, one_pass):
 
     def best_at(distance, thresholds=TRIED):
         found = partial(find, min_distance=distance)
-        for asked, run in ask(images, found, one_pass=one_pass, thresholds=thresholds).items():
+        for asked, run in find_at_each(
+            images, found, one_pass=one_pass, thresholds=thresholds
+        ).items():
             best = choose_settings(run, radius=radius, distances=[0.0])
             yield Settings(best.threshold if one_pass else asked, distance, best.f1)
 

@@ -2,7 +2,7 @@
 
 About finding peaks. Not about which of them are right: metrics.py.
 
-A threshold function has the signature ``threshold_fn(heatmap, *, threshold, min_distance) ->
+A thresholding function has the signature ``threshold_fn(heatmap, *, threshold, min_distance) ->
 points, scores``; write your own and pass it wherever one is needed. Points come best first. Ties
 are broken by one rule everywhere: higher score, then smaller y, then smaller x.
 """

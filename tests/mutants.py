@@ -78,7 +78,7 @@ MUTANTS = [
         (PAINT, *unit("heatmaps")),
     ),
     Mutant(
-        "hills added, not the higher one",
+        "Gaussians added, not the higher one",
         "heatmaps.py",
         "_draw(points, shape, sigma, np.maximum), like",
         "_draw(points, shape, sigma, np.add), like",
@@ -98,7 +98,9 @@ MUTANTS = [
         "columns, wide = _profiles(points[some, 1]",
         (PAINT, *unit("heatmaps")),
     ),
-    Mutant("hills cut at 1.5 sigma", "heatmaps.py", "REACH = 4.0", "REACH = 1.5", unit("heatmaps")),
+    Mutant(
+        "Gaussians cut at 1.5 sigma", "heatmaps.py", "REACH = 4.0", "REACH = 1.5", unit("heatmaps")
+    ),
     Mutant(
         "rows and columns swapped in drawing",
         "heatmaps.py",
@@ -604,7 +606,7 @@ MUTANTS = [
         unit("study/suspects"),
     ),
     Mutant(
-        "hills outside the image are learnt",
+        "what lies outside the image is learnt",
         "train/loop.py",
         "torch.where(valid, target, 0.0)",
         "target",

@@ -8,7 +8,7 @@ import pytest
 from pointlib import files
 from pointlib.annotate.ledger import open_ledger
 from pointlib.errors import InputError, describe
-from pointlib.files import is_left, keep_copy, make_temporary, move, sweep, write_atomic
+from pointlib.files import is_left, keep_copy, make_temporary, move, remove_leftovers, write_atomic
 from pointlib.formats import convert
 from pointlib.images import write_image
 from pointlib.points import write_points
@@ -111,11 +111,11 @@ def test_sweep_takes_what_is_left_and_nothing_else(tmp_path):
         os.utime(tmp_path / name, (0, 0))
     (tmp_path / ".pointlib-abcdefgh.tmp").write_text("half")
     kept = {path.name for path in tmp_path.iterdir()}
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept
     os.utime(tmp_path / ".pointlib-abcdefgh.tmp", (0, 0))
     assert is_left(tmp_path / ".pointlib-abcdefgh.tmp")
     assert not is_left(mine)
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept - {".pointlib-abcdefgh.tmp"}
-    sweep(tmp_path / "nowhere")
+    remove_leftovers(tmp_path / "nowhere")

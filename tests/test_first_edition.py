@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointlib.annotate.ledger import open_ledger, read_journal, replay
+from pointlib.annotate.journal import read_journal
+from pointlib.annotate.ledger import open_ledger
+from pointlib.annotate.steps import replay
 from pointlib.config import load_config
 from pointlib.dataset import ImagePointDataset
 from pointlib.evaluation.score import evaluate

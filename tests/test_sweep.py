@@ -13,13 +13,13 @@ from pointlib.sweep import (
     TRIED,
     Settings,
     Sweep,
-    ask,
     best_threshold,
-    choose_asked,
+    choose_by_calling,
     choose_for_classes,
     choose_settings,
     default_settings,
     distances_to_try,
+    find_at_each,
     plateau,
     sweep,
 )
@@ -367,7 +367,7 @@ def noisy_heatmaps(seed, *, n_images=2):
 def test_ask_gives_what_is_found_at_each_threshold(find):
     """One pass tells what any threshold finds; other functions are asked at each, once."""
     images, one_pass = noisy_heatmaps(0), find in ONE_PASS
-    runs = ask(iter(images), find, one_pass=one_pass)
+    runs = find_at_each(iter(images), find, one_pass=one_pass)
     assert list(runs) == ([FLOOR] if one_pass else list(TRIED))
     for threshold in TRIED:
         run = runs[FLOOR if one_pass else threshold]
@@ -385,11 +385,11 @@ def asked_f1(images, find, **settings):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("find", [basic_threshold, connected_components])
-def test_choose_asked_is_the_best_of_what_it_tries(seed, find):
+def test_choose_by_calling_is_the_best_of_what_it_tries(seed, find):
     """One pass: of all there is. By turns: of thresholds at the known distance, then distances."""
     images, distances = noisy_heatmaps(seed), [1.0, 4.0]
     options = {"known": {"threshold": 0.9, "min_distance": 2.0}, "one_pass": find in ONE_PASS}
-    best = choose_asked(images, find, radius=3, distances=distances, **options)
+    best = choose_by_calling(images, find, radius=3, distances=distances, **options)
     assert asked_f1(images, find, **best.options) == best.f1 > 0
     pairs = [(best.threshold, d) for d in distances] + [(t, 2.0) for t in TRIED]
     if find in ONE_PASS:
@@ -400,11 +400,11 @@ def test_choose_asked_is_the_best_of_what_it_tries(seed, find):
 
 @pytest.mark.parametrize("one_pass", [True, False])
 @pytest.mark.parametrize(("true", "f1"), [(NONE, np.nan), (line(-300), 0.0)])
-def test_choose_asked_keeps_what_is_known(one_pass, true, f1):
+def test_choose_by_calling_keeps_what_is_known(one_pass, true, f1):
     """Where nothing is true, or nothing found can be paired, nothing is learned."""
     images = [(true, heatmap) for _, heatmap in noisy_heatmaps(0)]
     options = {"known": {"threshold": 0.7, "min_distance": 1.2}, "one_pass": one_pass}
-    best = choose_asked(images, basic_threshold, radius=3, distances=[1.0, 2.0], **options)
+    best = choose_by_calling(images, basic_threshold, radius=3, distances=[1.0, 2.0], **options)
     assert best == pytest.approx(Settings(0.7, 1.2, f1), nan_ok=True)
 
 

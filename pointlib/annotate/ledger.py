@@ -14,13 +14,11 @@ import secrets
 import threading
 from contextlib import contextmanager
 
-from pointlib.annotate.journal import read_journal
-from pointlib.annotate.steps import Annotation, Point, edit_lines, replay
+from pointlib.annotate.steps import edit_lines
 from pointlib.annotate.store import Store
 from pointlib.errors import InputError
 from pointlib.images import image_folder, list_images
 
-__all__ = ["Annotation", "Ledger", "Point", "open_ledger", "read_journal", "replay"]
 TICK = 0.4  # seconds between two rounds of the background thread
 MAX_WAITING = 20  # notices kept for the first listener
 _open_ledgers = {}

@@ -72,7 +72,10 @@ class AnnotatorServer(PictureServer):
         self.post({"type": "goto", "index": index})
 
     def apply(self, edit, kind="changed"):
-        """Apply an edit, and tell the browser; return the outcome."""
+        """Apply an edit, and tell the browser; return the outcome.
+
+        `kind` is the type of the message: "ack" if the browser sent the edit.
+        """
         with self._order:
             outcome = self.ledger.apply(edit, by=self.post)
             self.post({**outcome, "type": kind})

@@ -10,9 +10,9 @@ import numpy as np
 
 from pointlib.cache import KEPT_BYTES, Cache
 from pointlib.matching import match_points
-from pointlib.predict.points import class_settings, find_one, predict_logits, read_logits
+from pointlib.predict.points import check_threshold_fn, class_settings, predict_logits, read_logits
 from pointlib.study.ceiling import ceiling
-from pointlib.sweep import choose_asked, distances_to_try
+from pointlib.sweep import choose_by_calling, distances_to_try
 from pointlib.thresholds import ONE_PASS, find_peaks
 from pointlib.train.dry_run import tried
 
@@ -80,7 +80,7 @@ def judge(info, val, test, *, find, heatmap_fn):
 
 
 def choose(images, info, find):
-    """Return {class: {"threshold", "min_distance"}} of the best F1; see `sweep.choose_asked`.
+    """Return {class: {"threshold", "min_distance"}} of the best F1; see `sweep.choose_by_calling`.
 
     For `find_peaks` training has chosen already. The distances are those that validation tries.
     """
@@ -88,7 +88,7 @@ def choose(images, info, find):
     if find is find_peaks:
         return settings
     for k, (name, known) in enumerate(settings.items()):
-        settings[name] = choose_asked(
+        settings[name] = choose_by_calling(
             [(points[labels == name], drawn[k]) for points, labels, drawn, _ in images],
             lambda drawn, **options: read_logits(*drawn, find, options),
             radius=info.radius,
@@ -116,6 +116,6 @@ def count(images, info, find, settings):
 
 
 def try_out(find, name):
-    """Check, before any training, that a thresholding function finds a point."""
+    """Call a thresholding function once, so that a broken one is known before any training."""
     needed = "threshold_fn(heatmap, *, threshold, min_distance) -> points, scores"
-    tried(lambda: find_one(find), f"threshold {name!r}", needed)
+    tried(lambda: check_threshold_fn(find), f"threshold {name!r}", needed)

@@ -19,7 +19,7 @@ from pointlib.files import keep_copy, move, need_file, need_place, write_atomic
 from pointlib.images import IMAGE_SUFFIXES, check_names, read_image, write_image
 from pointlib.model.point_model import PointModel
 from pointlib.points import write_points
-from pointlib.predict.points import find_one, predict_points
+from pointlib.predict.points import check_threshold_fn, predict_points
 from pointlib.thresholds import find_peaks
 
 
@@ -121,7 +121,7 @@ def predict_folder(
     find = partial(predict_points, model, threshold_fn=threshold_fn, **settings)
     # synthetic images first: what fails there is a wrong setting, not a wrong image
     if threshold_fn is not find_peaks:
-        find_one(threshold_fn)
+        check_threshold_fn(threshold_fn)
     find(_blank(model.info))
     rows, counts = [], []
     for path, name in sources:

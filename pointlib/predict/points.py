@@ -185,8 +185,8 @@ def class_settings(info, name, threshold=None, min_distance=None):
     return {"threshold": threshold, "min_distance": min_distance}
 
 
-def find_one(threshold_fn):
-    """Let a thresholding function find a point; InputError if it cannot, or finds y, x."""
+def check_threshold_fn(threshold_fn):
+    """Call a thresholding function on one peak; InputError if what it returns does not fit."""
     y, x = np.mgrid[:32, :40]
     peak = np.exp(-((x - 25) ** 2 + (y - 9) ** 2) / 8).astype(np.float32)
     points, _ = _find(peak, threshold_fn, default_settings())

@@ -18,7 +18,7 @@ from pointlib.heatmaps import draw_gaussians
 from pointlib.matching import check_amount, match_points
 from pointlib.metrics import precision_recall_f1
 from pointlib.points import check_points
-from pointlib.sweep import ask, choose_settings
+from pointlib.sweep import choose_settings, find_at_each
 from pointlib.thresholds import ONE_PASS, find_peaks
 
 
@@ -84,7 +84,7 @@ def ceiling(
         find = partial(threshold_fn, min_distance=_distance_of(name, min_distance))
         of_class = [(points[labels == name], shape) for points, labels, shape in images]
         drawn = ((true, np.asarray(heatmap_fn(true, at, sigma=sigma))) for true, at in of_class)
-        runs = list(ask(drawn, find, one_pass=one_pass).values())
+        runs = list(find_at_each(drawn, find, one_pass=one_pass).values())
         choices = [choose_settings(run, radius=radius, distances=[0.0]) for run in runs]
         k = max(range(len(runs)), key=lambda k: choices[k].f1)
         found = [(true, peaks.select(threshold=choices[k].threshold)[0]) for true, peaks in runs[k]]

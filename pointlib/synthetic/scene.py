@@ -80,7 +80,7 @@ def lay(image, patch, corner):
 
 
 def stack(layers):
-    """Return pairs of alpha (h, w) and colour, the last on top, as one patch for `_lay`."""
+    """Return pairs of alpha (h, w) and colour, the last on top, as one patch for `lay`."""
     patch = np.zeros((*layers[0][0].shape, 4))
     for alpha, colour in layers:
         patch *= 1 - alpha[..., None]

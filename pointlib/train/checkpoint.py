@@ -52,7 +52,7 @@ def hold_output(setup):
 
 
 def check_output(output):
-    """Reject a folder that is not a model, and one that cannot be created.
+    """Reject a folder that is not a model, and one that cannot be created; create its parent.
 
     An existing model is kept as a copy, but a folder of something else must not move.
     """
@@ -92,14 +92,14 @@ def resume(setup, log):
     spent = sum(row["seconds"] + row["val_seconds"] for row in saved["history"])
     state = State(saved["history"], saved["best"], written, spent)
     if state.best["weights"] and digest(setup.output / "pointlib.json") in written[:-1]:
-        describe_best(setup, state)  # killed before our last one was written
+        record_best(setup, state)  # killed before our last one was written
         if setup.writes:
             write_best(setup, state)
     log(f"resuming after epoch {state.epoch}")
     return state
 
 
-def describe_best(setup, state):
+def record_best(setup, state):
     """Put the best epoch into the model's `info`, and the digest of its file into the state."""
     info, settings = setup.model.info, state.best["settings"]
     info.thresholds = {name: s["threshold"] for name, s in settings.items()}

@@ -41,7 +41,7 @@ class TrainingCrops(torch.utils.data.Dataset):
     ----------
     dataset : dataset
     info : ModelInfo
-        Classes, sigma and scaling.
+        Classes and scaling; sigma in pixels of the dataset's images.
     size : int
         Side of the crops, pixels.
     heatmap_fn : callable

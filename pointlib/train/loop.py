@@ -20,7 +20,7 @@ from pointlib.dataset import Dataset
 from pointlib.errors import InputError
 from pointlib.model.point_model import PointModel
 from pointlib.splits import load_splits
-from pointlib.train.checkpoint import check_lock, describe_best, hold_output, resume, save
+from pointlib.train.checkpoint import check_lock, hold_output, record_best, resume, save
 from pointlib.train.prepare import describe_setup, prepare
 from pointlib.train.validate import describe_row, new_alarm, validate
 
@@ -169,7 +169,7 @@ def keep_best(setup, state, row, settings):
         weights = {k: v.detach().cpu().clone() for k, v in setup.model.state_dict().items()}
         state.best = {"score": score, "epoch": row["epoch"], "weights": weights}
         state.best |= {"settings": settings, "row": row}
-        describe_best(setup, state)
+        record_best(setup, state)
     return is_best
 
 
@@ -179,7 +179,7 @@ def finish(setup, state):
     if len(setup.judged) > len(setup.watched):
         row, settings = validate_part(setup, setup.judged)
         state.best |= {"settings": settings, "row": row}
-    describe_best(setup, state)
+    record_best(setup, state)
     save(setup, state, is_best=True)
     if setup.writes:
         setup.checkpoint.unlink(missing_ok=True)

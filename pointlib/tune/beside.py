@@ -1,4 +1,4 @@
-"""Other threshold functions at fixed settings, on the same heatmaps, for comparison.
+"""Other thresholding functions at fixed settings, on the same heatmaps, for comparison.
 
 About comparing. Not about the functions (thresholds.py), nor about the trial's metrics (trial.py).
 """
@@ -13,7 +13,7 @@ from pointlib.thresholds import join_classes
 
 
 class Beside:
-    """Threshold functions by name, and what each finds.
+    """Thresholding functions by name, and what each finds.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ class Tuner(anywidget.AnyWidget):
         metrics and choices; only `count_interval`, which needs such images, uses them.
     classes, images : tuple of str, list of str
     beside : dict
-        Other threshold functions, by name: see `add_beside`.
+        Other thresholding functions, by name: see `add_beside`.
     state : dict
         Settings, image and shares, as a dict for JSON. Set it to restore them.
     height : int

@@ -17,7 +17,9 @@ import pytest
 from pointlib import lock as locks
 from pointlib.annotate import ledger as ledgers
 from pointlib.annotate import store as stores
-from pointlib.annotate.ledger import open_ledger, read_journal, replay
+from pointlib.annotate.journal import read_journal
+from pointlib.annotate.ledger import open_ledger
+from pointlib.annotate.steps import replay
 from pointlib.errors import InputError
 from pointlib.images import write_image
 from pointlib.points import read_points, text_path

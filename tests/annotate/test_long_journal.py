@@ -9,8 +9,9 @@ import pytest
 from test_ledger import CLASSES, SHAPE, Hand, act_at_random, end_ledgers, places_of_all  # noqa: F401
 
 from pointlib.annotate import store as stores
-from pointlib.annotate.ledger import open_ledger, read_journal, replay
-from pointlib.annotate.steps import LARGEST_GAP, Seen
+from pointlib.annotate.journal import read_journal
+from pointlib.annotate.ledger import open_ledger
+from pointlib.annotate.steps import LARGEST_GAP, Seen, replay
 from pointlib.errors import InputError
 from pointlib.images import write_image
 

@@ -14,7 +14,8 @@ import urllib.request
 import nbformat
 
 from browser.harness import LIMIT, AnnotatorView
-from pointlib.annotate.ledger import read_journal, replay
+from pointlib.annotate.journal import read_journal
+from pointlib.annotate.steps import replay
 
 QUIET = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
 OPTIONS = [

@@ -1,7 +1,7 @@
 """What every format of points consists of: records, its coordinates, where the images are.
 
-A new format is one small file in the folder above: a `read`, a `write` and a `FORMAT` that names
-them; `formats/table.py` finds it. Not about any one tool's files.
+A new format is one small file in the folder above: a `read`, a `write`, a `FORMAT` that names
+them and, to be recognised, a `looks`; `formats/table.py` finds it. Not about any one tool's files.
 """
 
 from collections.abc import Callable
