@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from pointlib.errors import InputError, brief, suggest
 from pointlib.files import need_file
+from pointlib.model.pretrained import packaged_file, packaged_weights
 
 PRIOR = 0.02  # the height a new network predicts everywhere: most pixels have no point
 ENCODER_DEPTH = 3
@@ -49,6 +50,7 @@ def build_network(
     encoder : str
         Any encoder name; ``name:depth`` sets how often it halves the image (U-Nets: 3 to 5).
     encoder_weights : str, optional
+        ``"auto"`` takes those of an installed package, where it has some for this encoder;
         ``"imagenet"`` downloads; a path ending in .safetensors reads a file; None starts from
         random numbers.
 
@@ -67,13 +69,10 @@ def build_network(
     torch.Size([1, 2, 64, 96])
     """
     encoder, _, depth = encoder.partition(":")
-    download, file = encoder_weights, None
-    if encoder_weights and Path(encoder_weights).suffix:
-        download, file = None, need_file(encoder_weights, "encoder weights file")
-        if file.suffix != ".safetensors":
-            raise InputError(f"{file} may run code when it is read; expected a .safetensors file.")
-    options = _smp_options(architecture, encoder, depth) | {"classes": n_classes}
-    options["in_channels"] = 3 if file else n_channels  # 3, as in published weights
+    options = _smp_options(architecture, encoder, depth)
+    options |= {"classes": n_classes, "in_channels": n_channels}
+    weights, source = _encoder_weights(encoder, encoder_weights)
+    download = None if source or encoder_weights == "auto" else encoder_weights
     try:
         network = smp.create_model(architecture, encoder, download, **options)
     except Exception as error:  # smp and timm raise nearly anything
@@ -85,9 +84,9 @@ def build_network(
             f"({type(error).__name__}). Set encoder_weights to null to start from random numbers, "
             "or to the path of a .safetensors file with the encoder's weights."
         ) from error
-    _drop_unused(network, options["in_channels"])
-    if file:
-        _load_encoder(network, file, n_channels)
+    _drop_unused(network, n_channels)
+    if source:
+        _fill_encoder(network.encoder, weights, source)
     network.config["encoder_weights"] = None  # loading must not download what is in the file
     _expect_little(network)
     return network
@@ -253,21 +252,52 @@ class _Passage(nn.Module):
         return batch
 
 
-def _load_encoder(network, file, n_channels):
-    """Load the encoder of a three-channel network from a file, then adapt it to `n_channels`."""
+def _encoder_weights(encoder, name):
+    """Return an encoder's weights and the file they come from; {} and None where it has none."""
+    if name == "auto":
+        file = packaged_file(encoder)
+        return (packaged_weights(encoder), file) if file else ({}, None)
+    if not name or not Path(name).suffix:
+        return {}, None
+    file = need_file(name, "encoder weights file")
+    if file.suffix != ".safetensors":
+        raise InputError(f"{file} may run code when it is read; expected a .safetensors file.")
     try:
-        weights = load_file(file)
-        known = network.encoder.state_dict().keys()
-        if missing := sorted(known - weights.keys()):
-            raise InputError(
-                f"{file} lacks {len(missing)} tensors of this encoder: {missing[0]}, ... Give the "
-                "file of just this encoder."
-            )
-        network.encoder.load_state_dict({key: weights[key] for key in known})
-    except (RuntimeError, SafetensorError) as error:
+        return load_file(file), file
+    except SafetensorError as error:
         raise InputError(
             f"{file} does not fit this encoder ({brief(error)}). Give the .safetensors file of "
             "just this encoder."
         ) from error
-    network.encoder.set_in_channels(n_channels, pretrained=True)
-    network.config["in_channels"] = n_channels
+
+
+def _fill_encoder(encoder, weights, source):
+    """Put published weights into an encoder, the first layer fitted to its channels."""
+    known = encoder.state_dict()
+    if missing := sorted(known.keys() - weights.keys()):
+        raise InputError(
+            f"{source} lacks {len(missing)} tensors of this encoder: {missing[0]}, ... Give the "
+            "file of just this encoder."
+        )
+    weights = {key: _to_channels(weights[key], value.shape) for key, value in known.items()}
+    try:
+        encoder.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{source} does not fit this encoder ({brief(error)}). Give the .safetensors file of "
+            "just this encoder."
+        ) from error
+
+
+def _to_channels(weight, shape):
+    """Return the first layer's weight of three channels as one of any number, as smp makes it.
+
+    One channel gets the sum of the three; more get the three by turns, so scaled that the layer
+    gives outputs of the same size.
+    """
+    n = shape[1] if len(shape) == 4 else 0
+    if weight.shape[:1] + weight.shape[2:] != shape[:1] + shape[2:] or weight.shape[1:2] != (3,):
+        return weight
+    if n == 1:
+        return weight.sum(dim=1, keepdim=True)
+    return weight[:, torch.arange(n) % 3] * (3 / n) if n else weight
