@@ -115,7 +115,7 @@ class TrainConfig(Section):
     seed: int = Field(0, ge=0, lt=2**32)
     architecture: str = "Unet"
     encoder: str = "mobilenet_v2"  # "name" or "name:depth"
-    encoder_weights: str | None = None  # "imagenet" or a .safetensors file
+    encoder_weights: str | None = None  # "auto", "imagenet" or a .safetensors file
     model: str | None = None  # your own: "file.py:function"
     heatmap: Function = "gaussian_max"
     loss: Function = "weighted_bce"

