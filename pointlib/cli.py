@@ -111,8 +111,15 @@ def evaluate(
     need_folder(model, "folder of a model or of points")
     if (model / "pointlib.json").is_file():
         loaded = _to_device(load_model(model, trust_code=trust_code))
-        options = {"radius": radius, "output": output, "on_image": _say_counts}
-        metrics = evaluate_folder(loaded, folder, part=names, log=_say, **options)
+        metrics = evaluate_folder(
+            loaded,
+            folder,
+            part=names,
+            log=_say,
+            radius=radius,
+            output=output,
+            on_image=_say_counts,
+        )
     elif radius is None:
         raise InputError(
             f"{model} has no pointlib.json, so it is read as a folder of points: "

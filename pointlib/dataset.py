@@ -247,6 +247,14 @@ def dataset_classes(dataset):
     return class_names([np.asarray(dataset[i][2], dtype=str) for i in range(len(dataset))])
 
 
+def check_known(dataset, classes):
+    """Raise InputError if a dataset has points of a class that a model does not know."""
+    if unknown := sorted(set(dataset_classes(dataset)) - set(classes)):
+        raise InputError(
+            f"the images have points of class {unknown[0]!r}; the model knows {list(classes)}."
+        )
+
+
 def too_many_classes(names, n_points):
     """Return what is wrong if nearly every point has its own class, as scores would, or ""."""
     if len(names) <= max(MANY, n_points / THIN):

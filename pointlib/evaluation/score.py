@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pointlib.dataset import Dataset, ImagePointDataset, check_item, dataset_classes, names_of
+from pointlib.dataset import Dataset, ImagePointDataset, check_item, check_known, names_of
 from pointlib.errors import InputError
 from pointlib.evaluation.report import write_report
 from pointlib.files import json_safe, keep_copy, write_atomic
@@ -74,10 +74,7 @@ def evaluate(
     """
     info = model.info
     radius = info.radius if radius is None else radius
-    if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
-        raise InputError(
-            f"the images have points of class {unknown[0]!r}; the model knows {list(info.classes)}."
-        )
+    check_known(dataset, info.classes)
     names = names_of(dataset)
     results, everything = [], []
     for i, name in enumerate(names):
@@ -108,7 +105,9 @@ def evaluate(
     return metrics
 
 
-def evaluate_folder(model, folder, *, part=None, log=print, **options):
+def evaluate_folder(
+    model, folder, *, part=None, log=print, radius=None, output=None, on_image=None
+):
     """Evaluate a model on a dataset folder, or on the part of it that a list names.
 
     Parameters
@@ -119,7 +118,7 @@ def evaluate_folder(model, folder, *, part=None, log=print, **options):
         "train", "val" or "test"; default all images that the model was not trained on.
     log : callable
         Called with a line if the model was trained on some of the images.
-    **options
+    radius, output, on_image
         As `evaluate` takes them.
     """
     like = {"classes": model.info.classes, "n_channels": model.info.n_channels}
@@ -127,7 +126,8 @@ def evaluate_folder(model, folder, *, part=None, log=print, **options):
         names = read_list(Path(folder) / f"{part.removesuffix('.txt')}.txt")
     else:
         names = _unseen(ImagePointDataset(folder, **like).names, model.info, log)
-    return evaluate(model, ImagePointDataset(folder, names=names, **like), **options)
+    dataset = ImagePointDataset(folder, names=names, **like)
+    return evaluate(model, dataset, radius=radius, output=output, on_image=on_image)
 
 
 def _unseen(names, info, log):

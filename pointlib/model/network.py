@@ -295,9 +295,9 @@ def _to_channels(weight, shape):
     One channel gets the sum of the three; more get the three by turns, so scaled that the layer
     gives outputs of the same size.
     """
-    n = shape[1] if len(shape) == 4 else 0
-    if weight.shape[:1] + weight.shape[2:] != shape[:1] + shape[2:] or weight.shape[1:2] != (3,):
+    if len(shape) != 4 or weight.shape != (shape[0], 3, *shape[2:]):
         return weight
+    n = shape[1]
     if n == 1:
         return weight.sum(dim=1, keepdim=True)
-    return weight[:, torch.arange(n) % 3] * (3 / n) if n else weight
+    return weight[:, torch.arange(n) % 3] * (3 / n)

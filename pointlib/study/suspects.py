@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pointlib.dataset import Dataset, PartOf, check_item, dataset_classes, names_of
+from pointlib.dataset import Dataset, PartOf, check_item, check_known, names_of
 from pointlib.errors import InputError
 from pointlib.matching import check_amount, near_pairs
 from pointlib.metrics import ImageResult
@@ -78,10 +78,7 @@ def label_errors(
     """
     info = model.info
     radius = check_amount(info.radius if radius is None else radius, "radius")
-    if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
-        raise InputError(
-            f"the images have points of class {unknown[0]!r}; the model knows {list(info.classes)}."
-        )
+    check_known(dataset, info.classes)
     suspects = []
     for i, name in enumerate(names_of(dataset)):
         image, points, labels = check_item(dataset[i], name)

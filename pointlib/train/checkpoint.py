@@ -18,7 +18,7 @@ from pointlib.errors import InputError
 from pointlib.files import keep_copy, need_place, write_atomic
 from pointlib.lock import hold
 from pointlib.model.folder import describe_model, save_model
-from pointlib.model.pretrained import describe_packaged
+from pointlib.train.prepare import encoder_start
 
 NONE_YET = {"score": -math.inf, "epoch": 0, "weights": None, "settings": {}}
 
@@ -113,9 +113,8 @@ def record_best(setup, state):
         "images": setup.names,
         "history": state.history,
     }
-    if setup.config.encoder_weights == "auto":
-        encoder = setup.config.encoder.partition(":")[0]
-        info.training["encoder_start"] = describe_packaged(encoder)
+    if start := encoder_start(setup.config):
+        info.training["encoder_start"] = start
     mine = hashlib.sha256(describe_model(setup.model).encode()).hexdigest()
     if mine not in state.written[-1:]:
         state.written = [*state.written[-1:], mine]

@@ -249,12 +249,19 @@ def describe_setup(setup, val):
         f"{setup.fabric.device.type}; classes {', '.join(info.classes)}; sigma "
         f"{info.sigma:g} px, match radius {info.radius:g} px; {len(setup.loader)} steps an epoch"
     )
-    if config.encoder_weights == "auto" and not config.model:
-        yield f"the encoder starts from {describe_packaged(config.encoder.partition(':')[0])}"
+    if start := encoder_start(config):
+        yield f"the encoder starts from {start}"
     if config.gaussian_sigma == "auto" and not config.radius:
         yield "hint: set train.radius, how far off still counts: it tells how large objects are"
     for name in classes_without_points(val, info.classes):
         yield f"warning: no {name} in the validation images: its threshold will be the default"
+
+
+def encoder_start(config):
+    """Return what encoder_weights "auto" starts from, "" if it is not asked for or not used."""
+    if config.encoder_weights != "auto" or config.model:
+        return ""
+    return describe_packaged(config.encoder.partition(":")[0])
 
 
 def points_of(dataset, index):

