@@ -1,12 +1,13 @@
 """Splits: which images are for training, validation and testing, by lists or at random.
 
-About train.txt, val.txt and test.txt, and what happens without them. Not about the images
-themselves: dataset.py.
+About train.txt, val.txt and test.txt, what happens without them, and group.txt, which says which
+images stay together. Not about the images themselves: dataset.py.
 """
 
 import contextlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from pointlib.images import image_folder, list_images
 from pointlib.points import read_text, text_path
 
 PARTS = ("train", "val", "test")
-LISTS = tuple(f"{part}.txt" for part in PARTS)
+GROUPS = "group.txt"
+LISTS = (*(f"{part}.txt" for part in PARTS), GROUPS)
 FEW = 5  # fewer labelled images than this are split by crops
 ENOUGH = 10  # training images, of which a fifth can be held back
 
@@ -142,9 +144,11 @@ def load_splits(
 ) -> tuple:
     """Load the training and validation parts of a dataset folder.
 
-    Its `train.txt` and `val.txt` decide if they exist (with one alone, the rest is the other part),
-    and images in `test.txt` are in neither. Otherwise images are split at random, and fewer than
-    five labelled images by crops.
+    Its `train.txt`, `val.txt` and `test.txt` decide, as far as they exist. `val.txt` alone leaves
+    the other images to train on, `train.txt` alone those to validate on; images in `test.txt` are
+    in neither part. Where that leaves nothing to validate on, as `train.txt` and `test.txt` do, a
+    part of the training images is held back. What no list decides is split at random, fewer than
+    five labelled images by crops. Images of one group in `group.txt` are never split.
 
     Returns
     -------
@@ -166,31 +170,85 @@ def load_splits(
     folder = need_folder(folder, "dataset folder")
     lists = read_lists(folder)
     whole = ImagePointDataset(folder, classes=classes, n_channels=n_channels)
-    options = {"classes": whole.classes, "n_channels": whole.n_channels}
-    rest = not_in(whole.names, lists.get("test"))
-    left_out = f"; {whole.n_unlabelled} images without a text file are left out"
-    left_out = left_out if whole.n_unlabelled else ""
-    if not rest and "train" not in lists:
-        raise InputError(f"test.txt of {folder} names every labelled image: none is left to train.")
-    if "train" in lists or "val" in lists:
-        train = lists.get("train") or not_in(rest, lists["val"])
-        val = lists.get("val") or not_in(rest, lists["train"])
-        found = " and ".join(f"{part}.txt" for part in ("train", "val") if part in lists)
-        how = f"as {found} {'say' if 'and' in found else 'says'}"
-    elif len(rest) < FEW:
-        few = ImagePointDataset(folder, names=rest, **options)
-        how = f"only {len(few)} labelled images: each is cut in two, for training and validation"
-        return *split_by_crops(few, fraction=val_split), how + left_out
-    else:
-        train, val = split_names(rest, fraction=val_split, seed=seed)
-        how = f"split at random (seed {seed})"
-    if not (train and val):
-        used = " and ".join(f"{part}.txt" for part in lists)
-        part = "validate" if train else "train"
-        raise InputError(f"with {used} of {folder} no image is left to {part}. Name fewer there.")
-    sets = (ImagePointDataset(folder, names=part, **options) for part in (train, val))
+    part_of_whole = partial(
+        ImagePointDataset, folder, classes=whole.classes, n_channels=whole.n_channels
+    )
+    train, val, how = _listed_parts(whole.names, lists, folder)
+    if not val and len(train) < FEW:
+        few = part_of_whole(names=train)
+        what = f"only {len(few)} images in train.txt" if "train" in lists else ""
+        what = what or f"only {len(few)} labelled images"
+        how = f"{what}: each is cut in two, for training and validation"
+        return *split_by_crops(few, fraction=val_split), how + _left_out(whole, lists, few.names)
+    if not val:
+        groups, said = read_groups(folder, train)
+        train, val = split_names(train, fraction=val_split, groups=groups, seed=seed)
+        how += f" at random (seed {seed}){said}"
     counts = f"{len(train)} images for training and {len(val)} for validation"
-    return *sets, f"{counts}, {how}{left_out}"
+    how = f"{counts}, {how}{_left_out(whole, lists, train + val)}"
+    return part_of_whole(names=train), part_of_whole(names=val), how
+
+
+def _listed_parts(names, lists, folder):
+    """Return the names to train and to validate on, and in words why; no `val`: not decided."""
+    rest = not_in(names, lists.get("test"))
+    if "val" in lists:
+        train = lists.get("train") or not_in(rest, lists["val"])
+        if not train:
+            used = " and ".join(f"{part}.txt" for part in lists)
+            raise InputError(
+                f"with {used} of {folder} no image is left to train. Name fewer there."
+            )
+        both = "train" in lists
+        return (
+            train,
+            lists["val"],
+            f"as {'train.txt and ' * both}val.txt {'say' if both else 'says'}",
+        )
+    if "train" in lists:
+        train = lists["train"]
+        # with a test list too, an image that neither names was left out on purpose
+        val = [] if "test" in lists else not_in(names, train)
+        return train, val, "as train.txt says" if val else "held back from train.txt"
+    if not rest:
+        raise InputError(f"test.txt of {folder} names every labelled image: none is left to train.")
+    return rest, [], "split"
+
+
+def _left_out(whole, lists, used):
+    """Return in words which images are in no part, "" if none."""
+    unnamed = len(not_in(whole.names, [*used, *lists.get("test", ())]))
+    words = f"; {unnamed} images that no list names are left out" if unnamed else ""
+    if whole.n_unlabelled:
+        words += f"; {whole.n_unlabelled} images without a text file are left out"
+    return words
+
+
+def read_groups(folder, names):
+    """Return the group of each image, and words about it; None and "" without `group.txt`.
+
+    It has lines ``image,group``, such as ``a.png,field 3``. An image that it does not name is a
+    group of its own.
+    """
+    path = folder / GROUPS
+    texts = map(text_path, list_images(image_folder(folder)))
+    if not os.path.lexists(path) or path in texts:  # group.png may have its points there
+        return None, ""
+    groups = {}
+    for number, line in enumerate(read_list(path), 1):
+        name, comma, group = (part.strip() for part in line.rpartition(","))
+        if not (comma and name and group):
+            raise InputError(
+                f"{path}, line {number}: {line[:80]!r} is not an image, a comma and its group, "
+                "such as a.png,field 3."
+            )
+        if groups.setdefault(name, group) != group:
+            raise InputError(f"{path} has {name} in two groups. Keep one line.")
+    alone = not_in(names, groups)
+    words = f", groups of {GROUPS} kept together"
+    if alone:
+        words += f" ({len(alone)} images that it does not name each on their own)"
+    return [groups.get(name, f"{name},") for name in names], words
 
 
 def load_three(folder: str | Path, *, seed: int = 0, **options: Any) -> tuple:
@@ -228,7 +286,8 @@ def load_three(folder: str | Path, *, seed: int = 0, **options: Any) -> tuple:
     elif len(train) < ENOUGH:
         return train, val, val, f"{how}; too few to hold any back: validation images also test"
     else:
-        rest, names = split_names(train.names, seed=seed)
+        groups, _ = read_groups(need_folder(folder), train.names)
+        rest, names = split_names(train.names, groups=groups, seed=seed)
         train = ImagePointDataset(folder, names=rest, **same)
         how += f"; {len(names)} of those for training are held back for testing"
     return train, val, ImagePointDataset(folder, names=names, **same), how
@@ -257,7 +316,8 @@ def stray_list(folder, names):
     for path in (path for place in sorted(places) for path in sorted(place.iterdir())):
         if path.name.lower() in LISTS and not (path.parent == folder and path.name in LISTS):
             with contextlib.suppress(InputError, OSError):
-                if read_list(path)[0] in names:
+                first = read_list(path)[0]
+                if first in names or first.rpartition(",")[0] in names:
                     return path
     return None
 

@@ -164,6 +164,102 @@ def test_load_three_says_where_there_are_too_few_to_hold_any_back(make_folder):
         assert "validation images also test" in how
 
 
+def listed(folder, **lists):
+    """Write lists of numbered images, as train=(1, 2); return the folder."""
+    for part, numbers in lists.items():
+        (folder / f"{part}.txt").write_text("".join(f"dots_{i}.png\n" for i in numbers))
+    return folder
+
+
+def test_load_splits_holds_back_a_part_of_train_where_only_test_is_listed(make_folder):
+    """train.txt and test.txt: validation comes from train.txt, by the seed; test is untouched."""
+    folder = listed(make_folder(14), train=range(10), test=range(10, 14))
+    train, val, how = load_splits(folder, val_split=0.3)
+    assert (
+        how
+        == "7 images for training and 3 for validation, held back from train.txt at random (seed 0)"
+    )
+    assert sorted(train.names + val.names) == [f"dots_{i}.png" for i in range(10)]
+    assert load_splits(folder, val_split=0.3)[1].names == val.names
+    assert any(load_splits(folder, val_split=0.3, seed=s)[1].names != val.names for s in (1, 2, 3))
+    whole = listed(make_folder(6, folder="whole"), train=range(6))
+    assert load_splits(whole)[2].startswith("5 images for training and 1 for validation, held back")
+
+
+def test_load_splits_cuts_images_of_a_short_train_list_in_two(make_folder):
+    """Three images in train.txt, the others in test.txt: each of the three is cut in two."""
+    folder = listed(make_folder(9), train=(1, 4, 5), test=(0, 2, 3, 6, 7, 8))
+    train, val, how = load_splits(folder)
+    assert how == "only 3 images in train.txt: each is cut in two, for training and validation"
+    assert train.names == val.names == ["dots_1.png", "dots_4.png", "dots_5.png"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "n_train", "n_val", "said"),
+    [
+        ({"train": (0, 1, 2)}, 3, 7, "as train.txt says"),
+        ({"val": (0, 1, 2)}, 7, 3, "as val.txt says"),
+        ({"val": (0, 1), "test": (2, 3)}, 6, 2, "as val.txt says"),
+        ({"train": (0, 1), "val": (2, 3)}, 2, 2, "say; 6 images that no list names are left out"),
+        ({"train": range(6), "test": (6, 7)}, 5, 1, "; 2 images that no list names are left out"),
+        ({"train": range(4), "val": (4,), "test": (5,)}, 4, 1, "; 4 images that no list names"),
+    ],
+)
+def test_load_splits_says_what_lists_of_some_images_leave_out(
+    make_folder, lists, n_train, n_val, said
+):
+    """Lists that name only some images: what the others are for is said, if only by silence."""
+    train, val, how = load_splits(listed(make_folder(10), **lists))
+    assert (len(train), len(val)) == (n_train, n_val)
+    assert said in how
+
+
+def test_load_splits_says_when_no_image_is_left_to_train(make_folder):
+    """A val.txt, or val.txt and test.txt, that name all images."""
+    folder = listed(make_folder(5), val=(0, 1, 2), test=(3, 4))
+    with pytest.raises(
+        InputError, match=r"with val.txt and test.txt of .* no image is left to train"
+    ):
+        load_splits(folder)
+
+
+def test_groups_stay_together(make_folder):
+    """No group of group.txt is on both sides, whatever the seed, held back or for testing too."""
+    folder = make_folder(20)
+    place = {f"dots_{i}.png": f"field {i % 5}" for i in range(20)}
+    (folder / "group.txt").write_text(
+        "".join(f"{name}, {group}\n" for name, group in place.items())
+    )
+    for seed in range(5):
+        train, val, test, how = load_three(folder, seed=seed)
+        sides = [{place[name] for name in part.names} for part in (train, val, test)]
+        assert sum(map(len, sides)) == 5
+        assert "groups of group.txt kept together" in how
+    listed(folder, train=range(15), test=range(15, 20))
+    train, val, how = load_splits(folder)
+    assert {place[n] for n in train.names}.isdisjoint(place[n] for n in val.names)
+    assert "held back from train.txt at random (seed 0), groups of group.txt kept together" in how
+
+
+def test_groups_that_cannot_be_read_are_sentences(make_folder):
+    """A line without a group, an image in two groups, one group only; unnamed images are told."""
+    folder = make_folder(6)
+    groups = folder / "group.txt"
+    groups.write_text("dots_0.png,a\ndots_1.png\n")
+    with pytest.raises(
+        InputError, match="group.txt, line 2: 'dots_1.png' is not an image, a comma"
+    ):
+        load_splits(folder)
+    groups.write_text("dots_0.png,a\ndots_0.png,b\n")
+    with pytest.raises(InputError, match="has dots_0.png in two groups"):
+        load_splits(folder)
+    groups.write_text("dots_0.png,a\ndots_1.png,a\n")
+    assert "(4 images that it does not name each on their own)" in load_splits(folder)[2]
+    groups.write_text("".join(f"dots_{i}.png,a\n" for i in range(6)))
+    with pytest.raises(InputError, match="cannot be split"):
+        load_splits(folder)
+
+
 @pytest.fixture
 def crops(make_folder):
     """Return training crops of 40 px of a folder of blobs."""
