@@ -110,6 +110,7 @@ class TrainConfig(Section):
     num_channels: int | None = Field(None, ge=1, le=1024)  # of the input; null: of the first image
     gaussian_sigma: Annotated[float, Field(gt=0, le=256)] | Literal["auto"] = "auto"  # pixels
     output: str = "model"
+    start: str | None = None  # an earlier model folder, to go on from
     radius: float | None = Field(None, ge=0.1)  # match radius, px; null: 2 sigma
     classes: Classes | None = None  # null: the labels found
     seed: int = Field(0, ge=0, lt=2**32)
@@ -160,7 +161,7 @@ class Config(Section):
 
 
 PATHS = {
-    "train": ("dataset_path", "output"),
+    "train": ("dataset_path", "output", "start"),
     "infer": ("image_path", "model", "output"),
     "annotate": ("dataset_path", "model"),
 }

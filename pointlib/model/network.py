@@ -210,6 +210,29 @@ def fill(network, file):
     network.load_state_dict(weights)
 
 
+def fit_outputs(network, before, classes):
+    """Give a network one output a class: the earlier ones by name, new ones untrained and low.
+
+    `before` and `classes` are names, in the order of the outputs.
+    """
+    if tuple(before) == tuple(classes):
+        return
+    head = network.segmentation_head
+    *_, name = [name for name, layer in head.named_modules() if isinstance(layer, nn.Conv2d)]
+    old = head.get_submodule(name)
+    new = nn.Conv2d(
+        old.in_channels, len(classes), old.kernel_size, stride=old.stride, padding=old.padding
+    )
+    head.set_submodule(name, new)
+    _expect_little(network)
+    with torch.no_grad():
+        for place, known in enumerate(classes):
+            if known in before:
+                new.weight[place] = old.weight[before.index(known)]
+                new.bias[place] = old.bias[before.index(known)]
+    network.config["classes"] = len(classes)
+
+
 def divisor_of(network):
     """Return what image sides must be divisible by: the deepest stride of the encoder."""
     encoder = network.encoder

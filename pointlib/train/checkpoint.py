@@ -19,8 +19,9 @@ from pointlib.files import keep_copy, need_place, write_atomic
 from pointlib.lock import hold
 from pointlib.model.folder import describe_model, save_model
 from pointlib.train.prepare import encoder_start
+from pointlib.train.start import describe_start
 
-NONE_YET = {"score": -math.inf, "epoch": 0, "weights": None, "settings": {}}
+NONE_YET = {"score": (-math.inf, -math.inf), "epoch": 0, "weights": None, "settings": {}}
 
 
 @dataclasses.dataclass
@@ -32,6 +33,7 @@ class State:
     # digests of the last two pointlib.json that we wrote
     written: list = dataclasses.field(default_factory=list)
     spent: float = 0.0  # seconds, before it was resumed
+    start: dict = dataclasses.field(default_factory=dict)  # the model it went on from
 
     @property
     def epoch(self):
@@ -75,8 +77,9 @@ def resume(setup, log):
 
     Network and optimiser are restored too. Another training's checkpoint is kept as a copy.
     """
+    fresh = State(start=describe_start(setup.config))
     if setup.output is None or not setup.checkpoint.exists():
-        return State()
+        return fresh
     try:
         saved = torch.load(setup.checkpoint, map_location="cpu", weights_only=True)
         is_ours = saved["fingerprint"] == setup.fingerprint
@@ -85,13 +88,13 @@ def resume(setup, log):
         fault = f"cannot be read ({type(error).__name__})"
     if fault:
         log(f"{keep_copy(setup.checkpoint)} {fault}: starting again")
-        return State()
+        return fresh
     setup.model.load_state_dict(saved["model"])
     setup.optimiser.optimizer.load_state_dict(saved["optimiser"])
     written = saved.get("written", [])
     written = [written] if isinstance(written, str) else written  # the first edition's
     spent = sum(row["seconds"] + row["val_seconds"] for row in saved["history"])
-    state = State(saved["history"], saved["best"], written, spent)
+    state = State(saved["history"], saved["best"], written, spent, saved["start"])
     if state.best["weights"] and digest(setup.output / "pointlib.json") in written[:-1]:
         record_best(setup, state)  # killed before our last one was written
         if setup.writes:
@@ -108,13 +111,15 @@ def record_best(setup, state):
     keys = ("f1", "precision", "recall", "mae")
     info.metrics = {"validation": {key: state.best["row"][key] for key in keys}}
     info.training = {
-        "config": setup.config.model_dump(exclude={"dataset_path", "output"}),
+        "config": setup.config.model_dump(exclude={"dataset_path", "output", "start"}),
         "best_epoch": state.best["epoch"],
         "images": setup.names,
         "history": state.history,
     }
     if start := encoder_start(setup.config):
         info.training["encoder_start"] = start
+    if state.start:
+        info.training["start"] = state.start
     mine = hashlib.sha256(describe_model(setup.model).encode()).hexdigest()
     if mine not in state.written[-1:]:
         state.written = [*state.written[-1:], mine]
@@ -141,6 +146,7 @@ def write_checkpoint(setup, state):
         "best": state.best,
         "history": state.history,
         "written": state.written,
+        "start": state.start,
     }
     torch.save(content, file := io.BytesIO())
     write_atomic(setup.checkpoint, file.getbuffer())

@@ -9,6 +9,7 @@ have ended. ``python -m pointlib.train`` runs it from the command line.
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from pointlib.config import TrainConfig
 from pointlib.dataset import Dataset
 from pointlib.errors import InputError
+from pointlib.model.folder import read_info
 from pointlib.model.point_model import PointModel
 from pointlib.splits import load_splits
 from pointlib.train.checkpoint import check_lock, hold_output, record_best, resume, save
@@ -76,6 +78,8 @@ def fit(
         state = resume(setup, log)
         for line in describe_setup(setup, val):
             log(line)
+        if config.start and not state.history:
+            score_start(setup, state, log)
         while not state.history or progress(setup, state, state.epoch) < 1:
             row = train_epoch(setup, state)
             scores, settings = validate_part(setup, setup.watched)
@@ -159,12 +163,27 @@ def validate_part(setup, part):
     return validate(setup.model, part, loss_fn=setup.loss_fn, heatmap_fn=setup.heatmap_fn)
 
 
+def score_start(setup, state, log):
+    """Score the model that a training goes on from; it stays the best until one is better."""
+    row, settings = validate_part(setup, setup.watched)
+    remember_best(setup, state, row | {"epoch": 0}, settings)
+    log(f"before the first epoch: F1 {row['f1']:.3f}, count error {row['mae']:.1f}")
+
+
 def keep_best(setup, state, row, settings):
     """Add an epoch to the history; if it is the best, keep its weights and return True."""
     state.history.append(row)
+    return remember_best(setup, state, row, settings)
+
+
+def remember_best(setup, state, row, settings):
+    """Keep the weights of an epoch if it is the best so far, and return whether it is.
+
+    The best has the highest F1; of equal ones, as on few points, the one of the lowest loss.
+    """
     # without a true point in the validation images there is no F1 to go by
-    score = row["f1"] if row["n_true"] else -row["val_loss"]
-    is_best = score > state.best["score"]
+    score = (row["f1"] if row["n_true"] else -row["val_loss"], -row["val_loss"])
+    is_best = score > tuple(state.best["score"])
     if is_best:
         weights = {k: v.detach().cpu().clone() for k, v in setup.model.state_dict().items()}
         state.best = {"score": score, "epoch": row["epoch"], "weights": weights}
@@ -204,8 +223,6 @@ def train_folder(config: TrainConfig, *, log: Callable[[str], object] = print) -
     """
     train, val, how = load_parts(config)
     log(how)
-    if config.encoder_weights is None and config.model is None and len(train) < 50:
-        log('hint: with few images, pre-trained weights help: "encoder_weights": "imagenet"')
     return fit(train, val, config=config, output=config.output, log=log)
 
 
@@ -213,10 +230,16 @@ def load_parts(config):
     """Return the parts to train and to validate on, and how they were split: `load_splits`."""
     if not config.dataset_path:
         raise InputError("train.dataset_path is not set: name the folder of images and points.")
-    return load_splits(
+    load = partial(
+        load_splits,
         config.dataset_path,
         val_split=config.val_split,
         seed=config.seed,
-        classes=config.classes,
         n_channels=config.num_channels,
     )
+    parts = load(classes=config.classes)
+    if config.start and not config.classes and parts[0].classes == ("point",):
+        known = read_info(config.start).classes
+        if len(known) == 1:  # points without a name are of the one class that it knows
+            return load(classes=known)
+    return parts

@@ -29,6 +29,7 @@ from pointlib.model.point_model import ModelInfo, PointModel, build_custom, buil
 from pointlib.model.pretrained import describe_packaged
 from pointlib.train.crops import Shrunk, TrainingCrops, learn_range, mean_pixels
 from pointlib.train.dry_run import rehearse, tried
+from pointlib.train.start import go_on, start_digest
 from pointlib.train.validate import spread
 
 MINUTES = 10.0  # of a training whose epochs and time are not limited
@@ -101,9 +102,10 @@ def prepare(train, val, config, *, output=None):
     fabric_model, optimiser = fabric.setup(model, optimiser)
     crops = make_crops(train, model.info, config, heatmap_fn=heatmap_fn)
     n_watched = VALIDATED / model.info.scale**2 / mean_pixels(val)
+    output = None if output is None else Path(output)
     return Setup(
         config=config,
-        output=None if output is None else Path(output),
+        output=output,
         loss_fn=loss_fn,
         heatmap_fn=heatmap_fn,
         fabric=fabric,
@@ -116,7 +118,7 @@ def prepare(train, val, config, *, output=None):
         judged=spread(val, 10 * n_watched),
         names={"train": names_of(train), "val": names_of(val)},
         began=time.monotonic(),
-        fingerprint=fingerprint(config, model.info, train, val),
+        fingerprint=fingerprint(config, model.info, train, val, output=output),
     )
 
 
@@ -181,6 +183,8 @@ def auto_scale(sigma):
 
 def make_model(info, config):
     """Return the network that the configuration names; naming your own code is trusting it."""
+    if config.start:
+        return go_on(config, info)
     if config.model:
         what, needed = f"train.model {config.model!r}", "model_fn(*, in_channels, n_classes)"
         return tried(lambda: build_custom(info, config.model, trust_code=True), what, needed)
@@ -251,7 +255,12 @@ def describe_setup(setup, val):
     )
     if start := encoder_start(config):
         yield f"the encoder starts from {start}"
-    if config.gaussian_sigma == "auto" and not config.radius:
+    if config.start:
+        yield (
+            f"goes on from {config.start}: its network, sigma, scale {info.scale:g} and range of "
+            "pixels stay, unless set here"
+        )
+    if config.gaussian_sigma == "auto" and not config.radius and not config.start:
         yield "hint: set train.radius, how far off still counts: it tells how large objects are"
     for name in classes_without_points(val, info.classes):
         yield f"warning: no {name} in the validation images: its threshold will be the default"
@@ -259,7 +268,7 @@ def describe_setup(setup, val):
 
 def encoder_start(config):
     """Return what encoder_weights "auto" starts from, "" if it is not asked for or not used."""
-    if config.encoder_weights != "auto" or config.model:
+    if config.encoder_weights != "auto" or config.model or config.start:
         return ""
     return describe_packaged(config.encoder.partition(":")[0])
 
@@ -276,10 +285,14 @@ def classes_without_points(dataset, classes):
     return [name for name in classes if name not in present]
 
 
-def fingerprint(config, info, train, val):
-    """Return a digest of what makes a training the same one: settings, names, points."""
-    settings = config.model_dump(exclude={"output", "threads", "accelerator", "devices"})
+def fingerprint(config, info, train, val, *, output):
+    """Return a digest of what makes a training the same one: settings, names, points, start."""
+    elsewhere = {"output", "start", "threads", "accelerator", "devices"}
+    settings = config.model_dump(exclude=elsewhere)
     digest = hashlib.sha256(repr((settings, dataclasses.astuple(info))).encode())
+    # a training into its own start finds another model there after a kill
+    if config.start and not (output and Path(config.start).resolve() == output.resolve()):
+        digest.update(start_digest(config.start).encode())
     for part in (train, val):
         for i, name in enumerate(names_of(part)):
             points, labels = points_of(part, i)
