@@ -173,20 +173,45 @@ def load_splits(
     part_of_whole = partial(
         ImagePointDataset, folder, classes=whole.classes, n_channels=whole.n_channels
     )
-    train, val, how = _listed_parts(whole.names, lists, folder)
-    if not val and len(train) < FEW:
-        few = part_of_whole(names=train)
-        what = f"only {len(few)} images in train.txt" if "train" in lists else ""
-        what = what or f"only {len(few)} labelled images"
-        how = f"{what}: each is cut in two, for training and validation"
-        return *split_by_crops(few, fraction=val_split), how + _left_out(whole, lists, few.names)
+    train, val, how = divide(whole.names, lists, folder, fraction=val_split, seed=seed)
     if not val:
-        groups, said = read_groups(folder, train)
-        train, val = split_names(train, fraction=val_split, groups=groups, seed=seed)
-        how += f" at random (seed {seed}){said}"
+        few = part_of_whole(names=train)
+        return *split_by_crops(few, fraction=val_split), how + _left_out(whole, lists, train)
     counts = f"{len(train)} images for training and {len(val)} for validation"
     how = f"{counts}, {how}{_left_out(whole, lists, train + val)}"
     return part_of_whole(names=train), part_of_whole(names=val), how
+
+
+def divide(names, lists, folder, *, fraction=0.2, seed=0):
+    """Divide labelled images into training and validation.
+
+    Parameters
+    ----------
+    names : list of str
+    lists : dict
+        {part: names} as `read_lists` gives it.
+    folder : Path
+        Where `group.txt` may be.
+    fraction, seed
+        As `split_names` takes them.
+
+    Returns
+    -------
+    train, val : list of str
+        No name in `val`: there are too few, and each image is to be cut in two.
+    how : str
+        In words.
+    """
+    train, val, how = _listed_parts(names, lists, folder)
+    if val:
+        return train, val, how
+    if len(train) < FEW:
+        what = "images in train.txt" if "train" in lists else "labelled images"
+        how = f"only {len(train)} {what}: each is cut in two, for training and validation"
+        return train, [], how
+    groups, said = read_groups(folder, train)
+    train, val = split_names(train, fraction=fraction, groups=groups, seed=seed)
+    return train, val, f"{how} at random (seed {seed}){said}"
 
 
 def _listed_parts(names, lists, folder):
@@ -199,12 +224,8 @@ def _listed_parts(names, lists, folder):
             raise InputError(
                 f"with {used} of {folder} no image is left to train. Name fewer there."
             )
-        both = "train" in lists
-        return (
-            train,
-            lists["val"],
-            f"as {'train.txt and ' * both}val.txt {'say' if both else 'says'}",
-        )
+        how = "as train.txt and val.txt say" if "train" in lists else "as val.txt says"
+        return train, lists["val"], how
     if "train" in lists:
         train = lists["train"]
         # with a test list too, an image that neither names was left out on purpose
@@ -231,8 +252,9 @@ def read_groups(folder, names):
     group of its own.
     """
     path = folder / GROUPS
-    texts = map(text_path, list_images(image_folder(folder)))
-    if not os.path.lexists(path) or path in texts:  # group.png may have its points there
+    if not os.path.lexists(path):
+        return None, ""
+    if path in map(text_path, list_images(image_folder(folder))):  # points of group.png
         return None, ""
     groups = {}
     for number, line in enumerate(read_list(path), 1):

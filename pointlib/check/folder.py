@@ -32,13 +32,13 @@ from pointlib.images import image_folder
 from pointlib.matching import check_reach
 from pointlib.points import nearest_distances, text_path
 from pointlib.splits import (
-    FEW,
+    GROUPS,
     LISTS,
+    divide,
     find_lists,
-    not_in,
     place_cut,
+    read_groups,
     read_list,
-    split_names,
     stray_list,
     why_stray,
 )
@@ -132,7 +132,9 @@ def check_folder(
     findings.sort(key=lambda finding: finding.severity != "problem")
     near = np.sort(np.concatenate([np.empty(0), *near]))
     near = near[np.isfinite(near)]
-    return Report(place, images, findings, near, *_outlook(_training(images, lists), radius))
+    return Report(
+        place, images, findings, near, *_outlook(_training(images, lists, folder), radius)
+    )
 
 
 def _points(images, near):
@@ -221,6 +223,10 @@ def _read_lists(folder, images):
             lists[part] = read_list(path)
         except (InputError, OSError) as error:
             findings.append(Finding("unreadable list", "problem", path.name, str(error)))
+    try:
+        read_groups(folder, [])
+    except (InputError, OSError) as error:
+        findings.append(Finding("unreadable list", "problem", GROUPS, str(error)))
     for part, names in lists.items():
         for name in names:
             seen = images.get(name)
@@ -260,18 +266,15 @@ def _lacking(images, lists):
             yield Finding("list without a class", "note", f"{part}.txt", what)
 
 
-def _training(images, lists):
+def _training(images, lists, folder):
     """Return the images that training would use, as `load_splits` chooses them."""
     used = {seen.path.name: seen for seen in images if seen.usable}
-    rest = not_in(used, lists.get("test"))
-    if "train" in lists:
-        names = lists["train"]
-    elif "val" in lists:
-        names = not_in(rest, lists["val"])
-    elif len(rest) < FEW:
-        return [_longer_part(used[name]) for name in rest]
-    else:
-        names = split_names(rest)[0]
+    try:
+        names, val, _ = divide(list(used), lists, folder)
+    except InputError:  # told elsewhere, or nothing can be trained
+        return []
+    if not val:
+        return [_longer_part(used[name]) for name in names if name in used]
     return [used[name] for name in names if name in used]
 
 

@@ -96,7 +96,17 @@ def test_good_folder_has_no_finding(folder):
     assert all(seen.decoded for seen in report.images)
 
 
-@pytest.mark.parametrize("lists", [{}, {"train": (0, 2, 4)}, {"val": (1,)}, {"test": (5, 0)}])
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {},
+        {"train": (0, 2, 4)},
+        {"val": (1,)},
+        {"test": (5, 0)},
+        {"train": range(6), "test": (6, 7)},
+        {"train": (1, 2), "test": (6, 7)},
+    ],
+)
 def test_check_chooses_the_sigma_of_a_training(make_folder, lists):
     """Sigma is the one that describe_data finds in the part that would be trained on."""
     folder = make_folder(8, labels=("a", "b"))
@@ -325,6 +335,9 @@ def test_lists_are_checked_against_the_folder(folder):
     assert found(folder, "listed, but not there") == [("problem", "train.txt")] * 2
     assert found(folder, "image in two lists") == [("problem", "dots_1.png")]
     assert found(folder, "unreadable list") == [("problem", "test.txt")]
+    (folder / "group.txt").write_text("dots_0.png: a\n")
+    lists = [("problem", "test.txt"), ("problem", "group.txt")]
+    assert found(folder, "unreadable list") == lists
 
 
 def test_text_of_an_image_called_test_is_no_list(folder):
