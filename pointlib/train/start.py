@@ -40,7 +40,6 @@ def go_on(config, info):
         the configuration ask for.
     """
     before = read_info(config.start)
-    _check_same(config, before, info)
     taken = {name: getattr(before, name) for name in TAKEN}
     if config.gaussian_sigma == "auto":
         taken["sigma"] = before.sigma
@@ -48,68 +47,64 @@ def go_on(config, info):
         taken["radius"] = before.radius
     new = [name for name in info.classes if name not in before.classes]
     taken["classes"] = tuple(config.classes or (*before.classes, *new))
-    info = dataclasses.replace(info, **taken)
+    joined = dataclasses.replace(info, **taken)
+    _refuse(config, next(_misfits(config, before, info, joined.classes), ""))
     if before.custom:
-        model = build_custom(info, config.model, trust_code=True)
+        model = build_custom(joined, config.model, trust_code=True)
         fill(model.network, Path(config.start) / "model.safetensors")
         return model
     model = load_model(config.start)
-    _check_network(config, model.network)
-    fit_outputs(model.network, before.classes, info.classes)
-    return PointModel(model.network, info, divisor=model.divisor)
+    _refuse(config, next(_other_network(config, model.network), ""))
+    fit_outputs(model.network, before.classes, joined.classes)
+    return PointModel(model.network, joined, divisor=model.divisor)
 
 
-def _check_same(config, before, info):
-    """Raise InputError on what a model cannot take over to these images and settings."""
-    fault = f"train.start {config.start}"
+def _refuse(config, words):
+    """Raise InputError with words about the start, if there are any."""
+    if words:
+        raise InputError(f"train.start {config.start} {words}, or start anew.")
+
+
+def _misfits(config, before, info, classes):
+    """Yield in words what a model cannot take over to these images and settings."""
     if before.n_channels != info.n_channels:
-        raise InputError(
-            f"{fault} sees {before.n_channels} channels, and these images have "
-            f"{info.n_channels}. Set train.num_channels to {before.n_channels}, or start anew."
+        yield (
+            f"sees {before.n_channels} channels, and these images have {info.n_channels}. Set "
+            f"train.num_channels to {before.n_channels}"
         )
-    if before.depth and before.depth != info.depth:
-        raise InputError(
-            f"{fault} was trained on {before.depth} pixels, and these images have {info.depth}. "
-            "Convert them to the same kind, or start anew."
+    if before.depth not in ("", info.depth):
+        yield (
+            f"was trained on {before.depth} pixels, and these images have {info.depth}. Convert "
+            "them to that kind"
         )
     if config.scale not in ("auto", before.scale):
-        raise InputError(
-            f"{fault} sees images at scale {before.scale:g}, and train.scale is "
-            f"{config.scale:g}. Leave it out, or start anew."
+        yield (
+            f"sees images at scale {before.scale:g}, and train.scale is {config.scale:g}. Leave it "
+            "out"
         )
     if "normalise" in config.model_fields_set and config.normalise != before.normalise:
-        raise InputError(
-            f"{fault} has normalise {before.normalise!r}, and train.normalise is "
-            f"{config.normalise!r}. Leave it out, or start anew."
+        yield (
+            f"has normalise {before.normalise!r}, and train.normalise is {config.normalise!r}. "
+            "Leave it out"
         )
-    if bool(before.custom) != bool(config.model):
-        needed = "name its code as train.model too" if before.custom else "leave train.model out"
-        raise InputError(
-            f"{fault} is {'a custom model' if before.custom else 'a network of smp'}: {needed}."
-        )
-    if before.custom and tuple(config.classes or before.classes) != before.classes:
-        raise InputError(
-            f"{fault} is a custom model with classes {', '.join(before.classes)}: it keeps them."
-        )
+    if before.custom and not config.model:
+        yield "is a custom model. Name its code as train.model too"
+    if config.model and not before.custom:
+        yield "is a network of smp. Leave train.model out"
+    if before.custom and classes != before.classes:
+        yield f"is a custom model and keeps its classes, {', '.join(before.classes)}. Set them"
 
 
-def _check_network(config, network):
-    """Raise InputError if the configuration asks for another network than the model's."""
-    encoder = network.config["encoder_name"]
-    name, _, depth = config.encoder.partition(":")
-    if depth:
-        encoder += f":{network.config.get('encoder_depth')}"
-    wanted = f"{name}:{depth}" if depth else name
-    architecture = type(network).__name__
-    for key, asked, has in (
-        ("encoder", wanted, encoder),
-        ("architecture", config.architecture, architecture),
-    ):
-        if key in config.model_fields_set and asked.lower() != has.lower():
-            raise InputError(
-                f"train.start {config.start} has the {key} {has}, and train.{key} is {asked}. "
-                "Leave it out, or start anew."
-            )
+def _other_network(config, network):
+    """Yield in words how the network that the configuration asks for is another than this one."""
+    encoder, depth = network.config["encoder_name"], network.config.get("encoder_depth")
+    has = {"architecture": type(network).__name__, "encoder": encoder}
+    if ":" in config.encoder:
+        has["encoder"] = f"{encoder}:{depth}"
+    for key, value in has.items():
+        asked = getattr(config, key)
+        if key in config.model_fields_set and asked.lower() != value.lower():
+            yield f"has the {key} {value}, and train.{key} is {asked}. Leave it out"
 
 
 def describe_start(config):

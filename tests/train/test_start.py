@@ -135,7 +135,7 @@ def repaint(folder, change):
         ),
         (None, {"encoder": "mobilenet_v2:4"}, "has the encoder mobilenet_v2:3, and train.encoder"),
         (None, {"architecture": "FPN"}, "has the architecture Unet, and train.architecture is FPN"),
-        (None, {"model": "mine.py:net"}, "is a network of smp: leave train.model out"),
+        (None, {"model": "mine.py:net"}, "is a network of smp. Leave train.model out"),
         (None, {"start": "nowhere"}, "model description nowhere/pointlib.json does not exist"),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_model_of_your_own_goes_on(make_folder, tmp_path):
     output = str(tmp_path / "own")
     first = train_folder(TrainConfig(dataset_path=str(images), output=output, **options), log=quiet)
     place = (tmp_path / "own", None)
-    with pytest.raises(InputError, match="is a custom model: name its code as train.model too"):
+    with pytest.raises(InputError, match="is a custom model. Name its code as train.model too"):
         again(place, images)
     later, _ = again(place, images, model=f"{code}:net", learning_rate=1e-12, num_epochs=1)
     assert torch.allclose(weights_of(later), weights_of(first), atol=1e-5)
