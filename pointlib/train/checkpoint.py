@@ -21,7 +21,7 @@ from pointlib.model.folder import describe_model, save_model
 from pointlib.train.prepare import encoder_start
 from pointlib.train.start import describe_start
 
-NONE_YET = {"score": (-math.inf, -math.inf), "epoch": 0, "weights": None, "settings": {}}
+NONE_YET = {"floor": -math.inf, "epoch": 0, "weights": None, "settings": {}}
 
 
 @dataclasses.dataclass

@@ -24,7 +24,13 @@ from pointlib.model.point_model import PointModel
 from pointlib.splits import load_splits
 from pointlib.train.checkpoint import check_lock, hold_output, record_best, resume, save
 from pointlib.train.prepare import describe_setup, prepare
-from pointlib.train.validate import describe_row, new_alarm, validate
+from pointlib.train.validate import (
+    describe_row,
+    new_alarm,
+    standard_error,
+    validate,
+    without_gain,
+)
 
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 NOTHING = -30.0  # the logit of "surely no point", used outside the image
@@ -48,7 +54,7 @@ def fit(
     config : TrainConfig, optional
         Its paths are not used.
     output : str or Path, optional
-        The model folder. It has the best model by validation F1 after each epoch; another
+        The model folder. After each epoch it has the best model so far, by F1 on `val`; another
         training's is kept as a copy. None keeps the model in memory.
     log : callable
         Called with one line per epoch, and with warnings.
@@ -91,7 +97,7 @@ def fit(
             on_epoch(state.epoch, setup.model)
             if words := new_alarm(state.history, n_steps=len(setup.loader)):
                 log(words)
-            if config.patience and state.epoch - state.best["epoch"] >= config.patience:
+            if config.patience and without_gain(state.history) >= config.patience:
                 log(f"stopped: no better F1 in {config.patience} epochs")
                 break
         return finish(setup, state)
@@ -164,32 +170,34 @@ def validate_part(setup, part):
 
 
 def score_start(setup, state, log):
-    """Score the model that a training goes on from; it stays the best until one is better."""
+    """Score the model that a training goes on from; only an epoch as good is kept in its place."""
     row, settings = validate_part(setup, setup.watched)
-    remember_best(setup, state, row | {"epoch": 0}, settings)
+    remember(setup, state, row | {"epoch": 0}, settings)
+    state.best["floor"] = row["f1"]
     log(f"before the first epoch: F1 {row['f1']:.3f}, count error {row['mae']:.1f}")
 
 
 def keep_best(setup, state, row, settings):
-    """Add an epoch to the history; if it is the best, keep its weights and return True."""
-    state.history.append(row)
-    return remember_best(setup, state, row, settings)
+    """Add an epoch to the history; if it is the best, keep its weights and return True.
 
-
-def remember_best(setup, state, row, settings):
-    """Keep the weights of an epoch if it is the best so far, and return whether it is.
-
-    The best has the highest F1; of equal ones, as on few points, the one of the lowest loss.
+    The best is the latest whose F1 is at most one standard error below the highest: on few points
+    the highest F1 is luck, and later epochs have learnt more, at a lower rate.
     """
+    state.history.append(row)
     # without a true point in the validation images there is no F1 to go by
-    score = (row["f1"] if row["n_true"] else -row["val_loss"], -row["val_loss"])
-    is_best = score > tuple(state.best["score"])
+    score, error = (row["f1"], standard_error(row)) if row["n_true"] else (-row["val_loss"], 0.0)
+    is_best = score >= state.best["floor"]
     if is_best:
-        weights = {k: v.detach().cpu().clone() for k, v in setup.model.state_dict().items()}
-        state.best = {"score": score, "epoch": row["epoch"], "weights": weights}
-        state.best |= {"settings": settings, "row": row}
-        record_best(setup, state)
+        remember(setup, state, row, settings)
+    state.best["floor"] = max(state.best["floor"], score - error)
     return is_best
+
+
+def remember(setup, state, row, settings):
+    """Keep the weights of an epoch, and how to find points with them."""
+    weights = {k: v.detach().cpu().clone() for k, v in setup.model.state_dict().items()}
+    state.best |= {"epoch": row["epoch"], "weights": weights, "settings": settings, "row": row}
+    record_best(setup, state)
 
 
 def finish(setup, state):

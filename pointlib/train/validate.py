@@ -4,6 +4,7 @@ About whole images of the validation part, where thresholds are chosen. Not abou
 evaluation/score.py scores that at the thresholds chosen here.
 """
 
+import math
 import time
 
 import numpy as np
@@ -87,6 +88,22 @@ def score_choice(by_class, settings, *, radius):
     values = {key: float(np.nan_to_num(value)) for key, value in values.items()}
     tp, fp, fn = counts.T
     return values | {"n_true": int((tp + fn).sum()), "mae": count_errors(tp + fn, tp + fp)["mae"]}
+
+
+def standard_error(row):
+    """Return the standard error of an epoch's F1, as if it were the share of true points found.
+
+    Two hits and two misses are added, so that it is not 0 where all or none are found (Agresti and
+    Coull 1998).
+    """
+    n = row["n_true"] + 4
+    share = (row["f1"] * row["n_true"] + 2) / n
+    return math.sqrt(share * (1 - share) / n)
+
+
+def without_gain(history):
+    """Return the number of epochs since the one with the highest F1 (the first of several)."""
+    return len(history) - 1 - int(np.argmax([row["f1"] for row in history]))
 
 
 def describe_row(row):

@@ -267,9 +267,12 @@ def test_fit_stops_when_patience_ends(parts):
     assert any(line.startswith("stopped: no better F1 in 1 epochs") for line in lines)
 
 
-@pytest.mark.parametrize("last", [0.5, 0.9])
-def test_fit_keeps_the_weights_of_the_best_epoch(parts, monkeypatch, last):
-    """F1 rises, then falls or stays: what comes back are the weights of the epoch between."""
+@pytest.mark.parametrize(("last", "best"), [(0.5, 2), (0.8, 3), (0.9, 3)])
+def test_fit_keeps_the_weights_of_the_best_epoch(parts, monkeypatch, last, best):
+    """F1 rises, then falls: the weights of the highest come back, or of a later one as good.
+
+    On five points the standard error is 0.15, so 0.8 is as good as 0.9.
+    """
     told, seen = [0.2, 0.9, last], []
     real = loop.validate
 
@@ -284,8 +287,8 @@ def test_fit_keeps_the_weights_of_the_best_epoch(parts, monkeypatch, last):
         log=quiet,
         on_epoch=lambda epoch, model: seen.append(weights_of(model).clone()),
     )
-    assert model.info.training["best_epoch"] == 2
-    assert torch.equal(weights_of(model), seen[1])
+    assert model.info.training["best_epoch"] == best
+    assert torch.equal(weights_of(model), seen[best - 1])
     assert not torch.equal(seen[1], seen[2])
 
 
@@ -373,7 +376,6 @@ def test_train_folder_says_how_it_splits(make_folder, tmp_path):
     text = "\n".join(lines)
     for words in (
         "only 3 labelled images",
-        "hint: with few images",
         "sigma 2 px",
         "epoch   1  loss",
     ):
