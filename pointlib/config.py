@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError
 from pointlib.errors import InputError, brief, suggest
 from pointlib.files import NAME_FAULTS, is_name, load_python, need_file
 
+ENCODER = "tu-tf_efficientnet_lite0"  # of a U-Net: small, and its weights come as a package
 # a JSON schema in words
 KINDS = {"integer": "a whole number", "number": "a number", "string": "a string"}
 KINDS |= {"boolean": "true or false", "object": "keys and values", "null": "null"}
@@ -115,8 +116,8 @@ class TrainConfig(Section):
     classes: Classes | None = None  # null: the labels found
     seed: int = Field(0, ge=0, lt=2**32)
     architecture: str = "Unet"
-    encoder: str = "mobilenet_v2"  # "name" or "name:depth"
-    encoder_weights: str | None = None  # "auto", "imagenet" or a .safetensors file
+    encoder: str = ENCODER  # "name" or "name:depth"
+    encoder_weights: str | None = "auto"  # or "imagenet" or a .safetensors file; null: random
     model: str | None = None  # your own: "file.py:function"
     heatmap: Function = "gaussian_max"
     loss: Function = "weighted_bce"

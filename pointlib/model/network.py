@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from pointlib.config import ENCODER
 from pointlib.errors import InputError, brief, suggest
 from pointlib.files import need_file
 from pointlib.model.pretrained import packaged_file, packaged_weights
@@ -36,8 +37,8 @@ def build_network(
     n_classes: int,
     *,
     architecture: str = "Unet",
-    encoder: str = "mobilenet_v2",
-    encoder_weights: str | Path | None = None,
+    encoder: str = ENCODER,
+    encoder_weights: str | Path | None = "auto",
 ) -> nn.Module:
     """Build a network without unused layers.
 
@@ -48,7 +49,8 @@ def build_network(
     architecture : str
         ``Unet``, ``FPN``, ... any name of smp.
     encoder : str
-        Any encoder name; ``name:depth`` sets how often it halves the image (U-Nets: 3 to 5).
+        Any encoder name; ``name:depth`` sets how often it halves the image (U-Nets: 3 to 5,
+        default 3).
     encoder_weights : str, optional
         ``"auto"`` takes those of an installed package, where it has some for this encoder;
         ``"imagenet"`` downloads; a path ending in .safetensors reads a file; None starts from

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
+from pointlib.config import ENCODER
 from pointlib.errors import InputError, suggest
 from pointlib.files import load_python
 from pointlib.model.network import build_network, divisor_of
@@ -95,8 +96,8 @@ def build_model(
     info: ModelInfo,
     *,
     architecture: str = "Unet",
-    encoder: str = "mobilenet_v2",
-    encoder_weights: str | Path | None = None,
+    encoder: str = ENCODER,
+    encoder_weights: str | Path | None = "auto",
 ) -> PointModel:
     """Build a PointModel for `info`'s channels and classes.
 

@@ -353,7 +353,7 @@ def test_command_compares_a_folder(make_folder, tmp_path, capsys):
     ]
     assert main(["compare", *options, *axes]) == 0
     out = capsys.readouterr().out
-    assert "[4/4] focal, gaussian_max, mobilenet_v2, 0.01" in out
+    assert "[4/4] focal, gaussian_max, tu-tf_efficientnet_lite0, 0.01" in out
     assert "10 points in 2 test images" in out
     assert "find_peaks; point: threshold" in out
     assert "each" in out

