@@ -114,6 +114,7 @@ class TrainConfig(Section):
     start: str | None = None  # an earlier model folder, to go on from
     radius: float | None = Field(None, ge=0.1)  # match radius, px; null: 2 sigma
     classes: Classes | None = None  # null: the labels found
+    exclusive: bool | Literal["auto"] = "auto"  # one object, one class; auto: as the points tell
     seed: int = Field(0, ge=0, lt=2**32)
     architecture: str = "Unet"
     encoder: str = ENCODER  # "name" or "name:depth"

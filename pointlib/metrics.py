@@ -212,6 +212,8 @@ def score_images(
     -------
     dict
         "pooled" sums the classes' counts, each matched separately; "class_blind" ignores labels;
+        "confusion" is {class of a true point: {class of the point found there: number}}, matched
+        without regard to labels;
         "per_image_mean_f1" is over the "n_f1_images" images whose F1 is defined. Counts, GAME and
         "chamfer_px" ignore labels; the last is over images with points on both sides.
 
@@ -248,6 +250,7 @@ def score_images(
         "pooled": _figures(every),
         "class_blind": _figures(blind),
         "classes": {name: _figures(of_class) for name, of_class in parts.items()},
+        "confusion": confusion(results, radius=radius, classes=classes),
         "per_image_mean_f1": _mean(f1),
         "n_f1_images": len(f1),
         "counts": _count_figures(results),
@@ -256,6 +259,16 @@ def score_images(
         ),
         "images": rows,
     }
+
+
+def confusion(results, *, radius, classes):
+    """Return {true class: {found class: number of pairs}}, matched without regard to labels."""
+    table = {true: dict.fromkeys(classes, 0) for true in classes}
+    for result in results:
+        pairs = match_points(result.true, result.found, radius=radius).pairs
+        for i, j in pairs.tolist():
+            table[str(result.true_labels[i])][str(result.found_labels[j])] += 1
+    return table
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
@@ -284,18 +297,32 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     lines = [f"{'class':{width}}   true  found   hits  precision  recall     F1  error px"]
     rows = dict(metrics["classes"])
     if len(rows) > 1:
-        rows |= {"all": metrics["pooled"]}
+        rows |= {"all": metrics["pooled"], "any class": metrics["class_blind"]}
     for name, values in rows.items():
         row = SimpleNamespace(**values)
         lines.append(
             f"{name:{width}} {row.tp + row.fn:6d} {row.tp + row.fp:6d} {row.tp:6d}  "
             f"{row.precision:9.3f}  {row.recall:6.3f}  {row.f1:5.3f}  {row.error_px:8.2f}"
         )
+    if len(metrics["classes"]) > 1:
+        lines.append(_named(metrics["confusion"]))
     lines.append(
         f"{metrics['n_images']} images; matched one to one within {metrics['radius']:g} px; "
         f"mean absolute count error {metrics['counts']['mae']:.2f} an image"
     )
     return "\n".join(lines)
+
+
+def _named(table):
+    """Return in words how many of the found objects have the right class, and the worst mix-up."""
+    pairs = [(n, true, found) for true, row in table.items() for found, n in row.items()]
+    n_pairs = sum(n for n, _, _ in pairs)
+    n_right = sum(n for n, true, found in pairs if true == found)
+    words = f"{n_right} of {n_pairs} objects found have the right class"
+    n_worst, true, found = max(pairs, key=lambda pair: (pair[1] != pair[2]) * pair[0])
+    if n_right < n_pairs:
+        words += f"; most often mixed up: {n_worst} {true} called {found}"
+    return words
 
 
 def rank_gains(true, found, scores, radius):

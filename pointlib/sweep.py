@@ -209,16 +209,29 @@ def choose_settings(images, *, radius, distances, sigma=None):
     return best
 
 
-def choose_for_classes(by_class, *, radius, sigma=None):
+def choose_for_classes(by_class, *, radius, sigma=None, exclusive=False):
     """Return {class: {"threshold", "min_distance"}} with the best F1 of each class.
 
-    `by_class` is {class: images}; the rest is as for `choose_settings`.
+    `by_class` is {class: images}; the rest is as for `choose_settings`. Classes that exclude each
+    other share one threshold, that of the best F1 whatever the class.
     """
     options = {"radius": radius, "distances": distances_to_try(radius=radius, sigma=sigma)}
+    if exclusive:
+        together = list(map(_together, zip(*by_class.values(), strict=True)))
+        return dict.fromkeys(by_class, choose_settings(together, sigma=sigma, **options).options)
     return {
         name: choose_settings(images, sigma=sigma, **options).options
         for name, images in by_class.items()
     }
+
+
+def _together(of_classes):
+    """Return (true, candidates) of an image whatever the class; `of_classes` has one per class."""
+    true = np.concatenate([np.reshape(true, (-1, 2)) for true, _ in of_classes])
+    columns = zip(*(found for _, found in of_classes), strict=True)
+    points, scores, isolation = (np.concatenate(column) for column in columns)
+    order = np.lexsort((points[:, 0], points[:, 1], -scores))
+    return true, Candidates(points[order], scores[order], isolation[order])
 
 
 def find_at_each(images, find, *, one_pass, thresholds=TRIED):

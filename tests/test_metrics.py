@@ -590,14 +590,29 @@ def test_score_images_does_not_depend_on_the_order_of_points():
 
 
 def test_metrics_table_has_a_line_a_class():
-    """Two classes give two lines and their sum, with the matching rule's radius."""
+    """Two classes give two lines, their sum and that of any class, with the rule's radius."""
     result = image(
         line := on_line(0, 10), line, true_labels=["weed", "crop"], found_labels=["weed", "crop"]
     )
     lines = metrics_table(score_images([result], radius=2.5, classes=["crop", "weed"])).splitlines()
-    assert [row.split()[0] for row in lines] == ["class", "crop", "weed", "all", "1"]
+    assert [row.split()[0] for row in lines] == ["class", "crop", "weed", "all", "any", "2", "1"]
     assert lines[3].split() == ["all", "2", "2", "2", "1.000", "1.000", "1.000", "0.00"]
+    assert lines[5] == "2 of 2 objects found have the right class"
     assert "within 2.5 px" in lines[-1]
+
+
+def test_confusion_counts_which_class_was_found_for_which():
+    """Pairs are matched without regard to labels; what is missed or false is in no cell."""
+    result = image(
+        on_line(0, 10, 20, 40),
+        on_line(0, 10, 20, 80),
+        true_labels=["crop", "crop", "weed", "weed"],
+        found_labels=["crop", "weed", "weed", "crop"],
+    )
+    metrics = score_images([result], radius=2.5, classes=["crop", "weed"])
+    assert metrics["confusion"] == {"crop": {"crop": 1, "weed": 1}, "weed": {"crop": 0, "weed": 1}}
+    words = "2 of 3 objects found have the right class; most often mixed up: 1 crop called weed"
+    assert words in metrics_table(metrics)
 
 
 # --- bad input ----------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ def write_report(path, results, metrics, *, images, heatmaps=None):
         _headline(metrics),
         _charts(results, metrics, matches),
         _class_table(metrics),
+        _confusion_table(metrics),
         _count_table(metrics),
         _pictures(cases, images, heatmaps),
         _image_table([row for row, _, _ in cases]),
@@ -155,6 +156,19 @@ def _class_table(metrics):
         for name, m in rows.items()
     ]
     return f"<h2>Classes</h2>{_table(header, cells)}"
+
+
+def _confusion_table(metrics):
+    table = metrics["confusion"]
+    if len(table) < 2:
+        return ""
+    # a comma separates the columns' names
+    header = ",".join(["true"] + ["found: " + name.replace(",", ";") for name in table])
+    cells = [[true, *row.values()] for true, row in table.items()]
+    return (
+        f"<h2>Which class for which</h2>{_table(header, cells)}"
+        '<p class="note">Of the objects found, whatever their class.</p>'
+    )
 
 
 def _count_table(metrics):
@@ -243,7 +257,7 @@ def _source(figure, kind, **options):
 
 def _table(header, rows):
     """Return an html table: `header` with commas, floats with two decimals, every cell escaped."""
-    head = "".join(f"<th>{name}</th>" for name in header.split(","))
+    head = "".join(f"<th>{escape(name)}</th>" for name in header.split(","))
     lines = ("".join(f"<td>{escape(_number(cell))}</td>" for cell in row) for row in rows)
     body = "".join(f"<tr>{line}</tr>\n" for line in lines)
     return f'<div class="table"><table><tr>{head}</tr>\n{body}</table></div>'

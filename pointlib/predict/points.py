@@ -17,6 +17,7 @@ from pointlib.images import check_image, to_channels
 from pointlib.matching import check_column
 from pointlib.model.point_model import PointModel, pixel_depth, scale_image
 from pointlib.points import check_points
+from pointlib.predict.classes import share_out
 from pointlib.sweep import default_settings
 from pointlib.thresholds import FLOOR, Candidates, find_candidates, find_peaks, join_classes
 
@@ -24,6 +25,18 @@ TILE, MARGIN = 1024, 128  # px; larger images are run in tiles that overlap by t
 
 
 def predict_logits(model, image):
+    """Return the logits of each class, (C, H, W), of a whole image: `run_network`, `of_classes`."""
+    return of_classes(run_network(model, image), model.info)
+
+
+def of_classes(logits, info):
+    """Return the logits of each class; where classes exclude each other, an object is in one."""
+    if not info.exclusive:
+        return logits
+    return share_out(logits, reach=info.sigma * info.scale)
+
+
+def run_network(model, image):
     """Run the network on a whole image.
 
     Parameters
@@ -34,7 +47,7 @@ def predict_logits(model, image):
 
     Returns
     -------
-    tensor of shape (C, H, W), float32
+    tensor of shape (n_outputs, H, W), float32
         On the CPU, at the size at which the model sees the image (its `scale`); `enlarge` resizes
         them to the image's own. Images much larger than 1024 px are predicted in tiles with a
         margin, to save memory.
@@ -56,10 +69,10 @@ def predict_logits(model, image):
         else:
             logits = _in_tiles(model, batch, device)
     model.train(was_training)
-    if len(logits) != len(model.info.classes):
+    if len(logits) != model.info.n_outputs:
         raise InputError(
-            f"the model draws {len(logits)} heatmaps for {len(model.info.classes)} classes: its "
-            "pointlib.json belongs to another model. Copy the folder again."
+            f"the model draws {len(logits)} heatmaps, and its pointlib.json tells of "
+            f"{model.info.n_outputs}: it belongs to another model. Copy the folder again."
         )
     return logits
 
@@ -221,7 +234,7 @@ def _find(heatmap, threshold_fn, settings):
 def _in_tiles(model, batch, device):
     """Run the network tile by tile; each tile's margin is discarded."""
     height, width = batch.shape[2:]
-    logits = torch.empty(len(model.info.classes), height, width)
+    logits = torch.empty(model.info.n_outputs, height, width)
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             y0, x0 = max(0, top - MARGIN), max(0, left - MARGIN)

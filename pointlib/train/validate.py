@@ -16,7 +16,7 @@ from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.losses import weighted_bce
 from pointlib.matching import maximum_pairs
 from pointlib.metrics import count_errors, precision_recall_f1
-from pointlib.predict.points import candidates_of, predict_logits
+from pointlib.predict.points import candidates_of, of_classes, run_network
 from pointlib.sweep import choose_for_classes
 
 
@@ -43,23 +43,26 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
     by_class, losses, highest, means = {name: [] for name in info.classes}, [], [], []
     for i in range(len(dataset)):
         image, points, labels = dataset[i]
-        logits, shape = predict_logits(model, image), image.shape[:2]
+        drawn, shape = run_network(model, image), image.shape[:2]
         target = draw_classes(  # at the size at which the network sees the image
-            warp_points(points, resize(shape, logits.shape[1:])),
+            warp_points(points, resize(shape, drawn.shape[1:])),
             labels,
-            logits.shape[1:],
+            drawn.shape[1:],
             classes=info.classes,
             sigma=info.sigma * info.scale,
             heatmap_fn=heatmap_fn,
+            exclusive=info.exclusive,
         )
-        losses.append(float(loss_fn(logits[None], target[None])))
+        losses.append(float(loss_fn(drawn[None], target[None])))
+        logits = of_classes(drawn, info)
         heights = torch.sigmoid(logits)
         highest.append(float(heights.max()))
         means.append(float(heights.mean()))
         labels = np.asarray(labels)
         for name, found in candidates_of(logits, info.classes, shape).items():
             by_class[name].append((points[labels == name], found))
-    settings = choose_for_classes(by_class, radius=info.radius, sigma=info.sigma)
+    options = {"radius": info.radius, "sigma": info.sigma, "exclusive": info.exclusive}
+    settings = choose_for_classes(by_class, **options)
     row = {"val_loss": float(np.mean(losses))}
     row |= score_choice(by_class, settings, radius=info.radius)
     row |= {"highest": max(highest), "mean_height": float(np.mean(means))}
