@@ -132,10 +132,8 @@ def density(points: ArrayLike, shape: tuple[int, int], *, sigma: ArrayLike) -> "
 HEATMAPS = {"gaussian_max": gaussian_max, "gaussian_sum": gaussian_sum, "density": density}
 
 
-def draw_classes(
-    points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_max, exclusive=False
-):
-    """Draw one heatmap per class; for exclusive classes one more, the last, of all points.
+def draw_classes(points, labels, shape, *, classes, sigma, heatmap_fn=gaussian_max):
+    """Draw one heatmap per class.
 
     Parameters
     ----------
@@ -150,7 +148,7 @@ def draw_classes(
 
     Returns
     -------
-    tensor of shape (C, H, W), or (C + 1, H, W), float32
+    tensor of shape (C, H, W), float32
     """
     import torch
 
@@ -159,8 +157,6 @@ def draw_classes(
         raise InputError(f"label {unknown[0]!r} is not among the classes {list(classes)}.")
     points = np.asarray(points, dtype=float).reshape(-1, 2)
     maps = [heatmap_fn(points[labels == name], shape, sigma=sigma) for name in classes]
-    if exclusive:
-        maps.append(heatmap_fn(points, shape, sigma=sigma))
     return torch.stack([torch.as_tensor(m, dtype=torch.float32) for m in maps])
 
 

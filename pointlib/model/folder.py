@@ -118,7 +118,7 @@ def load_model(folder: str | Path, *, trust_code: bool = False) -> PointModel:
             fill(model.network, weights)
         else:
             path = need_file(folder / "config.json", "network description")
-            network = rebuild(path, weights, info.n_channels, info.n_outputs)
+            network = rebuild(path, weights, info.n_channels, len(info.classes))
             model = PointModel(network, info, divisor=divisor_of(network))
             fill(network, weights)
     except InputError:

@@ -42,7 +42,7 @@ class ModelInfo:
     """
 
     classes: tuple[str, ...] = ("point",)
-    exclusive: bool = False  # whether an object has one class only: one more heatmap, of any class
+    exclusive: bool = False  # whether an object has one class only
     n_channels: Annotated[int, Field(ge=1, le=1024)] = 3
     sigma: Length = 3.0  # px
     radius: Length = 6.0  # px, match radius
@@ -60,11 +60,6 @@ class ModelInfo:
     metrics: dict = dataclasses.field(default_factory=dict)
     training: dict = dataclasses.field(default_factory=dict)
     custom: str = ""  # "file.py:function" of a model that smp does not know
-
-    @property
-    def n_outputs(self):
-        """The number of heatmaps that the network draws."""
-        return len(self.classes) + self.exclusive
 
 
 class PointModel(nn.Module):
@@ -128,7 +123,7 @@ def build_model(
     """
     network = build_network(
         info.n_channels,
-        info.n_outputs,
+        len(info.classes),
         architecture=architecture,
         encoder=encoder,
         encoder_weights=encoder_weights,
@@ -153,7 +148,7 @@ def build_custom(info, path, *, trust_code=False):
     module = load_python(file)
     if not hasattr(module, name):
         raise InputError(f"{file} has no function {name}. {suggest(name, vars(module))}")
-    network = getattr(module, name)(in_channels=info.n_channels, n_classes=info.n_outputs)
+    network = getattr(module, name)(in_channels=info.n_channels, n_classes=len(info.classes))
     if not isinstance(network, nn.Module):
         kind = type(network).__name__
         raise InputError(f"model {path} returns a {kind}; expected a torch.nn.Module.")

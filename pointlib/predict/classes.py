@@ -1,48 +1,56 @@
 """Classes that exclude each other: one object has one class.
 
-A network of such classes draws one more heatmap than there are classes, the last: an object of any
-class. It says where objects are and how surely; the others only say of which class each one is.
-
-About that choice, hill by hill. Not about finding peaks (thresholds.py), nor about when classes
-exclude each other (train/prepare.py).
+Each class has a heatmap of its own, so peaks found class by class can name one object twice. About
+sharing objects out among classes, before any peak is looked for. Not about finding peaks
+(thresholds.py), nor about when classes exclude each other (train/prepare.py).
 """
 
 import numpy as np
 import torch
 from scipy.spatial import KDTree
+from torch.nn import functional
 
 NOTHING = -6.0  # the logit where a class has no object: a height of 0.002
 
 
 def share_out(logits, *, reach):
-    """Turn logits of classes and of an object of any class into logits of classes alone.
+    """Share objects out among classes that exclude each other.
 
-    The heatmap of any class falls into hills: from each pixel the steepest way up leads to one peak
-    (a watershed). Each hill goes to one class as a whole, the one that is highest at its peak. A
-    peak within `reach` of a higher one belongs to the same object, and takes its class. So no
-    object is found once per class, whatever reads the heatmaps.
+    The heatmap of an object of any class, `any_class`, falls into hills: from each pixel the
+    steepest way up leads to one peak (a watershed). Each hill goes to one class as a whole, the one
+    that is highest at its peak. A peak within `reach` of a higher one belongs to the same object,
+    and takes its class. So an object is found once, whatever reads the heatmaps.
 
     Parameters
     ----------
-    logits : tensor of shape (C + 1, H, W)
+    logits : tensor of shape (C, H, W)
     reach : float
         Pixels of these heatmaps.
 
     Returns
     -------
     tensor of shape (C, H, W)
-        The last channel's values, where the class has the hill, else -6.
+        That of any class where the class has the hill, else -6.
     """
-    anything = logits[-1].numpy()
-    tops = summits(anything)
-    peaks = np.unique(tops[anything > NOTHING])
-    height, width = anything.shape
-    owner = np.full(height * width, -1)
-    owner[peaks] = logits[:-1].numpy().reshape(len(logits) - 1, -1)[:, peaks].argmax(axis=0)
-    _follow_higher(owner, peaks, anything, reach)
+    together = any_class(logits)
+    heights = together.numpy()
+    tops = summits(heights)
+    peaks = np.unique(tops[heights > NOTHING])
+    owner = np.full(heights.size, -1)
+    owner[peaks] = logits.numpy().reshape(len(logits), -1)[:, peaks].argmax(axis=0)
+    _follow_higher(owner, peaks, heights, reach)
     of_pixel = torch.from_numpy(owner[tops])
-    classes = torch.arange(len(logits) - 1)[:, None, None]
-    return torch.where(of_pixel == classes, logits[-1], torch.tensor(NOTHING))
+    classes = torch.arange(len(logits))[:, None, None]
+    return torch.where(of_pixel == classes, together, torch.tensor(NOTHING))
+
+
+def any_class(logits):
+    """Return the logits (H, W) of an object of any class: 1 - (1 - p_1) (1 - p_2) ...
+
+    Where classes look alike, each is unsure, but not whether there is an object.
+    """
+    none = functional.logsigmoid(-logits.double()).sum(dim=0)  # the logarithm of the product
+    return (torch.log(-torch.expm1(none)) - none).float()
 
 
 def summits(heights):

@@ -30,8 +30,8 @@ def predict_logits(model, image):
 
 
 def of_classes(logits, info):
-    """Return the logits of each class; where classes exclude each other, an object is in one."""
-    if not info.exclusive:
+    """Return the logits of each class; where classes exclude each other, an object has one."""
+    if not info.exclusive or len(logits) < 2:
         return logits
     return share_out(logits, reach=info.sigma * info.scale)
 
@@ -47,7 +47,7 @@ def run_network(model, image):
 
     Returns
     -------
-    tensor of shape (n_outputs, H, W), float32
+    tensor of shape (C, H, W), float32
         On the CPU, at the size at which the model sees the image (its `scale`); `enlarge` resizes
         them to the image's own. Images much larger than 1024 px are predicted in tiles with a
         margin, to save memory.
@@ -69,10 +69,10 @@ def run_network(model, image):
         else:
             logits = _in_tiles(model, batch, device)
     model.train(was_training)
-    if len(logits) != model.info.n_outputs:
+    if len(logits) != len(model.info.classes):
         raise InputError(
-            f"the model draws {len(logits)} heatmaps, and its pointlib.json tells of "
-            f"{model.info.n_outputs}: it belongs to another model. Copy the folder again."
+            f"the model draws {len(logits)} heatmaps for {len(model.info.classes)} classes: its "
+            "pointlib.json belongs to another model. Copy the folder again."
         )
     return logits
 
@@ -234,7 +234,7 @@ def _find(heatmap, threshold_fn, settings):
 def _in_tiles(model, batch, device):
     """Run the network tile by tile; each tile's margin is discarded."""
     height, width = batch.shape[2:]
-    logits = torch.empty(model.info.n_outputs, height, width)
+    logits = torch.empty(len(model.info.classes), height, width)
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             y0, x0 = max(0, top - MARGIN), max(0, left - MARGIN)

@@ -92,7 +92,6 @@ class TrainingCrops(torch.utils.data.Dataset):
             classes=self.info.classes,
             sigma=self.info.sigma,
             heatmap_fn=self.heatmap_fn,
-            exclusive=self.info.exclusive,
         )
         return crop, target, valid[None]
 

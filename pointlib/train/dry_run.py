@@ -66,8 +66,7 @@ def _draw(config, info, heatmap_fn):
             f"{what} draws a point at x 25, y 9 at x 9, y 25. Only arrays are [y, x]; points are "
             "x, y: swap the two."
         )
-    target = drawn((10, 10), (config.crop_size, config.crop_size))
-    return target[:1].expand(info.n_outputs, -1, -1)
+    return drawn((10, 10), (config.crop_size, config.crop_size))
 
 
 def _checked(target, shape, what):
@@ -96,7 +95,7 @@ def _run(model, batch, config):
         raise InputError(f"{what} has no weights to train. Give it a layer of torch.nn.")
     logits = tried(lambda: model.train()(batch), what, needed)
     model.load_state_dict(before)
-    wanted = (len(batch), model.info.n_outputs, *batch.shape[2:])
+    wanted = (len(batch), len(model.info.classes), *batch.shape[2:])
     if not isinstance(logits, torch.Tensor) or logits.shape != wanted:
         raise InputError(
             f"{what} returns {_look(logits)} for a batch of {tuple(batch.shape)}; expected logits "

@@ -13,7 +13,7 @@ from pointlib.model.folder import load_model, read_info
 from pointlib.model.network import fill, fit_outputs
 from pointlib.model.point_model import PointModel, build_custom
 
-TAKEN = ("exclusive", "scale", "normalise", "low", "high", "mean", "std", "depth")
+TAKEN = ("scale", "normalise", "low", "high", "mean", "std", "depth")
 
 
 def go_on(config, info):
@@ -55,8 +55,7 @@ def go_on(config, info):
         return model
     model = load_model(config.start)
     _refuse(config, next(_other_network(config, model.network), ""))
-    outputs = (names + ("",) * before.exclusive for names in (before.classes, joined.classes))
-    fit_outputs(model.network, *outputs)
+    fit_outputs(model.network, before.classes, joined.classes)
     return PointModel(model.network, joined, divisor=model.divisor)
 
 
@@ -77,11 +76,6 @@ def _misfits(config, before, info, classes):
         yield (
             f"was trained on {before.depth} pixels, and these images have {info.depth}. Convert "
             "them to that kind"
-        )
-    if config.exclusive not in ("auto", before.exclusive):
-        yield (
-            f"has exclusive {before.exclusive}, and train.exclusive is {config.exclusive}. Leave "
-            "it out"
         )
     if config.scale not in ("auto", before.scale):
         yield (

@@ -51,7 +51,6 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
             classes=info.classes,
             sigma=info.sigma * info.scale,
             heatmap_fn=heatmap_fn,
-            exclusive=info.exclusive,
         )
         losses.append(float(loss_fn(drawn[None], target[None])))
         logits = of_classes(drawn, info)
