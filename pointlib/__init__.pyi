@@ -59,6 +59,7 @@ from pointlib.predict.folder import predict_folder as predict_folder
 from pointlib.predict.points import predict_candidates as predict_candidates
 from pointlib.predict.points import predict_heatmap as predict_heatmap
 from pointlib.predict.points import predict_points as predict_points
+from pointlib.sizes import object_size as object_size
 from pointlib.splits import load_splits as load_splits
 from pointlib.splits import load_three as load_three
 from pointlib.splits import read_list as read_list

@@ -37,6 +37,7 @@ NO_TORCH = [
     "thresholds",
     "metrics",
     "matching",
+    "sizes",
     "plots",
     "cli",
 ] + [
@@ -44,7 +45,7 @@ NO_TORCH = [
     *("check.folder", "check.sheet", "study.ceiling", "study.errors", "study.trust", "widgets"),
 ]
 MAX_FLAT = 24
-MAX_CORE_LINES = 4_720
+MAX_CORE_LINES = 5_110
 MAX_SCRIPT_LINES = 1_500
 
 

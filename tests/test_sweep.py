@@ -438,3 +438,24 @@ def test_choose_settings_refuses_bad_candidates(column, value):
     found = Candidates(line(1, 2), np.ones(2), np.ones(2))._replace(**{column: value})
     with pytest.raises(InputError, match=column):
         choose_settings([(line(1), found)], radius=1, distances=[0.0])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_exclusive_classes_share_the_threshold_of_the_best_f1_of_any_class(seed):
+    """Choosing for exclusive classes is choosing for one class that has the points of all."""
+    by_class = {"a": scenes(seed), "b": scenes(seed + 50)}
+    chosen = choose_for_classes(by_class, radius=3.0, sigma=2.0, exclusive=True)
+    assert chosen["a"] == chosen["b"]
+    together = []
+    for (true_a, a), (true_b, b) in zip(*by_class.values(), strict=True):
+        joined = (np.concatenate(pair) for pair in zip(a, b, strict=True))
+        together.append((np.vstack([true_a, true_b]), Candidates(*joined)))
+    options = {"radius": 3.0, "distances": distances_to_try(radius=3.0, sigma=2.0)}
+    best = choose_settings(together, sigma=2.0, **options)
+    f1 = {}
+    for name, settings in (("shared", chosen["a"]), ("best", best.options)):
+        counts = sweep(together, radius=3.0, min_distance=settings["min_distance"])
+        found = entry(counts, settings["threshold"])
+        n_true = sum(len(true) for true, _ in together)
+        f1[name] = 2 * found["tp"] / (found["n_found"] + n_true)
+    assert f1["shared"] == pytest.approx(f1["best"])

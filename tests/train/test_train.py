@@ -17,6 +17,7 @@ from pointlib.config import TrainConfig
 from pointlib.dataset import ImagePointDataset, MemoryDataset
 from pointlib.errors import InputError
 from pointlib.files import owner
+from pointlib.images import read_image
 from pointlib.losses import mse
 from pointlib.model.folder import load_model, read_info, write_settings
 from pointlib.model.point_model import ModelInfo
@@ -564,6 +565,47 @@ def test_large_objects_are_seen_smaller(radius, scale):
     item = (np.zeros((300, 600), np.uint8), points, np.array(["point"] * 6))
     info = describe_data(MemoryDataset([item]), TrainConfig(radius=radius))
     assert (info.sigma, info.scale) == (radius / 2, scale)
+
+
+def two_classes(distance):
+    """Return a dataset of 120 pairs of a and b, `distance` px from each other."""
+    first = np.stack(np.meshgrid(np.arange(20, 320, 25), np.arange(20, 220, 20)), -1).reshape(-1, 2)
+    points = np.vstack([first, first + [distance, 0]]).astype(float)
+    labels = np.repeat(["a", "b"], len(first))
+    return MemoryDataset([(np.zeros((240, 340), np.uint8), points, labels)])
+
+
+@pytest.mark.parametrize(
+    ("distance", "told", "expected"),
+    [(8, "auto", True), (1, "auto", False), (1, True, True), (8, False, False)],
+)
+def test_classes_exclude_each_other_where_points_never_share_a_place(distance, told, expected):
+    """Points of two classes on each other tell that an object may have two; the key overrides."""
+    config = TrainConfig(radius=6, exclusive=told)
+    assert describe_data(two_classes(distance), config).exclusive is expected
+
+
+def test_a_slip_or_one_class_does_not_decide():
+    """One point in a hundred may lie on another class; one class has nothing to exclude."""
+    image, points, labels = two_classes(8)[0]
+    points[0] = points[60]
+    slip = MemoryDataset([(image, points, np.where(np.arange(240) == 0, "b", labels))])
+    assert describe_data(slip, TrainConfig(radius=6)).exclusive
+    alone = MemoryDataset([(image, points, np.full(240, "a"))])
+    assert not describe_data(alone, TrainConfig(radius=6, exclusive=True)).exclusive
+
+
+def test_exclusive_classes_are_said_stored_and_share_a_threshold(make_folder, tmp_path):
+    """A line of the log, a key of pointlib.json that comes back, one setting for all classes."""
+    folder, lines = make_folder(6, labels=("a", "b")), []
+    config = TrainConfig(dataset_path=str(folder), output=str(tmp_path / "m"), **TINY)
+    model = train_folder(config, log=lines.append)
+    assert any(line.startswith("classes exclude each other") for line in lines)
+    assert load_model(tmp_path / "m").info.exclusive
+    assert len(set(model.info.thresholds.values())) == 1
+    assert len(set(model.info.min_distances.values())) == 1
+    found, _, _ = predict_points(model, read_image(folder / "dots_0.png"), threshold=0.05)
+    assert len(np.unique(found.round(1), axis=0)) == len(found)
 
 
 def test_match_radius_is_two_sigma_unless_told():
