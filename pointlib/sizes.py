@@ -75,7 +75,7 @@ def object_size(
     >>> image = sum((np.hypot(x - a, y - b) < 8) * 200 for a, b in centres)
     >>> size = object_size([image], [centres])
     >>> round(size.diameter["point"]), size.clear["point"]
-    (16, True)
+    (15, True)
     """
     labels = [np.full(len(p), "point") for p in points] if labels is None else labels
     if not len(images) == len(points) == len(labels):
