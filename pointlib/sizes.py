@@ -19,6 +19,8 @@ SCALES = 2.0 ** np.arange(0, 7.01, 0.5)  # px, sigma of the Laplacian: diameters
 FINEST = 6.0  # px: from this sigma on an image of half the size tells as much
 SIDE = 2048  # px: larger images are cut to this around the middle of their clicks
 CLEAR, SURE = 0.3, 3.0  # a peak's least height in standard deviations, and in standard errors
+CALM = 0.35  # of the largest standard deviation of all scales, added to that of each
+ROUNDING = 1e-4  # of the brightest pixel
 SPACING = 0.8  # of the distance to the nearest neighbour: a diameter where no scale stands out
 
 
@@ -42,7 +44,8 @@ def object_size(
 
     For each scale the Laplacian of Gaussian, normalised by the scale (Lindeberg 1998), of a whole
     image is compared with its values at the clicks: how many standard deviations they lie from
-    its mean. The scale s with the largest mean deviation, refined by a parabola, gives the
+    its mean. A share of the largest standard deviation of all scales is added to each, for images
+    without noise. The scale s with the largest mean deviation, refined by a parabola, gives the
     diameter of the disc that answers most to it, 2 sqrt(2) s. It is looked for in the mean of all
     channels and in each channel, since some objects differ from their ground in colour only.
 
@@ -117,17 +120,23 @@ def _cut(image, points):
 def _through_scales(channel, points):
     """Return the deviation at each point and scale, (S, N); NaN outside, or where nothing fits."""
     rows, shrunk = np.full((len(SCALES), len(points)), np.nan), 1
+    spread, brightest = np.full(len(SCALES), np.nan), float(np.abs(channel).max()) or 1.0
     inside = ((points > -1) & (points < np.array(channel.shape[::-1]))).all(axis=1)
-    for row, scale in zip(rows, SCALES, strict=True):
+    for k, scale in enumerate(SCALES):
         while scale / shrunk >= FINEST:
             channel, shrunk = _halve(channel), 2 * shrunk
         if min(channel.shape) * shrunk < PER_SIGMA * scale:
             break  # an object as large as the image
-        plane = ndimage.gaussian_laplace(channel, scale / shrunk, mode="reflect")
+        sigma = scale / shrunk
+        plane = sigma**2 * ndimage.gaussian_laplace(channel, sigma, mode="reflect")
         places = (points[inside] + 0.5) / shrunk - 0.5
         here = ndimage.map_coordinates(plane, places[:, ::-1].T, order=1, mode="nearest")
-        row[inside] = (here - plane.mean()) / max(plane.std(), np.finfo(np.float32).tiny)
-    return rows
+        rows[k, inside] = here - plane.mean()
+        spread[k] = plane.std()
+    # in a quiet image fine scales have so little spread that any object stands out most there
+    spread = np.hypot(spread, CALM * np.nanmax(spread, initial=0.0))
+    spread = np.maximum(spread, ROUNDING * brightest)  # and a flat one has only rounding errors
+    return rows / spread[:, None]
 
 
 def _halve(channel):

@@ -412,8 +412,8 @@ MUTANTS = [
     Mutant(
         "test images are trained on",
         "splits.py",
-        'rest = not_in(whole.names, lists.get("test"))',
-        'rest = not_in(whole.names, lists.get("tests"))',
+        'rest = not_in(names, lists.get("test"))',
+        'rest = not_in(names, lists.get("tests"))',
         unit("dataset"),
     ),
     Mutant(
@@ -615,9 +615,23 @@ MUTANTS = [
     Mutant(
         "the last epoch is kept, not the best",
         "train/loop.py",
-        'is_best = score > state.best["score"]',
+        'is_best = score >= state.best["floor"]',
         "is_best = True",
         ("tests/train/test_train.py::test_fit_keeps_the_weights_of_the_best_epoch",),
+    ),
+    Mutant(
+        "going on from a model may end below it",
+        "train/loop.py",
+        'state.best["floor"] = row["f1"]',
+        'state.best["floor"] = -1.0',
+        ("tests/train/test_start.py::test_going_on_never_ends_below_its_start",),
+    ),
+    Mutant(
+        "an object gets the class that is lowest there",
+        "predict/classes.py",
+        "[:, peaks].argmax(axis=0)",
+        "[:, peaks].argmin(axis=0)",
+        unit("predict/classes"),
     ),
     Mutant(
         "a rate that never falls",

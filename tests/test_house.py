@@ -45,7 +45,7 @@ NO_TORCH = [
     *("check.folder", "check.sheet", "study.ceiling", "study.errors", "study.trust", "widgets"),
 ]
 MAX_FLAT = 24
-MAX_CORE_LINES = 5_110
+MAX_CORE_LINES = 5_130
 MAX_SCRIPT_LINES = 1_500
 
 

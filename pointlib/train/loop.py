@@ -82,7 +82,7 @@ def fit(
     setup = prepare(train, val, config, output=output)
     with hold_output(setup) as lock:
         state = resume(setup, log)
-        for line in describe_setup(setup, val):
+        for line in describe_setup(setup, train, val):
             log(line)
         if config.start and not state.history:
             score_start(setup, state, log)

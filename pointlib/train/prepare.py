@@ -27,6 +27,7 @@ from pointlib.losses import LOSSES
 from pointlib.matching import check_reach, near_pairs
 from pointlib.model.point_model import ModelInfo, PointModel, build_custom, build_model
 from pointlib.model.pretrained import describe_packaged
+from pointlib.sizes import object_size
 from pointlib.train.crops import Shrunk, TrainingCrops, learn_range, mean_pixels
 from pointlib.train.dry_run import rehearse, tried
 from pointlib.train.start import go_on, start_digest
@@ -36,6 +37,7 @@ MINUTES = 10.0  # of a training whose epochs and time are not limited
 VALIDATED = 12e6  # px, as seen by the network: after each epoch; ten times as many at the end
 LARGE, SEEN = 6.0, 2.5  # px: from the first sigma on, images are shrunk until it is the second
 SMALLEST = 0.1  # the lowest scale of an image
+LOOKED_AT = 10  # images, for the size of objects
 SHARED = 0.01  # of the points: where more have a point of another class on them, classes overlap
 
 
@@ -262,7 +264,7 @@ def make_loader(crops, fabric, batch_size):
     return fabric.setup_dataloaders(loader)
 
 
-def describe_setup(setup, val):
+def describe_setup(setup, train, val):
     """Yield lines that describe the training, and what its images lack."""
     config, info = setup.config, setup.model.info
     n_weights = sum(p.numel() for p in setup.model.parameters())
@@ -281,9 +283,22 @@ def describe_setup(setup, val):
             "pixels stay, unless set here"
         )
     if config.gaussian_sigma == "auto" and not config.radius and not config.start:
-        yield "hint: set train.radius, how far off still counts: it tells how large objects are"
+        yield hint_of_size(train, info)
     for name in classes_without_points(val, info.classes):
         yield f"warning: no {name} in the validation images: its threshold will be the default"
+
+
+def hint_of_size(train, info):
+    """Return in words how large objects look, and which match radius that would give."""
+    some = sample_indices(train)
+    some = some[:: -(-len(some) // LOOKED_AT)]
+    images, points, labels = zip(*(train[int(i)] for i in some), strict=True)
+    size = object_size(images, points, labels=labels)
+    seen = [f"{name} {d:.0f} px" for name, d in size.diameter.items() if size.clear[name]]
+    words = "hint: set train.radius, how far off still counts: half the size of the objects is good"
+    if not seen:
+        return words
+    return f"{words}. They look about this wide: {', '.join(seen)}; it is {info.radius:g} px now"
 
 
 def encoder_start(config):

@@ -608,6 +608,18 @@ def test_exclusive_classes_are_said_stored_and_share_a_threshold(make_folder, tm
     assert len(np.unique(found.round(1), axis=0)) == len(found)
 
 
+def test_a_training_without_radius_says_how_large_objects_look(parts):
+    """Blobs of sigma 2 look like discs of 3 to 7 px; with a radius nothing is said of it."""
+    config = TrainConfig(**TINY | {"num_epochs": 1, "gaussian_sigma": "auto"})
+    lines = []
+    fit(*parts, config=config, log=lines.append)
+    (hint,) = [line for line in lines if line.startswith("hint: set train.radius")]
+    assert re.search(r"They look about this wide: point [3-7] px; it is \d", hint)
+    lines.clear()
+    fit(*parts, config=config.model_copy(update={"radius": 4.0}), log=lines.append)
+    assert not any("hint" in line for line in lines)
+
+
 def test_match_radius_is_two_sigma_unless_told():
     """What is near enough follows from sigma; a radius that is given stays."""
     item = (np.zeros((48, 64), np.uint8), np.array([[9.0, 9.0], [50.0, 30.0]]), np.full(2, "point"))
