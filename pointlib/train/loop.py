@@ -170,7 +170,17 @@ def validate_part(setup, part):
 
 
 def score_start(setup, state, log):
-    """Score the model that a training goes on from; only an epoch as good is kept in its place."""
+    """Score the model that a training goes on from; only an epoch as good is kept in its place.
+
+    Where it was trained on images that validate now, its score says nothing, and it is not kept.
+    """
+    trained = read_info(setup.config.start).training.get("images", {}).get("train", ())
+    if seen := set(trained) & set(setup.names["val"]):
+        log(
+            f"warning: {len(seen)} of the {len(setup.names['val'])} validation images trained the "
+            "model this goes on from, so the two are not compared; keep val.txt the same to do so"
+        )
+        return
     row, settings = validate_part(setup, setup.watched)
     remember(setup, state, row | {"epoch": 0}, settings)
     state.best["floor"] = row["f1"]

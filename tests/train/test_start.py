@@ -80,6 +80,17 @@ def test_going_on_never_ends_below_its_start(earlier):
     assert torch.equal(weights_of(load_model(earlier[0].parent / "later")), weights_of(model))
 
 
+def test_a_start_that_knows_the_validation_images_is_not_compared(earlier):
+    """Its F1 on images that it was trained on says nothing: a warning, and no epoch 0."""
+    start, images = earlier
+    trained = read_info(start).training["images"]["train"]
+    (images / "val.txt").write_text(f"{trained[0]}\n")
+    model, log = again(earlier, images, learning_rate=1.0, num_epochs=1)
+    assert "warning: 1 of the 1 validation images trained the model this goes on from" in log
+    assert "before the first epoch" not in log
+    assert model.info.training["best_epoch"] == 1
+
+
 def test_a_new_class_is_added_after_the_known_ones(make_folder, tmp_path):
     """Outputs keep their class by name; the new one starts low; a class without points stays."""
     first = make_folder(6, labels=("crop", "weed"), folder="two")
