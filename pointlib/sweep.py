@@ -229,9 +229,7 @@ def _together(of_classes):
     """Return (true, candidates) of an image whatever the class; `of_classes` has one per class."""
     true = np.concatenate([np.reshape(true, (-1, 2)) for true, _ in of_classes])
     columns = zip(*(found for _, found in of_classes), strict=True)
-    points, scores, isolation = (np.concatenate(column) for column in columns)
-    order = np.lexsort((points[:, 0], points[:, 1], -scores))
-    return true, Candidates(points[order], scores[order], isolation[order])
+    return true, Candidates(*map(np.concatenate, columns))  # `sweep` ranks them
 
 
 def find_at_each(images, find, *, one_pass, thresholds=TRIED):

@@ -94,6 +94,12 @@ def test_any_class_is_not_none_of_them():
     assert any_class(torch.full((2, 1, 1), 40.0)).isfinite().all()
 
 
+def test_a_picture_with_nothing_in_it_has_no_class():
+    """Heatmaps of nothing at all stay so."""
+    shared = share_out(torch.full((3, 12, 15), -20.0), reach=2.0)
+    assert (shared == NOTHING).all()
+
+
 def test_the_way_up_ends_on_the_peak():
     """On two hills each pixel leads to the top of its own."""
     heights = gaussian_max([[10, 10], [30, 20]], SHAPE, sigma=4).numpy().astype(float)
