@@ -47,6 +47,8 @@ def go_on(config, info):
         taken["radius"] = before.radius
     new = [name for name in info.classes if name not in before.classes]
     taken["classes"] = tuple(config.classes or (*before.classes, *new))
+    if config.exclusive == "auto" and len(info.classes) == 1:  # one class alone cannot tell
+        taken["exclusive"] = before.exclusive
     joined = dataclasses.replace(info, **taken)
     _refuse(config, next(_misfits(config, before, info, joined.classes), ""))
     if before.custom:

@@ -108,6 +108,9 @@ def test_a_new_class_is_added_after_the_known_ones(make_folder, tmp_path):
     assert torch.sigmoid(logits_of(model)[:, 2]).mean() < 0.2
     loaded = load_model(tmp_path / "later")
     assert torch.allclose(logits_of(loaded), logits_of(model), atol=1e-4)
+    alone, _ = again(place, make_folder(6, labels=("weed",), folder="one"))
+    assert alone.info.exclusive == before.info.exclusive
+    assert alone.info.exclusive  # images of one class alone do not tell
     chosen, _ = again(place, images, classes=["ant", "weed"], output=str(tmp_path / "chosen"))
     assert chosen.info.classes == ("ant", "weed")
 
