@@ -290,12 +290,14 @@ def describe_setup(setup, train, val):
 
 def hint_of_size(train, info):
     """Return in words how large objects look, and which match radius that would give."""
-    some = sample_indices(train)
+    words = "hint: set train.radius, how far off still counts: half the size of the objects is good"
+    some = [int(i) for i in sample_indices(train) if len(points_of(train, int(i))[0])]
+    if not some:
+        return words
     some = some[:: -(-len(some) // LOOKED_AT)]
-    images, points, labels = zip(*(train[int(i)] for i in some), strict=True)
+    images, points, labels = zip(*(train[i] for i in some), strict=True)
     size = object_size(images, points, labels=labels)
     seen = [f"{name} {d:.0f} px" for name, d in size.diameter.items() if size.clear[name]]
-    words = "hint: set train.radius, how far off still counts: half the size of the objects is good"
     if not seen:
         return words
     return f"{words}. They look about this wide: {', '.join(seen)}; it is {info.radius:g} px now"

@@ -26,7 +26,7 @@ from pointlib.train import checkpoint, loop
 from pointlib.train.checkpoint import State, resume
 from pointlib.train.crops import Shrunk, TrainingCrops
 from pointlib.train.loop import fit, progress, train_epoch, train_folder
-from pointlib.train.prepare import describe_data, prepare
+from pointlib.train.prepare import describe_data, hint_of_size, prepare
 from pointlib.train.validate import collapse_alarm, new_alarm
 
 TINY = {"num_epochs": 2, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
@@ -618,6 +618,17 @@ def test_a_training_without_radius_says_how_large_objects_look(parts):
     lines.clear()
     fit(*parts, config=config.model_copy(update={"radius": 4.0}), log=lines.append)
     assert not any("hint" in line for line in lines)
+
+
+def test_a_hint_of_the_size_needs_no_point_in_every_image(parts):
+    """Clicks in one image of thirty are enough; clicks in none that is looked at are no error."""
+    empty, blob = (np.zeros((0, 2)), np.zeros(0, str)), parts[0][0]
+    items = [(blob[0], *empty)] * 29
+    words = hint_of_size(MemoryDataset([*items[:7], blob, *items[7:]]), ModelInfo(n_channels=1))
+    assert "They look about this wide" in words
+    assert hint_of_size(MemoryDataset(items, classes=("point",)), ModelInfo(n_channels=1)).endswith(
+        "good"
+    )
 
 
 def test_match_radius_is_two_sigma_unless_told():
