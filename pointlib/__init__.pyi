@@ -14,6 +14,7 @@ from pointlib.comparison.combinations import compare as compare
 from pointlib.comparison.combinations import compare_folder as compare_folder
 from pointlib.config import TrainConfig as TrainConfig
 from pointlib.config import load_config as load_config
+from pointlib.counts import count_interval as count_interval
 from pointlib.dataset import ImagePointDataset as ImagePointDataset
 from pointlib.dataset import MemoryDataset as MemoryDataset
 from pointlib.errors import InputError as InputError
@@ -73,7 +74,6 @@ from pointlib.study.errors import anatomy_table as anatomy_table
 from pointlib.study.errors import error_anatomy as error_anatomy
 from pointlib.study.suspects import cross_fit as cross_fit
 from pointlib.study.suspects import label_errors as label_errors
-from pointlib.study.trust import count_interval as count_interval
 from pointlib.study.trust import f1_interval as f1_interval
 from pointlib.study.trust import reliability as reliability
 from pointlib.synthetic.cats import draw_cats as draw_cats

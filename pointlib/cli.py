@@ -66,9 +66,10 @@ def predict(
 ):
     """Find points in an image or a folder of images, and write points.csv and counts.csv."""
     from pointlib.config import find_function
+    from pointlib.counts import describe_rules
     from pointlib.model.folder import load_model
     from pointlib.plots import draw_overlay
-    from pointlib.predict.folder import predict_folder
+    from pointlib.predict.folder import predict_folder, rules_in_use
     from pointlib.thresholds import THRESHOLDS
 
     settings = _load_config(config, overrides, ["infer"], trust_code=trust_code).infer
@@ -76,13 +77,16 @@ def predict(
         raise InputError("infer.image_path is not set: name an image or a folder of images.")
     model = load_model(settings.model, trust_code=trust_code)
     one = Path(settings.image_path).is_file()
+    chosen = {
+        "threshold": settings.threshold,
+        "min_distance": settings.min_distance,
+        "threshold_fn": find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
+    }
     summary = predict_folder(
         _to_device(model),
         settings.image_path,
         settings.output,
-        threshold=settings.threshold,
-        min_distance=settings.min_distance,
-        threshold_fn=find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
+        **chosen,
         text=text,
         overlay=partial(draw_overlay, classes=model.info.classes) if overlays else None,
         on_image=_say_only_image if one else _say_image,
@@ -90,6 +94,7 @@ def predict(
     if summary["n_unreadable"] == summary["n_images"]:
         raise InputError(f"none of the {summary['n_images']} images could be used; see above.")
     _say("{n_points} points in {n_images} images, {n_unreadable} unreadable".format(**summary))
+    _say(describe_rules(rules_in_use(model.info, **chosen)))
     _say(f"points: {Path(settings.output) / 'points.csv'}")
 
 

@@ -70,6 +70,7 @@ def _function(value):
         raise ValueError("one that can be found by name: define it with def in a module") from None
 
 
+Pixels = Annotated[float, Field(ge=0.1)]
 Classes = Annotated[list[str], AfterValidator(_class_names)]
 Function = Annotated[str, BeforeValidator(_function)]  # a name; in Python, also the function
 
@@ -112,7 +113,9 @@ class TrainConfig(Section):
     gaussian_sigma: Annotated[float, Field(gt=0, le=256)] | Literal["auto"] = "auto"  # pixels
     output: str = "model"
     start: str | None = None  # an earlier model folder, to go on from
-    radius: float | None = Field(None, ge=0.1)  # match radius, px; null: 2 sigma
+    # match radius, px, or {class: px}; null: half of how wide the objects look
+    radius: Pixels | dict[str, Pixels] | None = None
+    diameter: Pixels | dict[str, Pixels] | None = None  # of the objects: instead of radius
     classes: Classes | None = None  # null: the labels found
     exclusive: bool | Literal["auto"] = "auto"  # one object, one class; auto: as the points tell
     seed: int = Field(0, ge=0, lt=2**32)

@@ -10,6 +10,7 @@ they need the whole distance matrix, so they are for thousands of points, not mo
 Not about scores or images, nor about the numbers that follow from a match: metrics.py.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ class Match(NamedTuple):
     false_positives: np.ndarray  # (L,) int: unpaired found points
 
 
-def match_points(true: ArrayLike, found: ArrayLike, *, radius: float) -> Match:
+def match_points(true: ArrayLike, found: ArrayLike, *, radius: ArrayLike) -> Match:
     """Match found points to true ones: most pairs first, then least total distance.
 
     Ties: both sides are sorted by y, then x, so the same points give the same pairs in any order.
@@ -46,8 +47,8 @@ def match_points(true: ArrayLike, found: ArrayLike, *, radius: float) -> Match:
     ----------
     true, found : (N, 2) and (M, 2) array
         x, y in pixels.
-    radius : float
-        The largest distance of a pair, pixels.
+    radius : float or array of shape (N,)
+        The largest distance of a pair, pixels: for all, or for each true point.
 
     Returns
     -------
@@ -67,8 +68,12 @@ def match_points(true: ArrayLike, found: ArrayLike, *, radius: float) -> Match:
     ([[0, 0]], [1.0])
     """
     true, found = check_sides(true, found)
-    no_labels = np.zeros(len(true), str), np.zeros(len(found), str)
-    return match_classes(true, no_labels[0], found, no_labels[1], radius=radius)
+    if not np.ndim(radius):
+        return _match(true, found, radius=check_amount(radius, "radius"))
+    if len(radius) != len(true):
+        raise InputError(f"{len(radius)} radii for {len(true)} true points; expected one each.")
+    radii = np.array([check_amount(pixels, "a radius") for pixels in radius], dtype=float)
+    return _match(true, found, radius=radii)
 
 
 def match_classes(true, true_labels, found, found_labels, *, radius):
@@ -79,8 +84,8 @@ def match_classes(true, true_labels, found, found_labels, *, radius):
     true, found : (N, 2) and (M, 2) array
         x, y in pixels.
     true_labels, found_labels : (N,) and (M,) array of str
-    radius : float
-        The largest distance of a pair, pixels.
+    radius : float or dict
+        The largest distance of a pair, pixels: for all, or {class: pixels}.
 
     Returns
     -------
@@ -90,11 +95,18 @@ def match_classes(true, true_labels, found, found_labels, *, radius):
     true, found = check_sides(true, found)
     true_labels = check_labels(true_labels, len(true))
     found_labels = check_labels(found_labels, len(found))
+    radius = radii_of(radius, true_labels)
+    return _match(true, found, radius=radius, labels=(true_labels, found_labels))
+
+
+def _match(true, found, *, radius, labels=None):
+    """Match checked points; with labels, of the same class only."""
     true_order, found_order = np.lexsort(true.T), np.lexsort(found.T)
-    radius = check_amount(radius, "radius")
+    radius = radius[true_order] if np.ndim(radius) else radius
     i, j, distance = near_pairs(true[true_order], found[found_order], radius)
-    same = true_labels[true_order[i]] == found_labels[found_order[j]]
-    i, j, distance = i[same], j[same], distance[same]
+    if labels:
+        same = labels[0][true_order[i]] == labels[1][found_order[j]]
+        i, j, distance = i[same], j[same], distance[same]
     chosen = best_pairs(i, j, distance, (len(true), len(found)))
     pairs = np.stack([true_order[i[chosen]], found_order[j[chosen]]], axis=1)
     by_true = np.argsort(pairs[:, 0])
@@ -112,19 +124,23 @@ def tp_curve(true, found, *, radius):
     Each value is the number of pairs that `match_points` gives for these points.
     """
     true, found = check_sides(true, found)
-    i, j, _ = near_pairs(true, found, check_amount(radius, "radius"))
+    i, j, _ = near_pairs(true, found, radius)
     gains = np.zeros(len(found), dtype=int)
     gains[growing_pairs(i, j)] = 1
     return np.cumsum(gains)
 
 
 def near_pairs(true, found, radius):
-    """Return indices i, j and distances of all pairs within the radius, by rising i, then j."""
-    reach = radius * (1 + 1e-9)  # rounding in the tree must not decide
+    """Return indices i, j and distances of all pairs within the radius, by rising i, then j.
+
+    `radius` is a number, or one for each true point, (N,).
+    """
+    farthest = np.max(radius, initial=0)
+    reach = farthest * (1 + 1e-9)  # rounding in the tree must not decide
     true_tree, found_tree = KDTree(true), KDTree(found)
     if (n_pairs := true_tree.count_neighbors(found_tree, reach)) > MAX_NEAR_PAIRS:
         raise InputError(
-            f"radius {radius:g} brings {n_pairs:,} pairs of true and found points within reach; "
+            f"radius {farthest:g} brings {n_pairs:,} pairs of true and found points within reach; "
             f"expected at most {MAX_NEAR_PAIRS:,}. Use a smaller radius."
         )
     near = true_tree.sparse_distance_matrix(found_tree, reach, output_type="ndarray")
@@ -132,7 +148,7 @@ def near_pairs(true, found, radius):
     dx, dy = (true[i] - found[j]).T
     distance = np.sqrt(dx * dx + dy * dy)  # the same operations as in the browser, unlike hypot
     order = np.lexsort((j, i))
-    order = order[distance[order] <= radius]
+    order = order[distance[order] <= (radius[i[order]] if np.ndim(radius) else radius)]
     return i[order], j[order], distance[order]
 
 
@@ -293,10 +309,56 @@ def check_amount(value, name):
     return float(value)
 
 
+def check_radius(radius, classes=()):
+    """Return a match radius as a float, or {class: float}, or raise InputError.
+
+    Of a dict, the radii of `classes` are required.
+    """
+    if not isinstance(radius, Mapping):
+        return check_amount(radius, "radius")
+    if missing := [name for name in classes if name not in radius]:
+        raise InputError(f"radius names {list(radius)}, but not {missing[0]!r}. Add it.")
+    return {name: check_amount(pixels, f"radius of {name}") for name, pixels in radius.items()}
+
+
+def radius_of(radius, name):
+    """Return the match radius of a class: `radius` is one for all, or {class: pixels}."""
+    radius = check_radius(radius, [name])
+    return radius[name] if isinstance(radius, dict) else radius
+
+
+def radii_of(radius, labels):
+    """Return the match radius of true points of these classes, (N,), or the one for all."""
+    radius = check_radius(radius, np.unique(labels).tolist())
+    if not isinstance(radius, dict):
+        return radius
+    return np.array([radius[name] for name in labels.tolist()], dtype=float)
+
+
+def widest_radius(radius):
+    """Return the largest match radius of any class."""
+    return max(radius.values()) if isinstance(radius, dict) else radius
+
+
+def least_radius(radius):
+    """Return the smallest match radius of any class."""
+    return min(radius.values()) if isinstance(radius, dict) else radius
+
+
+def describe_radius(radius):
+    """Return a match radius in words: "6 px", or "RBC 40, WBC 80 px"."""
+    if not isinstance(radius, Mapping):
+        return f"{radius:g} px"
+    if len(different := set(radius.values())) == 1:
+        return f"{different.pop():g} px"
+    return f"{', '.join(f'{name} {pixels:g}' for name, pixels in radius.items())} px"
+
+
 def check_reach(radius, shapes):
     """Raise InputError if a match radius is as long as the images of `shapes` (H, W, ...)."""
+    radius = widest_radius(check_radius(radius))
     side = max((max(shape[:2]) for shape in shapes), default=np.inf)
-    if check_amount(radius, "radius") >= side > 1:
+    if radius >= side > 1:
         raise InputError(
             f"the match radius is {radius:g} px, and no image is over {side} px long: any point "
             "would match any other. Give about half the size of the objects, in pixels."

@@ -22,8 +22,12 @@ from pointlib.matching import (
     check_amount,
     check_column,
     check_labels,
+    check_radius,
     check_sides,
+    describe_radius,
     match_points,
+    radii_of,
+    radius_of,
     tp_curve,
 )
 from pointlib.points import check_points
@@ -100,7 +104,7 @@ def precision_recall_curve(results, *, radius):
     """
     results = [_check_result(result) for result in results]
     classes = sorted({str(c) for r in results for c in (*r.true_labels, *r.found_labels)})
-    return _curve([_part(r.of_class(c), radius) for r in results for c in classes])
+    return _curve([_part(r.of_class(c), radius_of(radius, c)) for r in results for c in classes])
 
 
 def average_precision(precision: ArrayLike, recall: ArrayLike) -> float:
@@ -172,12 +176,13 @@ def chamfer_distance(a, b):
 
 
 def f1_by_rule(
-    pairs_of_points: Sequence[tuple[ArrayLike, ArrayLike]], *, radius: float
+    pairs_of_points: Sequence[tuple[ArrayLike, ArrayLike]], *, radius: float | Sequence[float]
 ) -> dict[str, float]:
     """Return {rule: F1} of the same points by our rule and by three that others use.
 
     "maximum pairs" is ours. `pairs_of_points` is a list of (true, found), one per image; counts
-    are pooled. Shows how much "F1 at r px" depends on the rule.
+    are pooled. `radius` is one for all, or one for each entry. Shows how much "F1 at r px" depends
+    on the rule.
 
     Examples
     --------
@@ -186,25 +191,29 @@ def f1_by_rule(
     >>> round(rules["maximum pairs"], 2), rules["not one-to-one"]
     (0.67, 1.0)
     """
-    radius = check_amount(radius, "radius")
     images = [check_sides(true, found) for true, found in pairs_of_points]
-    f1 = {}
+    each = list(radius) if isinstance(radius, Sequence) and radius else [radius] * len(images)
+    within = [check_amount(one, "radius") for one in each]
+    cases, f1 = list(zip(images, within, strict=True)), {}
     for name, rule in RULES.items():
-        counts = np.array([rule(*image, radius) for image in images], dtype=int).reshape(-1, 3)
+        counts = np.array([rule(*sides, r) for sides, r in cases], dtype=int).reshape(-1, 3)
         f1[name] = precision_recall_f1(*counts.sum(axis=0).tolist())[2]
     return f1
 
 
 def score_images(
-    results: Sequence[ImageResult], *, radius: float, classes: Sequence[str]
+    results: Sequence[ImageResult],
+    *,
+    radius: float | Mapping[str, float],
+    classes: Sequence[str],
 ) -> dict[str, Any]:
     """Return all metrics of a set of images, as stored in metrics.json (NaN = undefined).
 
     Parameters
     ----------
     results : list of ImageResult
-    radius : float
-        Matching radius, pixels.
+    radius : float or dict
+        Matching radius, pixels: for all classes, or {class: pixels}.
     classes : sequence of str
         All classes; any other label is an error.
 
@@ -213,7 +222,7 @@ def score_images(
     dict
         "pooled" sums the classes' counts, each matched separately; "class_blind" ignores labels;
         "confusion" is {class of a true point: {class of the point found there: number}}, matched
-        without regard to labels;
+        without regard to labels, within the radius of the true point's class;
         "per_image_mean_f1" is over the "n_f1_images" images whose F1 is defined. Counts, GAME and
         "chamfer_px" ignore labels; the last is over images with points on both sides.
 
@@ -235,16 +244,21 @@ def score_images(
     >>> metrics["pooled"]["precision"], metrics["pooled"]["recall"]
     (1.0, 0.5)
     """
-    radius = check_amount(radius, "radius")
+    radius = check_radius(radius, classes)
     results = [_check_result(result, classes) for result in results]
-    parts = {name: [_part(r.of_class(name), radius) for r in results] for name in classes}
+    parts = {
+        name: [_part(r.of_class(name), radius_of(radius, name)) for r in results]
+        for name in classes
+    }
     every = [part for of_class in parts.values() for part in of_class]
-    blind = every if len(parts) == 1 else [_part(r, radius) for r in results]
+    blind = every
+    if len(parts) > 1:
+        blind = [_part(r, radii_of(radius, r.true_labels)) for r in results]
     rows = [_image_row(r, list(own)) for r, *own in zip(results, *parts.values(), strict=True)]
     f1 = [row["f1"] for row in rows if not np.isnan(row["f1"])]
     return {
-        "rule": f"one-to-one, most pairs first, then least total distance, at most {radius:g} px "
-        "apart, class by class; counts summed over images",
+        "rule": "one-to-one, most pairs first, then least total distance, at most "
+        f"{describe_radius(radius)} apart, class by class; counts summed over images",
         "radius": radius,
         "n_images": len(results),
         "pooled": _figures(every),
@@ -265,7 +279,8 @@ def confusion(results, *, radius, classes):
     """Return {true class: {found class: number of pairs}}, matched without regard to labels."""
     table = {true: dict.fromkeys(classes, 0) for true in classes}
     for result in results:
-        pairs = match_points(result.true, result.found, radius=radius).pairs
+        within = radii_of(radius, result.true_labels)
+        pairs = match_points(result.true, result.found, radius=within).pairs
         for i, j in pairs.tolist():
             table[str(result.true_labels[i])][str(result.found_labels[j])] += 1
     return table
@@ -307,9 +322,16 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     if len(metrics["classes"]) > 1:
         lines.append(_named(metrics["confusion"]))
     lines.append(
-        f"{metrics['n_images']} images; matched one to one within {metrics['radius']:g} px; "
+        f"{metrics['n_images']} images; matched one to one within "
+        f"{describe_radius(metrics['radius'])}; "
         f"mean absolute count error {metrics['counts']['mae']:.2f} an image"
     )
+    for name, row in metrics.get("corrected", {}).items():
+        of = f" of {name}" if len(metrics["classes"]) > 1 else ""
+        lines.append(
+            f"corrected counts{of}: mean absolute error {row['mae']:.2f} instead of "
+            f"{row['mae_found']:.2f}; {row['inside']:.0%} of the images inside their interval"
+        )
     return "\n".join(lines)
 
 
@@ -336,16 +358,17 @@ def rank_images(images, *, radius, min_distance=0.0):
     """Return for each image the number of true points, and `rank_gains` of its candidates.
 
     `images` are (true, Candidates) of one class; candidates with an isolation above `min_distance`
-    count.
+    count. `radius` is one for all, or a list of arrays, one for each true point of each image.
     """
-    radius = check_amount(radius, "radius")
+    if not isinstance(radius, list):
+        radius = [check_amount(radius, "radius")] * len(images)
     min_distance = check_amount(min_distance, "min_distance")
     rows = []
-    for true, candidates in images:
+    for (true, candidates), within in zip(images, radius, strict=True):
         known, found = check_points(true, name="true"), check_points(candidates[0], name="found")
         scores = check_column(candidates[1], len(found), "scores")
         kept = check_column(candidates[2], len(found), "isolation") > min_distance
-        rows.append((len(known), *rank_gains(known, found[kept], scores[kept], radius)))
+        rows.append((len(known), *rank_gains(known, found[kept], scores[kept], within)))
     return rows
 
 

@@ -16,7 +16,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
+from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import ScalarFormatter
 from numpy.typing import ArrayLike
 
 from pointlib.errors import InputError
@@ -229,6 +231,48 @@ def show_suspect(
     return ax
 
 
+def show_sizes(
+    points: ArrayLike,
+    size: Any,
+    ax: Ax = None,
+    *,
+    labels: ArrayLike | None = None,
+    classes: Sequence[str] = (),
+) -> Axes:
+    """Draw a circle around each point, as wide as objects of its class look.
+
+    Parameters
+    ----------
+    points : array of shape (N, 2), x, y in pixels
+    size : SizeEstimate
+        From `object_size`.
+    ax : Axes, optional, such as `show_image` returns
+    labels : array of shape (N,), optional
+        Classes; without them all points are of class ``point``.
+    classes : sequence of str
+        All classes, so that each has the same colour in every picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import object_size, plots
+    >>> y, x = np.mgrid[:90, :120]
+    >>> image, centre = (np.hypot(x - 60, y - 45) < 8) * 200, [[60, 45]]
+    >>> ax = plots.show_sizes(centre, object_size([image], [centre]), plots.show_image(image))
+    >>> round(2 * ax.patches[0].radius)
+    15
+    """
+    points = check_points(points)
+    labels = np.full(len(points), "point") if labels is None else np.asarray(labels, str)
+    ax = _point_axes(points) if ax is None else ax
+    for k, name in enumerate(classes or sorted(set(labels.tolist()))):
+        for point in points[labels == name]:
+            look = {"color": class_look(k)[1], "fill": False, "linewidth": 1.4}
+            ring = Circle(point, size.diameter[name] / 2, path_effects=HALO, **look)
+            ax.add_patch(ring)
+    return ax
+
+
 def draw_overlay(
     image: np.ndarray, points: ArrayLike, labels: ArrayLike, *, classes: Sequence[str] = ()
 ) -> np.ndarray:
@@ -421,6 +465,38 @@ def plot_distances(distances: ArrayLike, ax: Ax = None, *, radius: float) -> Axe
         ax.axvline(middle, color=RED, linewidth=1, label=f"median {middle:.2f} px")
         ax.legend(fontsize=8, frameon=False)
     ax.set(xlabel="distance from true point (px)", ylabel="hits", xlim=(0, radius))
+    return ax
+
+
+def plot_sizes(size: Any, ax: Ax = None) -> Axes:
+    """Plot how much the objects of each class stand out at each diameter, and which one it is.
+
+    A dotted line is a size that is not clear: it comes from the distances between points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pointlib import object_size, plots
+    >>> y, x = np.mgrid[:90, :120]
+    >>> size = object_size([(np.hypot(x - 60, y - 45) < 8) * 200], [[[60, 45]]])
+    >>> ax = plots.plot_sizes(size)
+    >>> ax.get_legend().get_texts()[0].get_text()
+    'point: 15 px'
+    """
+    ax = _tidy(_axes(ax, (4.6, 4)))
+    for k, (name, curve) in enumerate(size.curves.items()):
+        look = {"color": class_look(k)[1]}
+        ax.plot(size.diameters, curve, marker=".", **look)
+        if np.isfinite(diameter := size.diameter[name]):
+            words = f"{diameter:.0f} px" + ("" if size.clear[name] else ", not clear")
+            style = "-" if size.clear[name] else ":"
+            label = legend_text(f"{name}: {words}")
+            ax.axvline(diameter, linestyle=style, linewidth=1, label=label, **look)
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.set(xlabel="diameter (px)", ylabel="how much clicks stand out")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=8, frameon=False)
     return ax
 
 

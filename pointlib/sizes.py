@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from pointlib.errors import InputError
+from pointlib.heatmaps import auto_sigma
+from pointlib.matching import describe_radius, radii_of
 from pointlib.points import nearest_distances
 
 PER_SIGMA = 2 * np.sqrt(2)  # a disc of this diameter answers most to a Laplacian of sigma 1
@@ -21,6 +23,8 @@ SIDE = 2048  # px: larger images are cut to this around the middle of their clic
 CLEAR, SURE = 0.3, 3.0  # a peak's least height in standard deviations, and in standard errors
 CALM = 0.35  # of the largest standard deviation of all scales, added to that of each
 ROUNDING = 1e-4  # of the brightest pixel
+ALIKE = 1.5  # times: classes whose sizes differ less share a match radius
+LOOKED_AT = 10  # images, for the size of objects
 SPACING = 0.8  # of the distance to the nearest neighbour: a diameter where no scale stands out
 
 
@@ -98,6 +102,65 @@ def object_size(
     found = {name: _estimate(answers[name], near[name]) for name in sorted(answers)}
     diameter, spread, clear, curves = ({n: f[k] for n, f in found.items()} for k in range(4))
     return SizeEstimate(diameter, spread, clear, PER_SIGMA * SCALES, curves)
+
+
+def match_radius(size, points, labels):
+    """Return the match radius that suits these objects: half their size, rounded to 0.1 px.
+
+    It is at most the median distance to the nearest neighbour. Where no size stands out it is 0.6
+    of that distance and at most 12 px, as `heatmaps.auto_sigma` takes it.
+
+    Parameters
+    ----------
+    size : SizeEstimate
+    points, labels : sequence of arrays of shape (N, 2) and (N,)
+        Of the same images, or of more.
+
+    Returns
+    -------
+    float or dict
+        One for all classes; {class: pixels} if one is more than 1.5 times another.
+    """
+    radii, n_points = {}, {}
+    for name, diameter in size.diameter.items():
+        own = [np.asarray(p)[np.asarray(of) == name] for p, of in zip(points, labels, strict=True)]
+        near = np.concatenate([nearest_distances(some) for some in own])
+        spacing = np.median(near[np.isfinite(near)]) if np.isfinite(near).any() else np.inf
+        radius = min(diameter / 2, spacing) if size.clear[name] else 2 * auto_sigma(own)
+        radii[name] = round(max(float(radius), 1.0), 1)
+        n_points[name] = len(near)
+    if max(radii.values()) > ALIKE * min(radii.values()):
+        return radii
+    return float(np.median(np.repeat(list(radii.values()), list(n_points.values()))))
+
+
+def looked_at(items):
+    """Return images, points and labels of some items that have points, spread evenly.
+
+    `items` are (image, points, labels); an image may be anything that stands for one.
+    """
+    some = [item for item in items if len(item[1])]
+    some = some[:: -(-len(some) // LOOKED_AT) or 1]
+    return tuple(zip(*some, strict=True)) or ((), (), ())
+
+
+def usual_radius(radius, labels):
+    """Return the match radius of most of the points of these classes, a float; None of none."""
+    return float(np.median(radii_of(radius, labels))) if len(labels) else None
+
+
+def describe_size(size, radius):
+    """Return in words how wide the objects look, and the match radius that follows."""
+    seen = {name: d for name, d in size.diameter.items() if size.clear[name]}
+    ending = f"match radius {describe_radius(radius)}; set train.radius to change it"
+    if not seen:
+        return f"no size of objects stands out: {ending}, now from the distances between points"
+    if len(size.diameter) == 1:
+        return f"objects look about {next(iter(seen.values())):.0f} px wide: {ending}"
+    each = ", ".join(f"{name} {d:.0f}" for name, d in seen.items())
+    unclear = [name for name in size.diameter if name not in seen]
+    besides = f", {', '.join(unclear)} unclear" if unclear else ""
+    return f"objects look about this wide: {each} px{besides}: {ending}"
 
 
 def _responses(image, points):

@@ -12,13 +12,14 @@ Not about which points pair at one threshold (matching.py), nor about what went 
 (study/errors.py).
 """
 
+import itertools
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from pointlib.errors import InputError, suggest
-from pointlib.matching import check_amount, check_column
+from pointlib.matching import check_amount, check_column, radius_of
 from pointlib.metrics import rank_images, running_sums
 from pointlib.thresholds import DEFAULT_DISTANCE, DEFAULT_THRESHOLD, FLOOR, Candidates
 
@@ -198,7 +199,8 @@ def choose_settings(images, *, radius, distances, sigma=None):
     distances = sorted(check_amount(d, "a distance") for d in distances)
     if not distances:
         raise InputError("distances is empty; expected at least one, for example [0.0].")
-    radius = check_amount(radius, "radius")
+    if not isinstance(radius, list):  # one for each true point, of exclusive classes
+        radius = check_amount(radius, "radius")
     best = Settings(**default_settings(sigma), f1=0.0)
     if not any(np.size(true) for true, _ in images):
         return best._replace(f1=np.nan)
@@ -212,15 +214,28 @@ def choose_settings(images, *, radius, distances, sigma=None):
 def choose_for_classes(by_class, *, radius, sigma=None, exclusive=False):
     """Return {class: {"threshold", "min_distance"}} with the best F1 of each class.
 
-    `by_class` is {class: images}; the rest is as for `choose_settings`. Classes that exclude each
-    other share one threshold, that of the best F1 whatever the class.
+    `by_class` is {class: images}, `radius` one for all or {class: pixels}; the rest is as for
+    `choose_settings`. Classes that exclude each other share one threshold, that of the best F1
+    whatever the class.
     """
-    options = {"radius": radius, "distances": distances_to_try(radius=radius, sigma=sigma)}
+    within = {name: radius_of(radius, name) for name in by_class}
     if exclusive:
         together = list(map(_together, zip(*by_class.values(), strict=True)))
-        return dict.fromkeys(by_class, choose_settings(together, sigma=sigma, **options).options)
+        tried = [distances_to_try(radius=one, sigma=sigma) for one in within.values()]
+        distances = sorted(set(itertools.chain(*tried)))
+        of_points = [
+            np.repeat(list(within.values()), [len(true) for true, _ in of_classes])
+            for of_classes in zip(*by_class.values(), strict=True)
+        ]
+        best = choose_settings(together, radius=of_points, distances=distances, sigma=sigma)
+        return dict.fromkeys(by_class, best.options)
     return {
-        name: choose_settings(images, sigma=sigma, **options).options
+        name: choose_settings(
+            images,
+            radius=within[name],
+            distances=distances_to_try(radius=within[name], sigma=sigma),
+            sigma=sigma,
+        ).options
         for name, images in by_class.items()
     }
 

@@ -150,7 +150,7 @@ def test_an_unknown_kind_of_error_is_a_sentence_too():
             ]
 
     schema = TrainConfig.model_json_schema()
-    said = "here: radius is 3.0; expected null or a number of at least 0.1."
+    said = "here: radius is 3.0; expected null or keys and values or a number of at least 0.1."
     assert explain(Later(), "here", schema) == said
 
 

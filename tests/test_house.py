@@ -31,6 +31,7 @@ ERRORS = {"errors", "files"}
 IN_CORE = ("errors", "core", "model", "predict", "train", "cli")  # the library behind the lessons
 NO_TORCH = [
     "cache",
+    "counts",
     "points",
     "images",
     "tiff",
@@ -45,7 +46,7 @@ NO_TORCH = [
     *("check.folder", "check.sheet", "study.ceiling", "study.errors", "study.trust", "widgets"),
 ]
 MAX_FLAT = 24
-MAX_CORE_LINES = 5_130
+MAX_CORE_LINES = 5_500
 MAX_SCRIPT_LINES = 1_500
 
 

@@ -125,6 +125,45 @@ def test_match_classes_is_match_points_of_each_class(true, found, radius, data):
     assert (np.diff(match.pairs[:, 0]) > 0).all()
 
 
+@given(SIDES, SIDES, RADII, RADII, st.data())
+def test_each_class_may_have_its_own_radius(true, found, one, other, data):
+    """{class: radius} is `match_points` of each class at its radius; so are all its figures."""
+    true, found = np.reshape(true, (-1, 2)).astype(float), np.reshape(found, (-1, 2)).astype(float)
+    names = st.lists(st.sampled_from("ab"), min_size=5, max_size=5)
+    labels = [np.array(data.draw(names)[: len(side)], str) for side in (true, found)]
+    radius = {"a": one, "b": other}
+    pairs = match_classes(true, labels[0], found, labels[1], radius=radius).pairs
+    result = image(true, found, true_labels=labels[0], found_labels=labels[1])
+    scores = score_images([result], radius=radius, classes=("a", "b"))
+    for name, within in radius.items():
+        part = result.of_class(name)
+        alone = match_points(part.true, part.found, radius=within)
+        assert (labels[0][pairs[:, 0]] == name).sum() == len(alone.pairs)
+        assert scores["classes"][name]["tp"] == len(alone.pairs)
+    assert scores["pooled"]["tp"] == len(pairs)
+    of_points = np.array([radius[name] for name in labels[0].tolist()])
+    blind = match_points(true, found, radius=of_points)
+    assert scores["class_blind"]["tp"] == len(blind.pairs)
+    assert (blind.distances <= of_points[blind.pairs[:, 0]]).all()
+    assert sum(n for row in scores["confusion"].values() for n in row.values()) == len(blind.pairs)
+
+
+def test_a_radius_of_each_class_is_named_wherever_f1_is():
+    """Table and rule name both; a class without one is an error that says which."""
+    result = image(
+        [[1, 1], [9, 9]], [[1, 3], [9, 9]], true_labels=["a", "b"], found_labels=["a", "b"]
+    )
+    metrics_of = score_images([result], radius={"a": 2.5, "b": 1}, classes=("a", "b"))
+    assert metrics_of["radius"] == {"a": 2.5, "b": 1}
+    assert "within a 2.5, b 1 px;" in metrics_table(metrics_of)
+    assert "at most a 2.5, b 1 px apart" in metrics_of["rule"]
+    assert metrics_of["pooled"]["tp"] == 2
+    with pytest.raises(InputError, match="radius names \\['a'\\], but not 'b'"):
+        score_images([result], radius={"a": 2.5}, classes=("a", "b"))
+    with pytest.raises(InputError, match="radius of a is -1"):
+        score_images([result], radius={"a": -1, "b": 1}, classes=("a", "b"))
+
+
 def test_match_classes_never_pairs_across_classes():
     """A found point of another class at the true place is a false positive, the true point is missed."""
     points = np.array([[5.0, 5], [9, 9]])
@@ -618,11 +657,13 @@ def test_confusion_counts_which_class_was_found_for_which():
 # --- bad input ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("radius", [-1, np.nan, np.inf, "8", None, [3]])
+@pytest.mark.parametrize("radius", [-1, np.nan, np.inf, "8", None])
 def test_match_points_refuses_a_bad_radius(radius):
     """The radius is a number of 0 or more; the error says what came."""
     with pytest.raises(InputError, match=r"radius is .*; expected a number of pixels, 0 or more"):
         match_points(on_line(1), on_line(1), radius=radius)
+    with pytest.raises(InputError, match="2 radii for 1 true points; expected one each"):
+        match_points(on_line(1), on_line(1), radius=[3, 4])
 
 
 @pytest.mark.parametrize(

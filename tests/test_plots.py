@@ -17,6 +17,7 @@ from pointlib.errors import InputError
 from pointlib.matching import match_points
 from pointlib.metrics import ImageResult, precision_recall_curve
 from pointlib.plots import picture_axes
+from pointlib.sizes import SizeEstimate
 from pointlib.study.budget import Forecast, LearningCurve
 from pointlib.study.suspects import Suspect
 from pointlib.study.trust import reliability
@@ -68,6 +69,14 @@ COMBINATION |= {"ceiling_f1": 0.95, "test_f1": 0.75, "failed": ""}
 CLICKS = np.array([[90, 110], [190, 210]])
 CURVE = LearningCurve(np.array([5, 10]), CLICKS, np.array([[0.5, 0.7], [0.8, 0.9]]))
 FORECAST = Forecast(400.0, 0.9, 0.85, 0.95)
+CURVE_OF_SIZE = np.array([0.1, 0.9, 0.3])
+SIZE = SizeEstimate(
+    {"point": 8.0},
+    {"point": (7.0, 9.0)},
+    {"point": True},
+    np.array([4.0, 8, 16]),
+    {"point": CURVE_OF_SIZE},
+)
 SUSPECT = Suspect("a.png", 30.25, 8.5, "spurious", "point", 0.876)
 CALLS = {
     "show_image": lambda ax: plots.show_image(IMAGE, ax),
@@ -88,6 +97,8 @@ CALLS = {
     "plot_history": lambda ax: plots.plot_history([{"epoch": 1, "loss": 0.5, "f1": 0.1}], ax),
     "show_suspect": lambda ax: plots.show_suspect(IMAGE, TRUE, SUSPECT, ax),
     "plot_learning_curve": lambda ax: plots.plot_learning_curve(CURVE, ax, forecast=FORECAST),
+    "show_sizes": lambda ax: plots.show_sizes(TRUE, SIZE, ax),
+    "plot_sizes": lambda ax: plots.plot_sizes(SIZE, ax),
     "plot_leaderboard": lambda ax: plots.plot_leaderboard([COMBINATION], ax),
 }
 
@@ -432,6 +443,25 @@ def test_show_suspect_puts_it_in_the_middle(ax):
 
 
 @pytest.mark.filterwarnings("error")
+def test_show_sizes_draws_each_class_as_wide_as_it_looks(ax):
+    """A circle a point, of its class's diameter and colour, at its place."""
+    size = SIZE._replace(diameter={"a": 8.0, "b": 20.0})
+    plots.show_sizes(TRUE, size, plots.show_image(IMAGE, ax), labels=["b", "a", "b"])
+    assert sorted(2 * ring.radius for ring in ax.patches) == [8, 20, 20]
+    assert {tuple(ring.center) for ring in ax.patches} == set(map(tuple, np.array(TRUE).tolist()))
+    assert len({ring.get_edgecolor() for ring in ax.patches}) == 2
+
+
+def test_plot_sizes_says_what_is_not_clear(ax):
+    """A size from the distances alone is dotted and called not clear; none at all has no line."""
+    unclear = SIZE._replace(clear={"point": False})
+    plots.plot_sizes(unclear, ax)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["point: 8 px, not clear"]
+    ax.clear()
+    plots.plot_sizes(unclear._replace(diameter={"point": np.nan}), ax)
+    assert ax.get_legend() is None
+
+
 def test_legends_leave_room_for_the_image():
     """Six classes of long names in three narrow panels: the layout still finds room for pictures."""
     figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pointlib.errors import InputError
-from pointlib.sizes import object_size
+from pointlib.heatmaps import auto_sigma
+from pointlib.sizes import describe_size, looked_at, match_radius, object_size
 
 SHAPE = (160, 220)
 
@@ -94,3 +95,64 @@ def test_bad_input_is_a_sentence():
         object_size([image], [[[1, 1]], [[2, 2]]])
     with pytest.raises(InputError, match="no image has a point"):
         object_size([image], [np.zeros((0, 2))])
+
+
+def estimate(*pairs, labels=None):
+    """Return the SizeEstimate of (image, points) pairs, the points and their labels."""
+    images, points = zip(*pairs, strict=True)
+    labels = labels or [np.full(len(p), "point") for p in points]
+    return object_size(images, points, labels=labels), points, labels
+
+
+def test_the_match_radius_is_half_the_size():
+    """Half the diameter, in steps of 0.1 px; the words name both, and the key to change it."""
+    size, points, labels = estimate(discs(13))
+    radius = match_radius(size, points, labels)
+    assert radius == round(size.diameter["point"] / 2, 1)
+    words = describe_size(size, radius)
+    assert words.startswith(f"objects look about {size.diameter['point']:.0f} px wide")
+    assert words.endswith(f"match radius {radius:g} px; set train.radius to change it")
+
+
+def test_classes_of_like_size_share_a_radius_and_others_have_their_own():
+    """7 and 25 px are two radii, 12 and 14 px are one: that of most points."""
+    (small, a), (large, b) = discs(7, seed=1), discs(25, n=6, seed=2)
+    names = [np.repeat(["small", "large"], [len(a), len(b)])]
+    size, points, labels = estimate((small + large - 100, np.vstack([a, b])), labels=names)
+    radius = match_radius(size, points, labels)
+    assert radius == {name: round(d / 2, 1) for name, d in size.diameter.items()}
+    assert "this wide: large 2" in describe_size(size, radius)
+    (one, a), (two, b) = discs(12, seed=1), discs(14, n=5, seed=2)
+    names = [np.repeat(["a", "b"], [len(a), len(b)])]
+    size, points, labels = estimate((one + two - 100, np.vstack([a, b])), labels=names)
+    assert match_radius(size, points, labels) == round(size.diameter["a"] / 2, 1)
+
+
+def test_an_unclear_size_leaves_the_radius_to_the_neighbours():
+    """Clicks on noise: twice the sigma that the distances give, and the words say so."""
+    rng = np.random.default_rng(0)
+    size, points, labels = estimate((rng.normal(size=SHAPE), rng.uniform(20, 140, (40, 2))))
+    assert not size.clear["point"]
+    radius = match_radius(size, points, labels)
+    assert radius == 2 * auto_sigma(points)
+    assert "no size of objects stands out" in describe_size(size, radius)
+    assert "distances between points" in describe_size(size, radius)
+
+
+def test_the_radius_stays_within_the_neighbours():
+    """A shade far wider than the clicks are apart is no object's size."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    image = 200 * np.exp(-((x - 110) ** 2 + (y - 80) ** 2) / 1500)
+    grid = np.stack(np.meshgrid(np.arange(98, 123, 4.0), np.arange(70, 91, 4.0)), -1)
+    size, points, labels = estimate((image, grid.reshape(-1, 2)))
+    assert match_radius(size, points, labels) <= 4
+
+
+def test_images_without_points_are_not_looked_at():
+    """Ten of those with points, spread evenly; none at all is three empty lists."""
+    items = [(i, np.zeros((i % 2, 2)), np.full(i % 2, "a")) for i in range(50)]
+    images, points, labels = looked_at(items)
+    assert len(images) == len(points) == len(labels) <= 10
+    assert all(i % 2 for i in images)
+    assert images[-1] - images[0] > 35
+    assert looked_at(items[:1]) == ((), (), ())

@@ -441,6 +441,22 @@ def test_choose_settings_refuses_bad_candidates(column, value):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_each_class_is_chosen_at_its_own_radius(seed):
+    """{class: radius} chooses for each class what that radius alone chooses; equal ones are one."""
+    by_class = {"a": scenes(seed), "b": scenes(seed + 50)}
+    chosen = choose_for_classes(by_class, radius={"a": 3.0, "b": 6.0}, sigma=2.0)
+    for name, radius in (("a", 3.0), ("b", 6.0)):
+        alone = choose_for_classes({name: by_class[name]}, radius=radius, sigma=2.0)
+        assert chosen[name] == alone[name]
+    equal, one = ({"a": 3.0, "b": 3.0}, 3.0)
+    for exclusive in (True, False):
+        options = {"sigma": 2.0, "exclusive": exclusive}
+        assert choose_for_classes(by_class, radius=equal, **options) == choose_for_classes(
+            by_class, radius=one, **options
+        )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_exclusive_classes_share_the_threshold_of_the_best_f1_of_any_class(seed):
     """Choosing for exclusive classes is choosing for one class that has the points of all."""
     by_class = {"a": scenes(seed), "b": scenes(seed + 50)}

@@ -12,6 +12,7 @@ import numpy as np
 from pointlib.annotate.blobs import find_blobs, snap
 from pointlib.cache import Cache
 from pointlib.errors import InputError
+from pointlib.matching import least_radius
 from pointlib.thresholds import join_classes
 from pointlib.widgets.pictures import check_size, pixels
 
@@ -64,7 +65,7 @@ class Helper:
 
     def radius(self, source, sigma):
         """Return the distance, pixels, within which a point counts as the same as a suggestion."""
-        return self.model.info.radius if source == "model" else np.sqrt(2) * sigma
+        return least_radius(self.model.info.radius) if source == "model" else np.sqrt(2) * sigma
 
     def magnet(self, path, point, *, sigma, label):
         """Return the position, (2,), of the object under a click, or None.
@@ -77,7 +78,7 @@ class Helper:
             return snap(pixels(path), point, sigma=sigma, dark=self.dark)
         points = found[label if label in found else next(iter(found))].points
         distances = np.hypot(*(points - point).T)
-        near = len(points) and distances.min() <= self.model.info.radius
+        near = len(points) and distances.min() <= least_radius(self.model.info.radius)
         return points[distances.argmin()] if near else None
 
     def candidates(self, path):

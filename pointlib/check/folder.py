@@ -8,6 +8,7 @@ From the command line: ``pointlib check FOLDER``.
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
@@ -28,9 +29,10 @@ from pointlib.dataset import n_colours, sample_indices, too_many_classes
 from pointlib.errors import InputError
 from pointlib.files import need_folder
 from pointlib.heatmaps import auto_sigma
-from pointlib.images import image_folder
+from pointlib.images import image_folder, read_image
 from pointlib.matching import check_reach
 from pointlib.points import nearest_distances, text_path
+from pointlib.sizes import SizeEstimate, looked_at, match_radius, object_size, usual_radius
 from pointlib.splits import (
     GROUPS,
     LISTS,
@@ -60,7 +62,8 @@ class Report(NamedTuple):
     findings: list  # of Finding: problems first, grouped by kind
     distances: np.ndarray  # to the nearest neighbour of the same class, px, sorted
     sigma: float  # that training would choose, px; NaN without points
-    radius: float  # match radius, px
+    radius: float | dict  # match radius, px: of all classes, or {class: px}
+    size: SizeEstimate | None  # how wide objects look; None without points
     ceilings: list  # of (sigma, minimum distance, ceiling.Ceiling)
     n_windows: int  # that the ceilings are measured on
 
@@ -90,7 +93,7 @@ def check_folder(
     folder : str or Path
         Images with their text files, or a folder with these in `images/`.
     radius : float, optional
-        Match radius, pixels. Default: that of training, twice sigma.
+        Match radius, pixels. Default: that of training, half of how wide the objects look.
     every_pixel : bool
         Decode every image. Otherwise a sample, and all that seem truncated; of the rest the header.
     on_image : callable, optional
@@ -133,7 +136,7 @@ def check_folder(
     near = np.sort(np.concatenate([np.empty(0), *near]))
     near = near[np.isfinite(near)]
     return Report(
-        place, images, findings, near, *_outlook(_training(images, lists, folder), radius)
+        place, images, findings, near, *_outlook(*_training(images, lists, folder), radius)
     )
 
 
@@ -267,15 +270,17 @@ def _lacking(images, lists):
 
 
 def _training(images, lists, folder):
-    """Return the images that training would use, as `load_splits` chooses them."""
+    """Return the images that training would use, as `load_splits` chooses them, and is_cut.
+
+    `is_cut` is whether each is cut in two, and the longer part trains.
+    """
     used = {seen.path.name: seen for seen in images if seen.usable}
     try:
         names, val, _ = divide(list(used), lists, folder)
     except InputError:  # told elsewhere, or nothing can be trained
-        return []
-    if not val:
-        return [_longer_part(used[name]) for name in names if name in used]
-    return [used[name] for name in names if name in used]
+        return [], False
+    chosen = [used[name] for name in names if name in used]
+    return (chosen, False) if val else ([_longer_part(seen) for seen in chosen], True)
 
 
 def _longer_part(seen):
@@ -294,16 +299,40 @@ def _near(seen):
     return distances
 
 
-def _outlook(images, radius):
-    """Return sigma, radius, ceilings and the number of windows they are measured on."""
+def _outlook(images, is_cut, radius):
+    """Return sigma, radius, size, ceilings and the number of windows they are measured on."""
     if not any(len(seen.points) for seen in images):
-        return float("nan"), radius or float("nan"), [], 0
+        return float("nan"), radius or float("nan"), None, [], 0
     sample = [images[i] for i in sample_indices(images)]
     of_class = [s.points[s.labels == c] for s in sample for c in np.unique(s.labels)]
-    sigma = auto_sigma(of_class, radius=radius)
-    radius = radius or 2 * sigma
+    size, from_size = _size([(s.path, s.points, _named(s.labels)) for s in sample], is_cut)
+    radius = radius or from_size or 2 * auto_sigma(of_class)
+    labels = np.concatenate([_named(s.labels) for s in sample])
+    sigma = auto_sigma(of_class, radius=usual_radius(radius, labels))
     windows = _windows([seen for seen in images if len(seen.points)])
-    return sigma, radius, _ceilings(windows, sigma, radius), len(windows)
+    return sigma, radius, size, _ceilings(windows, sigma, radius), len(windows)
+
+
+def _size(items, is_cut):
+    """Return SizeEstimate and match radius of (path, points, labels); None if none can be read."""
+    read = []
+    for path, points, labels in zip(*looked_at(items), strict=True):
+        with suppress(InputError):  # told elsewhere
+            image = read_image(path)
+            if is_cut:
+                axis, cut = place_cut(image.shape)
+                image = np.split(image, [cut], axis=axis)[0]
+            read.append((image, points, labels))
+    if not read:
+        return None, None
+    images, points, labels = zip(*read, strict=True)
+    size = object_size(images, points, labels=labels)
+    return size, match_radius(size, points, labels)
+
+
+def _named(labels):
+    """Return labels with the name of the class of points that have none."""
+    return np.where(labels == "", "point", labels)
 
 
 def _windows(images):
@@ -316,14 +345,16 @@ def _windows(images):
         corner = np.clip(np.round(middle - size / 2), 0, seen.header.shape[::-1] - size)
         points = seen.points - corner
         inside = ((points >= -0.5) & (points <= size - 0.5)).all(axis=1)
-        windows.append((points[inside], seen.labels[inside], tuple(size[::-1].tolist())))
+        labels = _named(seen.labels[inside])
+        windows.append((points[inside], labels, tuple(size[::-1].tolist())))
     return windows
 
 
 def _ceilings(windows, sigma, radius):
     """Return (sigma, minimum distance, Ceiling) for sigmas and distances around those chosen."""
     sigmas = [round(float(sigma * times), 2) for times in SIGMAS]
-    distances = dict.fromkeys((0.0, sigma, radius))
+    labels = np.concatenate([labels for _, labels, _ in windows])
+    distances = dict.fromkeys((0.0, sigma, usual_radius(radius, labels)))
     return [
         (s, d, ceiling(windows, sigma=s, radius=radius, min_distance=d))
         for s in sigmas

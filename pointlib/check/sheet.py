@@ -5,6 +5,7 @@ About showing a check.folder.Report. Not about finding what is wrong (folder.py)
 
 import json
 from collections import Counter
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pointlib.check.survey import DOUBLED
 from pointlib.errors import InputError, plural, spell_out
 from pointlib.files import json_safe, write_kept
 from pointlib.images import read_image
+from pointlib.matching import describe_radius, widest_radius
 from pointlib.plots import (
     BLUE,
     INK,
@@ -24,14 +26,18 @@ from pointlib.plots import (
     class_look,
     encode_figure,
     legend_text,
+    plot_sizes,
     show_image,
     show_points,
+    show_sizes,
 )
 from pointlib.points import nearest_distances
+from pointlib.sizes import describe_size
 
 SHOWN = 5  # files named for each kind of finding
 PICTURES, ACROSS = 12, 4  # thumbnails in total, and per row
 TOP = 1  # y of titles: a fixed one saves matplotlib a search for ticks, a third of the time
+CIRCLED, PART, SMALLEST = 3, 14, 96  # images with circles; shown of each: objects, least px
 SIDE = 700  # px: an image is reduced to about this before it is drawn
 SHARES = (5, 25, 50, 75, 95)  # percentiles of the distances
 PROBLEM, NOTE = "#b3261e", "#8a5a00"  # colours of titles on white
@@ -59,6 +65,7 @@ def summary(report):
         "nearest": dict(zip(SHARES, np.percentile(near, SHARES), strict=True)) if len(near) else {},
         "sigma": report.sigma,
         "radius": report.radius,
+        "diameters": report.size.diameter if report.size else {},
         "n_windows": report.n_windows,
         "ceilings": [
             {"sigma": s, "min_distance": d, **best._asdict()} for s, d, best in report.ceilings
@@ -84,7 +91,7 @@ def describe_check(report: Report) -> str:
     """
     facts = summary(report)
     blocks = [*_listed(report), _counts(facts)]
-    blocks.append(_spacing(facts))
+    blocks.append(_spacing(facts, report.size))
     if report.ceilings:
         blocks.append(_ceilings(report))
     blocks.append(_closing(report))
@@ -103,10 +110,12 @@ def draw_sheet(report):
     chosen, classes = _telling(report), list(report.classes)
     shapes = [seen.header.shape for seen, _, _ in chosen] or [(1, 1)]
     high = 3.4 * np.clip(np.median([height / width for height, width in shapes]), 0.4, 1.5) + 0.7
-    heights = [4, high * -(-max(1, len(chosen)) // ACROSS)]  # inches
+    heights = [4, 4.5 if report.size else 0.1, high * -(-max(1, len(chosen)) // ACROSS)]  # inches
     figure = Figure(figsize=(14, sum(heights) + 0.4), dpi=100, layout="constrained")
     figure.suptitle(_printable(f"{report.folder}: {_closing(report)}"), parse_math=False)
-    charts, pictures = figure.subfigures(2, 1, height_ratios=heights)
+    charts, circles, pictures = figure.subfigures(3, 1, height_ratios=heights)
+    if report.size:
+        _draw_circles(report, circles)
     for plot, ax in zip(CHARTS, charts.subplots(1, len(CHARTS)), strict=True):
         plot(report, ax)
     axes = pictures.subplots(-(-max(1, len(chosen)) // ACROSS), ACROSS, squeeze=False)
@@ -115,6 +124,36 @@ def draw_sheet(report):
     if len(classes) > 1:
         pictures.legend(handles=_legend(classes), loc="outside lower center", ncols=8)
     return encode_figure(figure, pil_kwargs={"compress_level": 3})
+
+
+def _draw_circles(report, figure):
+    """Show a part of three images with circles as wide as their objects look."""
+    words = _printable(describe_size(report.size, report.radius))
+    figure.suptitle(words, fontsize=11, parse_math=False)
+    some = [seen for seen in report.images if seen.usable and len(seen.points)]
+    chosen = [some[i] for i in np.unique(np.linspace(0, len(some) - 1, CIRCLED).astype(int))]
+    for seen, ax in zip_longest(chosen, figure.subplots(1, CIRCLED)):
+        ax.set_axis_off()
+        if seen is not None:
+            with suppress(InputError):  # unreadable: told elsewhere
+                _circled(seen, read_image(seen.path), report, ax)
+
+
+def _circled(seen, image, report, ax):
+    """Show the part of an image around one of its points, with circles."""
+    widest = np.nanmax([*report.size.diameter.values(), 0.0])
+    side = int(np.clip(PART * widest, SMALLEST, max(image.shape[:2])))
+    middle, room = seen.points[len(seen.points) // 2], np.array(image.shape[1::-1]) - side
+    corner = np.clip(middle - side / 2, 0, np.maximum(room, 0)).astype(int)
+    left, top = corner.tolist()
+    part = image[top : top + side, left : left + side]
+    inside = ((seen.points > corner) & (seen.points < corner + side)).all(axis=1)
+    labels = np.where(seen.labels == "", "point", seen.labels)[inside]
+    points, classes = seen.points[inside] - corner, list(report.classes)
+    show_sizes(points, report.size, show_image(part, ax), labels=labels, classes=classes)
+    height, width = part.shape[:2]
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    ax.set_title(_printable(_short(seen.path.name)), fontsize=10, parse_math=False, y=TOP)
 
 
 def _closing(report):
@@ -169,12 +208,14 @@ def _counts(facts):
     return "\n".join(f"{name:<10}{row}" for name, row in rows.items() if row)
 
 
-def _spacing(facts):
-    """Return the distances between neighbours, and what training would choose, as text."""
+def _spacing(facts, size):
+    """Return sizes, distances between neighbours, and what training would choose, as text."""
     shares = "  ".join(f"{share}%: {value:.1f}" for share, value in facts["nearest"].items())
     lines = [f"nearest neighbour of the same class, px   {shares}"] if shares else []
+    if size:
+        lines.append(describe_size(size, facts["radius"]))
     if facts["ceilings"]:
-        sigma, radius = f"{facts['sigma']:g} px", f"{facts['radius']:g} px"
+        sigma, radius = f"{facts['sigma']:g} px", describe_radius(facts["radius"])
         lines.append(f"training would choose sigma {sigma}; match radius {radius}")
     return "\n".join(lines)
 
@@ -265,11 +306,12 @@ def _plot_near(report, ax):
     near = report.distances
     _titled(ax, "nearest neighbour", "px, same class", "points")
     if len(near):
-        top = max(np.percentile(near, 99), 1.1 * report.radius)
+        radius = widest_radius(report.radius)
+        top = max(np.percentile(near, 99), 1.1 * radius)
         ax.hist(near, bins=40, range=(0, top), color=BLUE)
     if len(near) and report.ceilings:
         ax.axvline(report.sigma, color=RED, label=f"sigma {report.sigma:g}")
-        ax.axvline(report.radius, color=INK, linestyle="--", label=f"radius {report.radius:g}")
+        ax.axvline(radius, color=INK, linestyle="--", label=f"radius {radius:g}")
         ax.legend(fontsize=9, frameon=False)
 
 
@@ -306,7 +348,14 @@ def _plot_ceilings(report, ax):
         ax.legend(fontsize=9, frameon=False, loc="lower left")
 
 
-CHARTS = (_plot_near, _plot_counts, _plot_sizes, _plot_ceilings)
+def _plot_objects(report, ax):
+    """Plot how much the clicked objects stand out at each diameter."""
+    _titled(ax, "size of objects", "", "")
+    if report.size:
+        plot_sizes(report.size, ax)
+
+
+CHARTS = (_plot_near, _plot_objects, _plot_counts, _plot_sizes, _plot_ceilings)
 
 
 def _titled(ax, title, x, y):

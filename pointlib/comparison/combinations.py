@@ -32,14 +32,16 @@ from pointlib.files import json_safe, need_place, write_atomic
 from pointlib.heatmaps import HEATMAPS
 from pointlib.images import image_folder
 from pointlib.lock import hold
+from pointlib.matching import describe_radius
 from pointlib.model.folder import CUSTOM, load_model
 from pointlib.splits import read_lists
 from pointlib.thresholds import THRESHOLDS
 from pointlib.train.loop import fit, load_parts
 from pointlib.train.prepare import describe_data, make_fabric, points_of, prepare
 
-SHARED = {"dataset_path", "output", "radius", "classes", "num_channels", "val_split", "seed"} | {
-    *("accelerator", "devices", "threads")
+SHARED = {
+    *("dataset_path", "output", "radius", "diameter", "classes", "num_channels", "val_split"),
+    *("seed", "accelerator", "devices", "threads"),
 }
 NETWORK = ("encoder", "model")  # one axis: a custom model has no encoder
 
@@ -191,13 +193,14 @@ def plan_combinations(parts, axes, config, output):
     for part in dict.fromkeys(("train", "val", *parts)):
         if not len(parts.get(part, ())):
             raise InputError(f"the {part} part has no image; expected one or more.")
-    info = describe_data(parts["train"], config)
+    info, _ = describe_data(parts["train"], config)
     for part, dataset in parts.items():
         if unknown := sorted(set(dataset_classes(dataset)) - set(info.classes)):
             raise InputError(f"the {part} part has points of class {unknown[0]!r}; train has none.")
         if not _count_points(dataset):
             raise InputError(f"the {part} part has no point; label some, or use other images.")
-    config = config.model_copy(update={"radius": info.radius})  # the same for every sigma
+    # the same for every sigma
+    config = config.model_copy(update={"radius": info.radius, "diameter": None})
     encoders = [{"encoder": name, "model": None} for name in axes.get("encoder", ())]
     networks = encoders + [{"model": name} for name in axes.get("model", ())] or [{}]
     others = [[{axis: value} for value in axes[axis]] for axis in axes if axis not in NETWORK]
@@ -352,7 +355,7 @@ def _title(parts, combinations):
     told = sorted(pair for pair in limits if pair[1])
     each = " or ".join(plural(n, word, "g") for word, n in told)
     radius, seed = combinations[0].config.radius, combinations[0].config.seed
-    return f"{scored}, match radius {radius:g} px, seed {seed}, {each} each"
+    return f"{scored}, match radius {describe_radius(radius)}, seed {seed}, {each} each"
 
 
 def _count_points(dataset):

@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from pointlib.cache import KEPT_BYTES, Cache
-from pointlib.matching import match_points
+from pointlib.matching import match_points, radius_of
 from pointlib.predict.points import check_threshold_fn, class_settings, predict_logits, read_logits
 from pointlib.study.ceiling import ceiling
 from pointlib.sweep import choose_by_calling, distances_to_try
@@ -91,8 +91,8 @@ def choose(images, info, find):
         settings[name] = choose_by_calling(
             [(points[labels == name], drawn[k]) for points, labels, drawn, _ in images],
             lambda drawn, **options: read_logits(*drawn, find, options),
-            radius=info.radius,
-            distances=distances_to_try(radius=info.radius, sigma=info.sigma),
+            radius=radius_of(info.radius, name),
+            distances=distances_to_try(radius=radius_of(info.radius, name), sigma=info.sigma),
             known=known,
             one_pass=find in ONE_PASS,
         ).options
@@ -109,7 +109,8 @@ def count(images, info, find, settings):
         row = np.zeros(4)
         for name, (peaks, _) in zip(info.classes, found, strict=True):
             true = points[labels == name]
-            distances = match_points(true, peaks, radius=info.radius).distances
+            within = radius_of(info.radius, name)
+            distances = match_points(true, peaks, radius=within).distances
             row += [len(true), len(peaks), len(distances), distances.sum()]
         counts.append(row.tolist())
     return counts, seconds

@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pointlib import plots
+from pointlib.counts import COVERAGE, ENOUGH
 from pointlib.errors import InputError, plural, spell_out
 from pointlib.files import write_atomic
-from pointlib.matching import match_classes
+from pointlib.matching import describe_radius, match_classes, widest_radius
 from pointlib.metrics import precision_recall_curve
 
 MAX_PICTURES = 24
@@ -95,6 +96,7 @@ def write_report(path, results, metrics, *, images, heatmaps=None):
         _class_table(metrics),
         _confusion_table(metrics),
         _count_table(metrics),
+        _corrected_table(metrics),
         _pictures(cases, images, heatmaps),
         _image_table([row for row, _, _ in cases]),
     ]
@@ -110,7 +112,7 @@ def escape(text):
 def _headline(metrics):
     pooled = metrics["pooled"]
     tiles = [
-        ("F1", pooled["f1"], f"at {metrics['radius']:g} px"),
+        ("F1", pooled["f1"], f"at {describe_radius(metrics['radius'])}"),
         ("precision", pooled["precision"], "of the found points are true"),
         ("recall", pooled["recall"], "of the true points are found"),
         ("count error", metrics["counts"]["mae"], "points an image (MAE)"),
@@ -139,7 +141,9 @@ def _charts(results, metrics, matches):
     counts = [[row[key] for row in metrics["images"]] for key in ("true", "found")]
     charts.append(_chart("Counts, a dot an image", partial(plots.plot_counts, *counts)))
     far = np.concatenate([[], *(match.distances for match in matches)])
-    charts.append(_chart("Distances", partial(plots.plot_distances, far, radius=radius)))
+    charts.append(
+        _chart("Distances", partial(plots.plot_distances, far, radius=widest_radius(radius)))
+    )
     return f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>'
 
 
@@ -179,6 +183,25 @@ def _count_table(metrics):
         f"<h2>Counts and averages</h2>{_table(header, [row])}"
         f'<p class="note">The mean F1 is over {metrics["n_f1_images"]} images: one with no true '
         "and no found point is perfect, but has no F1.</p>"
+    )
+
+
+def _corrected_table(metrics):
+    if "corrected" not in metrics:  # points of another program
+        return ""
+    if not metrics["corrected"]:
+        return (
+            f'<p class="note">Counts are not corrected: that takes {ENOUGH} validation images and '
+            "the thresholds chosen in training.</p>"
+        )
+    keys = ("rule", "n_learnt_from", "mae_found", "mae")
+    rows = metrics["corrected"].items()
+    cells = [[name, *(row[key] for key in keys), f"{row['inside']:.0%}"] for name, row in rows]
+    header = "class,correction,validation images,MAE as found,MAE corrected,inside the interval"
+    return (
+        f"<h2>Corrected counts</h2>{_table(header, cells)}"
+        f'<p class="note">Learnt from the validation images, at the thresholds chosen there. The '
+        f"interval should hold the true count of {COVERAGE:.0%} of images like them.</p>"
     )
 
 

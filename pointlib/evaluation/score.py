@@ -5,7 +5,7 @@ metrics.py.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ from pointlib.evaluation.report import write_report
 from pointlib.files import json_safe, keep_copy, write_atomic
 from pointlib.images import image_folder, image_shape, list_images, read_image
 from pointlib.matching import check_reach
-from pointlib.metrics import ImageResult, average_precision, precision_recall_curve, score_images
+from pointlib.metrics import (
+    ImageResult,
+    average_precision,
+    count_errors,
+    precision_recall_curve,
+    score_images,
+)
 from pointlib.model.point_model import PointModel
 from pointlib.points import class_names, label_state, read_points, text_path
 from pointlib.predict.points import (
@@ -36,7 +42,7 @@ def evaluate(
     model: PointModel,
     dataset: Dataset,
     *,
-    radius: float | None = None,
+    radius: float | Mapping[str, float] | None = None,
     output: str | Path | None = None,
     on_image: Callable[[str, int, int], object] | None = None,
 ) -> dict[str, Any]:
@@ -47,8 +53,8 @@ def evaluate(
     model : PointModel
     dataset : dataset
         ``dataset[i] -> image, points, labels``.
-    radius : float, optional
-        Match radius in pixels; default the model's.
+    radius : float or dict, optional
+        Match radius in pixels, for all classes or {class: pixels}; default the model's.
     output : str or Path, optional
         Folder for `metrics.json` and `report.html`.
     on_image : callable, optional
@@ -57,8 +63,8 @@ def evaluate(
     Returns
     -------
     dict
-        See `metrics.score_images`; with ``thresholds``, ``min_distances`` and ``curve``, the
-        precision-recall curve over all peaks above 0.05.
+        See `metrics.score_images`; with ``thresholds``, ``min_distances``, ``curve``, the
+        precision-recall curve over all peaks above 0.05, and ``corrected``: see `score_corrected`.
 
     Examples
     --------
@@ -93,6 +99,7 @@ def evaluate(
     check_reach(radius, [result.shape for result in results])
     metrics = score_images(results, radius=radius, classes=info.classes)
     _add_curves(metrics, everything, info)
+    metrics["corrected"] = score_corrected(results, info.count_rules)
     if output is not None:
         place = {name: i for i, name in enumerate(names)}
         write_output(
@@ -251,6 +258,29 @@ def write_output(output, results, metrics, *, images, heatmaps=None):
         keep_copy(output / name)
     write_atomic(output / "metrics.json", json.dumps(json_safe(metrics), indent=2) + "\n")
     write_report(output / "report.html", results, metrics, images=images, heatmaps=heatmaps)
+
+
+def score_corrected(results, rules):
+    """Return {class: how good its corrected counts are} for the rules that a model has.
+
+    ``mae`` and ``mae_found`` are the mean absolute errors of the corrected count and of the count
+    as found, ``inside`` the share of the images whose true count lies in its interval.
+    """
+    scores = {}
+    for name, rule in rules.items():
+        true = np.array([(result.true_labels == name).sum() for result in results])
+        found = [int((result.found_labels == name).sum()) for result in results]
+        cases = [(n, result.shape) for n, result in zip(found, results, strict=True)]
+        corrected = [rule.correct(*case) for case in cases]
+        low, high = np.reshape([rule.interval(*case) for case in cases], (-1, 2)).T
+        scores[name] = {
+            "rule": rule.kind,
+            "n_learnt_from": rule.n_images,
+            "mae_found": count_errors(true, found)["mae"],
+            "mae": count_errors(true, corrected)["mae"],
+            "inside": float(((low <= true) & (true <= high)).mean()) if len(true) else np.nan,
+        }
+    return scores
 
 
 def _add_curves(metrics, everything, info):

@@ -170,13 +170,26 @@ def read_info(folder: str | Path) -> ModelInfo:
     return info
 
 
+def _unknown_class(info, known):
+    """Return what names a class that the model does not have, or lacks one, or ""."""
+    radii = info.radius if isinstance(info.radius, dict) else {}
+    named = {"thresholds or min_distances name": {*info.thresholds, *info.min_distances}}
+    named |= {"count_rules names": set(info.count_rules), "radius names": set(radii)}
+    for words, names in named.items():
+        if strange := sorted(names - known):
+            return f"{words} {strange[0]!r}, which is not a class"
+    if radii and (missing := sorted(known - set(radii))):
+        return f"radius lacks {missing[0]!r}, which is a class"
+    return ""
+
+
 def _misfit(info):
     """Return what is inconsistent in a ModelInfo, or ""."""
     known = set(info.classes)
     if not known or len(known) < len(info.classes) or not all(map(is_name, known)):
         return f"classes are {list(info.classes)!r:.200}; expected names, each once"
-    if strange := sorted({*info.thresholds, *info.min_distances} - known):
-        return f"thresholds or min_distances name {strange[0]!r}, which is not a class"
+    if words := _unknown_class(info, known):
+        return words
     for name in ("low", "high", "mean", "std"):
         if len(getattr(info, name)) not in (1, info.n_channels):
             return f"{name} has {len(getattr(info, name))} values for {info.n_channels} channels"
@@ -220,8 +233,11 @@ def write_settings(folder, thresholds, min_distances, metrics):
             if not 0 <= value < np.inf or (values is thresholds and value > 1):
                 most = ", 1 at most" if values is thresholds else ""
                 raise InputError(f"{name} is given {value}; expected a number, 0 or more{most}.")
+    earlier = info.thresholds, info.min_distances
     info.thresholds = info.thresholds | {k: float(v) for k, v in thresholds.items()}
     info.min_distances = info.min_distances | {k: float(v) for k, v in min_distances.items()}
+    if earlier != (info.thresholds, info.min_distances):
+        info.count_rules = {}  # they were learnt at the earlier settings
     info.metrics = info.metrics | metrics
     before, text = path.read_bytes(), _described(dataclasses.asdict(info))
     if text.encode() == before:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from pointlib.config import ENCODER
+from pointlib.counts import CountRule
 from pointlib.errors import InputError, suggest
 from pointlib.files import load_python
 from pointlib.model.network import build_network, divisor_of
@@ -45,7 +46,7 @@ class ModelInfo:
     exclusive: bool = False  # whether an object has one class only
     n_channels: Annotated[int, Field(ge=1, le=1024)] = 3
     sigma: Length = 3.0  # px
-    radius: Length = 6.0  # px, match radius
+    radius: Length | dict[str, Length] = 6.0  # px, match radius: of all classes, or {class: px}
     # images are resized by this factor; sigma and radius are in pixels of the original
     scale: Annotated[float, Field(ge=0.01, le=1)] = 1.0
     low: tuple[Pixel, ...] = (0.0,)  # pixel value that becomes 0, one per channel
@@ -57,6 +58,7 @@ class ModelInfo:
     normalise: Literal["train", "percentile"] = "train"
     thresholds: dict[str, Share] = dataclasses.field(default_factory=dict)  # class: score
     min_distances: dict[str, From0] = dataclasses.field(default_factory=dict)  # class: px
+    count_rules: dict[str, CountRule] = dataclasses.field(default_factory=dict)  # class: rule
     metrics: dict = dataclasses.field(default_factory=dict)
     training: dict = dataclasses.field(default_factory=dict)
     custom: str = ""  # "file.py:function" of a model that smp does not know

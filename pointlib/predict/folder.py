@@ -76,6 +76,11 @@ def predict_folder(
     spreadsheet would run as a formula is written with an apostrophe before it, as `errors.to_cell`
     says.
 
+    If the model has learnt from its validation images how far off its counts are, `counts.csv` has
+    the corrected count of each class too, and the interval in which the true count of nine images
+    in ten lies: see counts.py. Where other thresholds than the model's are given it has not, since
+    they find other numbers of points.
+
     Parameters
     ----------
     model : PointModel
@@ -118,18 +123,20 @@ def predict_folder(
         _check_stems([name for _, name in sources])
     need_place(output)
     settings = {"threshold": threshold, "min_distance": min_distance}
-    find = partial(predict_points, model, threshold_fn=threshold_fn, **settings)
+    settings["threshold_fn"] = threshold_fn
+    find = partial(predict_points, model, **settings)
     # synthetic images first: what fails there is a wrong setting, not a wrong image
     if threshold_fn is not find_peaks:
         check_threshold_fn(threshold_fn)
     find(_blank(model.info))
-    rows, counts = [], []
+    rules = rules_in_use(model.info, **settings)
+    rows, counts, columns = [], [], count_columns(model.info.classes, rules)
     for path, name in sources:
         try:
             image = read_image(path)
             points, labels, scores = find(image)
         except InputError as error:
-            counts.append([to_cell(name), "", "", "unreadable", *("" for _ in model.info.classes)])
+            counts.append([to_cell(name), "", "", "unreadable", *("" for _ in columns)])
             if on_image:
                 on_image(name, None, error)
             continue
@@ -137,20 +144,42 @@ def predict_folder(
             [to_cell(name), f"{x:.3f}", f"{y:.3f}", to_cell(label), f"{score:.4f}"]
             for (x, y), label, score in zip(points, labels, scores, strict=True)
         ]
-        per_class = [int((labels == c).sum()) for c in model.info.classes]
-        counts.append([to_cell(name), image.shape[1], image.shape[0], "ok", *per_class])
+        cells = count_cells(labels, model.info.classes, rules, image.shape[:2])
+        counts.append([to_cell(name), image.shape[1], image.shape[0], "ok", *cells])
         if text:
             _write_text(output / "text" / name, points, labels, image.shape[:2])
         if overlay:
-            drawn = (output / "overlays" / name).with_suffix(".png")
-            _replace(drawn, partial(write_image, drawn, overlay(image, points, labels)))
+            _write_overlay(output / "overlays" / name, overlay(image, points, labels))
         if on_image:
             on_image(name, len(points), None)
     _write_csv(output / "points.csv", ["image", "x", "y", "label", "score"], rows)
-    header = ["image", "width", "height", "status", *map(to_cell, model.info.classes)]
+    header = ["image", "width", "height", "status", *map(to_cell, columns)]
     _write_csv(output / "counts.csv", header, counts)
     n_unreadable = sum(row[3] != "ok" for row in counts)
     return {"n_images": len(counts), "n_unreadable": n_unreadable, "n_points": len(rows)}
+
+
+def rules_in_use(info, *, threshold=None, min_distance=None, threshold_fn=find_peaks):
+    """Return {class: CountRule} of a model, {} with other settings than it was validated with."""
+    chosen = threshold is None and min_distance is None and threshold_fn is find_peaks
+    return info.count_rules if chosen else {}
+
+
+def count_columns(classes, rules):
+    """Return the names of the columns of counts: the classes, then what their rules add."""
+    added = ("corrected", "lowest", "highest")
+    return [*classes, *(f"{name} {word}" for name in classes if name in rules for word in added)]
+
+
+def count_cells(labels, classes, rules, shape):
+    """Return the number of points of each class, then each corrected count and its interval."""
+    found = {name: int((labels == name).sum()) for name in classes}
+    cells = list(found.values())
+    for name in classes:
+        if rule := rules.get(name):
+            corrected = f"{rule.correct(found[name], shape):.1f}"
+            cells += [corrected, *rule.interval(found[name], shape)]
+    return cells
 
 
 def _blank(info):
@@ -180,6 +209,12 @@ def _write_text(path, points, labels, shape):
     path = path.with_suffix(".txt")
     named = None if set(labels) <= {"point"} else labels
     _replace(path, partial(write_points, path, points, shape, labels=named))
+
+
+def _write_overlay(path, picture):
+    """Write the picture of one image with its points, a PNG."""
+    path = path.with_suffix(".png")
+    _replace(path, partial(write_image, path, picture))
 
 
 def _write_csv(path, header, rows):

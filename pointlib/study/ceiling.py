@@ -15,7 +15,7 @@ import numpy as np
 
 from pointlib.errors import InputError
 from pointlib.heatmaps import draw_gaussians
-from pointlib.matching import check_amount, match_points
+from pointlib.matching import check_amount, match_points, radius_of
 from pointlib.metrics import precision_recall_f1
 from pointlib.points import check_points
 from pointlib.sweep import choose_settings, find_at_each
@@ -36,7 +36,7 @@ def ceiling(
     truth: Sequence[tuple],
     *,
     sigma: float,
-    radius: float,
+    radius: float | dict[str, float],
     min_distance: float | dict[str, float] = 0.0,
     heatmap_fn: Callable = draw_gaussians,
     threshold_fn: Callable = find_peaks,
@@ -54,8 +54,8 @@ def ceiling(
         One per image: points (N, 2) in pixels, labels (N,) str, shape (H, W).
     sigma : float
         Of the Gaussians, pixels.
-    radius : float
-        Matching radius, pixels.
+    radius : float or dict
+        Matching radius, pixels, for all classes or {class: pixels}.
     min_distance : float or dict
         Pixels, for all classes or {class: pixels}.
     heatmap_fn, threshold_fn : callable
@@ -76,7 +76,6 @@ def ceiling(
     >>> round(ceiling(truth, sigma=3, radius=1, heatmap_fn=gaussian_sum).recall, 2)
     0.33
     """
-    radius = check_amount(radius, "radius")
     images = [_check_image(one, k) for k, one in enumerate(truth)]
     one_pass = getattr(threshold_fn, "func", threshold_fn) in ONE_PASS
     matches = []
@@ -85,10 +84,11 @@ def ceiling(
         of_class = [(points[labels == name], shape) for points, labels, shape in images]
         drawn = ((true, np.asarray(heatmap_fn(true, at, sigma=sigma))) for true, at in of_class)
         runs = list(find_at_each(drawn, find, one_pass=one_pass).values())
-        choices = [choose_settings(run, radius=radius, distances=[0.0]) for run in runs]
+        within = radius_of(radius, name)
+        choices = [choose_settings(run, radius=within, distances=[0.0]) for run in runs]
         k = max(range(len(runs)), key=lambda k: choices[k].f1)
         found = [(true, peaks.select(threshold=choices[k].threshold)[0]) for true, peaks in runs[k]]
-        matches += [match_points(*sides, radius=radius) for sides in found]
+        matches += [match_points(*sides, radius=within) for sides in found]
     distances = np.concatenate([np.zeros(0), *(match.distances for match in matches)])
     fp, fn = (sum(len(match[side]) for match in matches) for side in (3, 2))
     precision, recall, f1 = precision_recall_f1(len(distances), fp, fn)

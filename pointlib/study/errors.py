@@ -7,13 +7,21 @@ Hits are those of metrics.py: class by class, most pairs first, then least total
 Not about which pairs are hits (metrics.py), nor about thresholds (sweep.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pointlib.errors import InputError
-from pointlib.matching import check_amount, check_labels, match_classes, near_pairs
+from pointlib.matching import (
+    check_labels,
+    check_radius,
+    match_classes,
+    match_points,
+    near_pairs,
+    radii_of,
+    radius_of,
+)
 from pointlib.metrics import ImageResult, precision_recall_f1
 from pointlib.points import check_points
 
@@ -44,7 +52,7 @@ class Flaw(NamedTuple):
         return self.found >= 0 and self.kind != "merged"
 
 
-def error_anatomy(result: ImageResult, *, radius: float) -> list[Flaw]:
+def error_anatomy(result: ImageResult, *, radius: float | Mapping[str, float]) -> list[Flaw]:
     """Sort one image's errors into kinds: each miss and false positive is in exactly one flaw.
 
     Kinds are assigned in this order; each error is assigned once.
@@ -65,8 +73,8 @@ def error_anatomy(result: ImageResult, *, radius: float) -> list[Flaw]:
     Parameters
     ----------
     result : metrics.ImageResult
-    radius : float
-        Match radius, pixels.
+    radius : float or dict
+        Match radius, pixels: for all classes, or {class: pixels}.
 
     Returns
     -------
@@ -84,18 +92,20 @@ def error_anatomy(result: ImageResult, *, radius: float) -> list[Flaw]:
     >>> [(flaw.kind, flaw.x, flaw.y) for flaw in error_anatomy(result, radius=4)]
     [('doubled', 31.0, 22.0), ('missed', 10.0, 10.0)]
     """
-    radius, errors = check_amount(radius, "radius"), _Errors(result)
+    errors = _Errors(result)
     classes = sorted({str(name) for labels in errors.labels for name in labels})
-    errors.take("hit", errors.pair(radius))
-    errors.take("wrong class", errors.pair(radius, across=True))
+    radius = check_radius(radius, classes)
+    within = {name: radius_of(radius, name) for name in classes}
+    errors.take("hit", errors.pair(within))
+    errors.take("wrong class", errors.pair(within, across=True))
     for name in classes:
         (true, _), (_, unmatched) = errors.of_class(name), errors.open_of_class(name)
-        errors.take("doubled", errors.nearest(true, unmatched, radius, each=1))
+        errors.take("doubled", errors.nearest(true, unmatched, within[name], each=1))
     for name in classes:
         (_, found), (missed, _) = errors.of_class(name), errors.open_of_class(name)
-        errors.take("merged", errors.nearest(missed, found, radius, each=0))
-    errors.take("displaced", errors.pair(FARTHEST * radius))
-    errors.take_rest(radius)
+        errors.take("merged", errors.nearest(missed, found, within[name], each=0))
+    errors.take("displaced", errors.pair({name: FARTHEST * r for name, r in within.items()}))
+    errors.take_rest(within)
     return [errors.flaw(*row) for row in errors.rows if row[0] != "hit"]
 
 
@@ -177,10 +187,14 @@ class _Errors:
     def pair(self, radius, *, across=False):
         """Match the open points one to one: class after class, or across classes."""
         (places, others), (true, found), labels = self.open, self.points, self.labels
-        labels = [np.zeros(len(side), str) for side in labels] if across else labels
-        sides = true[places], labels[0][places], found[others], labels[1][others]
-        pairs, distances, *_ = match_classes(*sides, radius=radius)
-        order = np.argsort(sides[1][pairs[:, 0]], kind="stable")
+        names = labels[0][places]
+        if across:
+            match = match_points(true[places], found[others], radius=radii_of(radius, names))
+        else:
+            sides = true[places], names, found[others], labels[1][others]
+            match = match_classes(*sides, radius=radius)
+        pairs, distances = match.pairs, match.distances
+        order = np.arange(len(pairs)) if across else np.argsort(names[pairs[:, 0]], kind="stable")
         return places[pairs[order, 0]], others[pairs[order, 1]], distances[order]
 
     def nearest(self, some_true, some_found, radius, *, each):
@@ -201,7 +215,9 @@ class _Errors:
         for side, kind in enumerate(("missed", "false positive")):
             points = self.points[side][self.open[side]]
             size = np.array(self.shape[::-1])
-            at_border = (np.minimum(points + 0.5, size - 0.5 - points) <= radius).any(axis=1)
+            within = [[radius[name]] for name in self.labels[side][self.open[side]].tolist()]
+            within = np.reshape(within, (-1, 1))
+            at_border = (np.minimum(points + 0.5, size - 0.5 - points) <= within).any(axis=1)
             for index, border in zip(self.open[side].tolist(), at_border, strict=True):
                 where = (index, -1) if side == 0 else (-1, index)
                 self.rows.append(("border" if border else kind, *where, float("nan")))

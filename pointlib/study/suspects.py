@@ -14,7 +14,7 @@ import torch
 
 from pointlib.dataset import Dataset, PartOf, check_item, check_known, names_of
 from pointlib.errors import InputError
-from pointlib.matching import check_amount, near_pairs
+from pointlib.matching import near_pairs, radius_of
 from pointlib.metrics import ImageResult
 from pointlib.model.point_model import PointModel
 from pointlib.predict.points import candidates_of, class_settings, enlarge, predict_logits
@@ -77,7 +77,8 @@ def label_errors(
     [('missed', 45, 30)]
     """
     info = model.info
-    radius = check_amount(info.radius if radius is None else radius, "radius")
+    radius = info.radius if radius is None else radius
+    within = {name: radius_of(radius, name) for name in info.classes}
     check_known(dataset, info.classes)
     suspects = []
     for i, name in enumerate(names_of(dataset)):
@@ -92,9 +93,9 @@ def label_errors(
             every = peaks.select(threshold=0, min_distance=settings["min_distance"])
             low = [column[len(found[label][0]) :] for column in every]  # best come first
             own = labels == label
-            support[own] = speaks_for(points[own], heatmap, low, radius=radius)
+            support[own] = speaks_for(points[own], heatmap, low, radius=within[label])
         result = ImageResult(name, shape, points, labels, *join_classes(found))
-        suspects += doubts(result, support, radius=radius)
+        suspects += doubts(result, support, radius=within)
     return _ranked(suspects)
 
 

@@ -1,28 +1,24 @@
 """Trust: what a score means, and intervals for counts and F1.
 
 A score is the height of a peak, not a probability: `reliability` says how many points of such a
-score are true. A count comes with an interval from images whose count is known: `count_interval`,
-split conformal prediction, which assumes nothing about how the errors are distributed. So does F1:
-`f1_interval`.
+score are true. F1 comes with an interval: `f1_interval`.
 
-Not about choosing a threshold (sweep.py). Images used for that choice, or in training, must not
-be used for the interval.
+Not about choosing a threshold (sweep.py), nor about intervals for counts (counts.py).
+Images used for that choice, or in training, must not be used for an interval.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pointlib.counts import check_coverage
 from pointlib.errors import InputError
 from pointlib.matching import check_column
 from pointlib.metrics import rank_images
 
 DRAWS = 1000  # bootstrap samples of the images, for an interval of F1
-ROUNDING = 1e-9  # rounding errors must not change a count by one
 
 
 class Reliability(NamedTuple):
@@ -32,27 +28,6 @@ class Reliability(NamedTuple):
     score: np.ndarray  # (B,) mean score; NaN if the bin is empty
     share: np.ndarray  # (B,) share of the points that are true; NaN if the bin is empty
     n: np.ndarray  # (B,) int: number of points
-
-
-class CountInterval(NamedTuple):
-    """How far a count may be off: up to half_width * sqrt(found + 1)."""
-
-    half_width: float  # inf if there are too few images
-    n: int  # images it was learned from
-    coverage: float  # share of new images whose true count lies inside, at least
-    why: str  # if half_width is inf, what is missing; else ""
-
-    def of(self, found):
-        """Return the lowest and the highest true count in the interval for `found` points.
-
-        Whole numbers of 0 or more; the highest is inf if half_width is.
-        """
-        if not found >= 0:
-            raise InputError(f"found is {found!r}; expected a count of 0 or more.")
-        if math.isinf(self.half_width):
-            return 0, math.inf
-        reach = self.half_width * math.sqrt(found + 1) + ROUNDING
-        return max(math.ceil(found - reach), 0), math.floor(found + reach)
 
 
 def true_scores(images, *, radius, min_distance=0.0):
@@ -119,52 +94,6 @@ def reliability(scores: ArrayLike, is_true: ArrayLike, *, n_bins: int = 10) -> R
     return Reliability(edges, score, share, n)
 
 
-def count_interval(
-    true_counts: ArrayLike, found_counts: ArrayLike, *, coverage: float = 0.9
-) -> CountInterval:
-    """Return how far the count of a new image may be off, from images whose count is known.
-
-    The half-width is the k-th smallest |true - found| / sqrt(found + 1) of n images, with
-    k = ceil((n + 1) coverage). The root makes the interval wide where much is found and narrow
-    where little is. The true count of a new image of the same kind lies inside with a chance of at
-    least `coverage`, on average over images and over draws of the n; not for each kind of image by
-    itself.
-    After Lei et al., "Distribution-free predictive inference for regression", 2018.
-
-    Parameters
-    ----------
-    true_counts, found_counts : array of shape (n,)
-        One per image. No image may have been used to train the network or to choose a threshold.
-    coverage : float
-        Above 0, below 1.
-
-    Returns
-    -------
-    CountInterval
-        If k > n, half_width is inf, and `why` says how many images are needed.
-
-    Examples
-    --------
-    >>> from pointlib import count_interval
-    >>> interval = count_interval([20, 35, 51, 40], [22, 33, 50, 44], coverage=0.8)
-    >>> interval.of(30)
-    (27, 33)
-    """
-    true, found = np.asarray(true_counts, float), np.asarray(found_counts, float)
-    if true.ndim != 1 or true.shape != found.shape or not _are_counts(true, found):
-        raise InputError(
-            f"counts have shapes {true.shape} and {found.shape}; expected one number of 0 or more "
-            "an image on both sides."
-        )
-    _check_coverage(coverage)
-    n = len(true)
-    k = math.ceil((n + 1) * coverage - ROUNDING)
-    if k > n:
-        return CountInterval(math.inf, n, coverage, _too_few(n, coverage))
-    off = np.sort(np.abs(true - found) / np.sqrt(found + 1))
-    return CountInterval(float(off[k - 1]), n, coverage, "")
-
-
 def draw_f1(n_true, n_found, tp, *, seed=0):
     """Return the pooled F1 of 1000 bootstrap samples of the images, an array (..., DRAWS).
 
@@ -214,7 +143,7 @@ def f1_interval(
     >>> low < 0.8 < high
     True
     """
-    _check_coverage(coverage)
+    check_coverage(coverage)
     if not len(rows):
         raise InputError("there is no image; expected one row or more.")
     tp, fp, fn = np.array([[row[key] for key in ("tp", "fp", "fn")] for row in rows]).T
@@ -223,22 +152,3 @@ def f1_interval(
         return 0.0, 0.0
     low, high = np.nanquantile(f1, [(1 - coverage) / 2, (1 + coverage) / 2])
     return float(low), float(high)
-
-
-def _check_coverage(coverage):
-    if not isinstance(coverage, Real) or not 0 < coverage < 1:
-        raise InputError(f"coverage is {coverage!r}; expected a number between 0 and 1, as 0.9.")
-
-
-def _are_counts(*sides):
-    return all(np.isfinite(side).all() and (side >= 0).all() for side in sides)
-
-
-def _too_few(n, coverage):
-    """Return a sentence that says how many images the interval needs."""
-    needed = math.ceil(coverage / (1 - coverage) - ROUNDING)
-    return (
-        f"An interval that holds for {coverage:.0%} of images needs {needed} labelled images that "
-        f"neither trained the network nor chose the threshold; there {'is' if n == 1 else 'are'} "
-        f"{n}."
-    )

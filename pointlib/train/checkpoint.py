@@ -14,6 +14,7 @@ from contextlib import nullcontext
 
 import torch
 
+from pointlib.counts import CountRule
 from pointlib.errors import InputError
 from pointlib.files import keep_copy, need_place, write_atomic
 from pointlib.lock import hold
@@ -108,6 +109,8 @@ def record_best(setup, state):
     info, settings = setup.model.info, state.best["settings"]
     info.thresholds = {name: s["threshold"] for name, s in settings.items()}
     info.min_distances = {name: s["min_distance"] for name, s in settings.items()}
+    rules = state.best.get("rules", {})  # none in a checkpoint of the first edition
+    info.count_rules = {name: CountRule(**rule) for name, rule in rules.items()}
     keys = ("f1", "precision", "recall", "mae")
     info.metrics = {"validation": {key: state.best["row"][key] for key in keys}}
     info.training = {

@@ -6,6 +6,7 @@ compared (losses.py) or counted as right (metrics.py). Everything random is a fu
 have ended. ``python -m pointlib.train`` runs it from the command line.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -82,16 +83,16 @@ def fit(
     setup = prepare(train, val, config, output=output)
     with hold_output(setup) as lock:
         state = resume(setup, log)
-        for line in describe_setup(setup, train, val):
+        for line in describe_setup(setup, val):
             log(line)
         if config.start and not state.history:
             score_start(setup, state, log)
         while not state.history or progress(setup, state, state.epoch) < 1:
             row = train_epoch(setup, state)
-            scores, settings = validate_part(setup, setup.watched)
+            scores, settings, rules = validate_part(setup, setup.watched)
             row |= scores
             check_lock(lock)
-            is_best = keep_best(setup, state, row, settings)
+            is_best = keep_best(setup, state, row, settings, rules)
             save(setup, state, is_best=is_best)
             log(describe_row(row))
             on_epoch(state.epoch, setup.model)
@@ -165,7 +166,7 @@ def learning_rate(setup, state, epoch):
 
 
 def validate_part(setup, part):
-    """Predict validation images whole; return their scores, and the thresholds that give them."""
+    """Predict validation images whole; return what `validate` returns."""
     return validate(setup.model, part, loss_fn=setup.loss_fn, heatmap_fn=setup.heatmap_fn)
 
 
@@ -181,13 +182,13 @@ def score_start(setup, state, log):
             "model this goes on from, so the two are not compared; keep val.txt the same to do so"
         )
         return
-    row, settings = validate_part(setup, setup.watched)
-    remember(setup, state, row | {"epoch": 0}, settings)
+    row, *found = validate_part(setup, setup.watched)
+    remember(setup, state, row | {"epoch": 0}, *found)
     state.best["floor"] = row["f1"]
     log(f"before the first epoch: F1 {row['f1']:.3f}, count error {row['mae']:.1f}")
 
 
-def keep_best(setup, state, row, settings):
+def keep_best(setup, state, row, settings, rules):
     """Add an epoch to the history; if it is the best, keep its weights and return True.
 
     The best is the latest whose F1 is at most one standard error below the highest: on few points
@@ -198,15 +199,22 @@ def keep_best(setup, state, row, settings):
     score, error = (row["f1"], standard_error(row)) if row["n_true"] else (-row["val_loss"], 0.0)
     is_best = score >= state.best["floor"]
     if is_best:
-        remember(setup, state, row, settings)
+        remember(setup, state, row, settings, rules)
     state.best["floor"] = max(state.best["floor"], score - error)
     return is_best
 
 
-def remember(setup, state, row, settings):
-    """Keep the weights of an epoch, and how to find points with them."""
+def remember(setup, state, row, settings, rules):
+    """Keep the weights of an epoch, and how to find and count points with them."""
     weights = {k: v.detach().cpu().clone() for k, v in setup.model.state_dict().items()}
-    state.best |= {"epoch": row["epoch"], "weights": weights, "settings": settings, "row": row}
+    state.best |= {"epoch": row["epoch"], "weights": weights}
+    note(setup, state, row, settings, rules)
+
+
+def note(setup, state, row, settings, rules):
+    """Note the scores of the best epoch, and how to find and count points with it."""
+    rules = {name: dataclasses.asdict(rule) for name, rule in rules.items()}
+    state.best |= {"row": row, "settings": settings, "rules": rules}
     record_best(setup, state)
 
 
@@ -214,8 +222,7 @@ def finish(setup, state):
     """Return the best model, thresholds chosen on more images; write it, delete the checkpoint."""
     setup.model.load_state_dict(state.best["weights"])
     if len(setup.judged) > len(setup.watched):
-        row, settings = validate_part(setup, setup.judged)
-        state.best |= {"settings": settings, "row": row}
+        note(setup, state, *validate_part(setup, setup.judged))
     record_best(setup, state)
     save(setup, state, is_best=True)
     if setup.writes:

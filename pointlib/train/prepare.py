@@ -21,13 +21,19 @@ from torch.utils.data import DataLoader
 
 from pointlib.config import TrainConfig, find_function
 from pointlib.dataset import check_item, dataset_classes, names_of, sample_indices
-from pointlib.errors import InputError, brief
+from pointlib.errors import InputError, brief, suggest
 from pointlib.heatmaps import HEATMAPS, auto_sigma, density
 from pointlib.losses import LOSSES
-from pointlib.matching import check_reach, near_pairs
+from pointlib.matching import check_radius, check_reach, describe_radius, near_pairs
 from pointlib.model.point_model import ModelInfo, PointModel, build_custom, build_model
 from pointlib.model.pretrained import describe_packaged
-from pointlib.sizes import object_size
+from pointlib.sizes import (
+    describe_size,
+    looked_at,
+    match_radius,
+    object_size,
+    usual_radius,
+)
 from pointlib.train.crops import Shrunk, TrainingCrops, learn_range, mean_pixels
 from pointlib.train.dry_run import rehearse, tried
 from pointlib.train.start import go_on, start_digest
@@ -37,7 +43,7 @@ MINUTES = 10.0  # of a training whose epochs and time are not limited
 VALIDATED = 12e6  # px, as seen by the network: after each epoch; ten times as many at the end
 LARGE, SEEN = 6.0, 2.5  # px: from the first sigma on, images are shrunk until it is the second
 SMALLEST = 0.1  # the lowest scale of an image
-LOOKED_AT = 10  # images, for the size of objects
+UNKNOWN = 6.0  # px: match radius where no image looked at has a point
 SHARED = 0.01  # of the points: where more have a point of another class on them, classes overlap
 
 
@@ -58,6 +64,7 @@ class Setup:
     watched: object  # the validation images predicted after each epoch
     judged: object  # and at the end
     names: dict  # {"train", "val"}: names of the images
+    size: str  # how wide the objects look, in words; "" if the match radius is given
     began: float  # seconds, of time.monotonic
     fingerprint: str
 
@@ -95,7 +102,7 @@ def prepare(train, val, config, *, output=None):
     if config.threads:
         torch.set_num_threads(config.threads)
     loss_fn, heatmap_fn = find_functions(config)
-    info = describe_data(train, config)
+    info, size = describe_data(train, config)
     torch.manual_seed(config.seed)
     fabric = make_fabric(config)
     model = make_model(info, config)
@@ -120,6 +127,7 @@ def prepare(train, val, config, *, output=None):
         watched=spread(val, n_watched),
         judged=spread(val, 10 * n_watched),
         names={"train": names_of(train), "val": names_of(val)},
+        size=size,
         began=time.monotonic(),
         fingerprint=fingerprint(config, model.info, train, val, output=output),
     )
@@ -153,16 +161,19 @@ def find_functions(config):
 
 
 def describe_data(train, config):
-    """Return a ModelInfo from the training images: classes, channels, sigma, pixel range."""
+    """Return a ModelInfo from the training images, and in words how wide their objects look.
+
+    The words are "" if the configuration gives a match radius.
+    """
     every = [check_item(train[int(i)], f"train[{i}]") for i in sample_indices(train)]
     n_channels = np.atleast_3d(every[0][0]).shape[2]
-    if config.radius:
-        check_reach(config.radius, [image.shape for image, _, _ in every])
     classes = tuple(config.classes or dataset_classes(train))
+    radius, size = choose_radius(every, classes, config)
     sigma = config.gaussian_sigma
     if sigma == "auto":
         of_class = [p[np.asarray(labels) == c] for _, p, labels in every for c in classes]
-        sigma = auto_sigma(of_class, radius=config.radius)
+        labels = np.concatenate([np.asarray(labels, str) for _, _, labels in every])
+        sigma = auto_sigma(of_class, radius=usual_radius(radius, labels))
     exclusive = config.exclusive
     if exclusive == "auto":
         exclusive = is_exclusive(every, sigma)
@@ -171,11 +182,47 @@ def describe_data(train, config):
         exclusive=len(classes) > 1 and exclusive,
         n_channels=n_channels,
         sigma=float(sigma),
-        radius=float(config.radius or 2 * sigma),
+        radius=radius,
         normalise=config.normalise,
         scale=auto_scale(sigma) if config.scale == "auto" else config.scale,
     )
-    return learn_range([np.atleast_3d(image) for image, _, _ in every], info)
+    return learn_range([np.atleast_3d(image) for image, _, _ in every], info), size
+
+
+def choose_radius(items, classes, config):
+    """Return the match radius, one for all or {class: pixels}, and words if it is not given.
+
+    `items` are (image, points, labels) of the training part.
+    """
+    given = config.radius
+    if config.diameter is not None:
+        if given is not None:
+            raise InputError("train.radius and train.diameter are both set; leave one out.")
+        half = {name: pixels / 2 for name, pixels in _each(config.diameter, classes).items()}
+        given = half if isinstance(config.diameter, dict) else config.diameter / 2
+    if given is not None:
+        if isinstance(given, dict):
+            given = _each(given, classes)
+        check_reach(given, [image.shape for image, _, _ in items])
+        return given, ""
+    images, points, labels = looked_at(items)
+    if not images:
+        return UNKNOWN, ""
+    size = object_size(images, points, labels=labels)
+    radius = match_radius(size, points, labels)
+    if isinstance(radius, dict):  # a class without a point in the images looked at
+        usual = float(np.median(list(radius.values())))
+        radius = {name: radius.get(name, usual) for name in classes}
+    return radius, describe_size(size, radius)
+
+
+def _each(values, classes):
+    """Return {class: pixels} of a setting that is one number, or names classes: just these."""
+    if not isinstance(values, dict):
+        return dict.fromkeys(classes, values)
+    if unknown := [name for name in values if name not in classes]:
+        raise InputError(f"a radius is given for {unknown[0]!r}. {suggest(unknown[0], classes)}")
+    return check_radius(dict(values), classes)
 
 
 def is_exclusive(items, sigma):
@@ -264,14 +311,15 @@ def make_loader(crops, fabric, batch_size):
     return fabric.setup_dataloaders(loader)
 
 
-def describe_setup(setup, train, val):
+def describe_setup(setup, val):
     """Yield lines that describe the training, and what its images lack."""
     config, info = setup.config, setup.model.info
     n_weights = sum(p.numel() for p in setup.model.parameters())
+    radius = describe_radius(info.radius)
     yield (
         f"{config.model or config.encoder} with {n_weights / 1e6:.1f} M weights on "
         f"{setup.fabric.device.type}; classes {', '.join(info.classes)}; sigma "
-        f"{info.sigma:g} px, match radius {info.radius:g} px; {len(setup.loader)} steps an epoch"
+        f"{info.sigma:g} px, match radius {radius}; {len(setup.loader)} steps an epoch"
     )
     if info.exclusive:
         yield "classes exclude each other: each object is found once; train.exclusive=false if not"
@@ -282,25 +330,10 @@ def describe_setup(setup, train, val):
             f"goes on from {config.start}: its network, sigma, scale {info.scale:g} and range of "
             "pixels stay, unless set here"
         )
-    if config.gaussian_sigma == "auto" and not config.radius and not config.start:
-        yield hint_of_size(train, info)
+    if setup.size and not config.start:
+        yield setup.size
     for name in classes_without_points(val, info.classes):
         yield f"warning: no {name} in the validation images: its threshold will be the default"
-
-
-def hint_of_size(train, info):
-    """Return in words how large objects look, and which match radius that would give."""
-    words = "hint: set train.radius, how far off still counts: half the size of the objects is good"
-    some = [int(i) for i in sample_indices(train) if len(points_of(train, int(i))[0])]
-    if not some:
-        return words
-    some = some[:: -(-len(some) // LOOKED_AT)]
-    images, points, labels = zip(*(train[i] for i in some), strict=True)
-    size = object_size(images, points, labels=labels)
-    seen = [f"{name} {d:.0f} px" for name, d in size.diameter.items() if size.clear[name]]
-    if not seen:
-        return words
-    return f"{words}. They look about this wide: {', '.join(seen)}; it is {info.radius:g} px now"
 
 
 def encoder_start(config):

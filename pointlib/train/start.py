@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 
 from pointlib.errors import InputError
+from pointlib.matching import radius_of
 from pointlib.model.folder import load_model, read_info
 from pointlib.model.network import fill, fit_outputs
 from pointlib.model.point_model import PointModel, build_custom
@@ -43,10 +44,10 @@ def go_on(config, info):
     taken = {name: getattr(before, name) for name in TAKEN}
     if config.gaussian_sigma == "auto":
         taken["sigma"] = before.sigma
-    if config.radius is None:
-        taken["radius"] = before.radius
     new = [name for name in info.classes if name not in before.classes]
     taken["classes"] = tuple(config.classes or (*before.classes, *new))
+    if config.radius is None and config.diameter is None:
+        taken["radius"] = _radius_for(taken["classes"], before, info)
     if config.exclusive == "auto" and len(info.classes) == 1:  # one class alone cannot tell
         taken["exclusive"] = before.exclusive
     joined = dataclasses.replace(info, **taken)
@@ -59,6 +60,14 @@ def go_on(config, info):
     _refuse(config, next(_other_network(config, model.network), ""))
     fit_outputs(model.network, before.classes, joined.classes)
     return PointModel(model.network, joined, divisor=model.divisor)
+
+
+def _radius_for(classes, before, info):
+    """Return the earlier model's match radius; a class that it does not know has its own."""
+    if not isinstance(before.radius, dict):
+        return before.radius
+    known = {name: radius_of(info.radius, name) for name in info.classes} | before.radius
+    return {name: known[name] for name in classes}
 
 
 def _refuse(config, words):

@@ -12,9 +12,10 @@ import torch
 from torch.utils.data import Subset
 
 from pointlib.augment import resize, warp_points
+from pointlib.counts import learn_count_rule
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.losses import weighted_bce
-from pointlib.matching import maximum_pairs
+from pointlib.matching import maximum_pairs, radius_of
 from pointlib.metrics import count_errors, precision_recall_f1
 from pointlib.predict.points import candidates_of, of_classes, run_network
 from pointlib.sweep import choose_for_classes
@@ -38,12 +39,15 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
         ``val_seconds``.
     settings : dict
         {class: {"threshold", "min_distance"}} that give this F1.
+    rules : dict
+        {class: CountRule}: how to correct counts at these settings; empty for a few images.
     """
-    start, info = time.monotonic(), model.info
+    start, info, shapes = time.monotonic(), model.info, []
     by_class, losses, highest, means = {name: [] for name in info.classes}, [], [], []
     for i in range(len(dataset)):
         image, points, labels = dataset[i]
         drawn, shape = run_network(model, image), image.shape[:2]
+        shapes.append(shape)
         target = draw_classes(  # at the size at which the network sees the image
             warp_points(points, resize(shape, drawn.shape[1:])),
             labels,
@@ -63,9 +67,11 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
     options = {"radius": info.radius, "sigma": info.sigma, "exclusive": info.exclusive}
     settings = choose_for_classes(by_class, **options)
     row = {"val_loss": float(np.mean(losses))}
-    row |= score_choice(by_class, settings, radius=info.radius)
+    counts = count_pairs(by_class, settings, radius=info.radius)
+    row |= score_counts(counts)
     row |= {"highest": max(highest), "mean_height": float(np.mean(means))}
-    return row | {"val_seconds": time.monotonic() - start}, settings
+    rules = learn_count_rules(counts, shapes)
+    return row | {"val_seconds": time.monotonic() - start}, settings, rules
 
 
 def spread(dataset, n_images):
@@ -76,15 +82,32 @@ def spread(dataset, n_images):
     return Subset(dataset, np.linspace(0, len(dataset) - 1, n).astype(int).tolist())
 
 
-def score_choice(by_class, settings, *, radius):
-    """Return pooled precision, recall and F1 and the count error at the chosen settings.
+def count_pairs(by_class, settings, *, radius):
+    """Return {class: (images, 3)}: tp, fp, fn of each image at the chosen settings.
 
     `by_class` is {class: list of (true, Candidates), one per image}, `settings` what is chosen.
     """
-    counts = 0  # tp, fp, fn of each image
+    counts = {}
     for name, images in by_class.items():
         kept = [(true, found.select(**settings[name])[0]) for true, found in images]
-        counts += np.array([maximum_pairs(*sides, radius) for sides in kept], int).reshape(-1, 3)
+        pairs = [maximum_pairs(*sides, radius_of(radius, name)) for sides in kept]
+        counts[name] = np.array(pairs, int).reshape(-1, 3)
+    return counts
+
+
+def learn_count_rules(counts, shapes):
+    """Return {class: CountRule} of the classes that have points, from `count_pairs`."""
+    rules = {}
+    for name, (tp, fp, fn) in ((name, of_class.T) for name, of_class in counts.items()):
+        rule = learn_count_rule(tp + fn, tp + fp, shapes) if (tp + fn).any() else None
+        if rule:
+            rules[name] = rule
+    return rules
+
+
+def score_counts(counts):
+    """Return pooled precision, recall and F1 and the count error, from `count_pairs`."""
+    counts = sum(counts.values())
     precision, recall, f1 = precision_recall_f1(*counts.sum(axis=0).tolist())
     values = {"f1": f1, "precision": precision, "recall": recall}
     values = {key: float(np.nan_to_num(value)) for key, value in values.items()}

@@ -64,7 +64,9 @@ class TunerServer(PictureServer):
         """Change settings, here and in every view except the one that sent them."""
         with self._order:
             before, self.trial = self.trial, self.trial.changed(**changes)
-            self.post({"type": "settings", **self.trial.choices, "from": by})
+            self.post(
+                {"type": "settings", **self.trial.choices, "radius": self.trial.radii, "from": by}
+            )
         if (before.radius, before.hold_back) != (self.trial.radius, self.trial.hold_back):
             self.tell_beside()
 
@@ -88,7 +90,7 @@ class TunerServer(PictureServer):
             "shapes": tuning_set.shapes,
             "labelled": [true is not None for true in tuning_set.truth],
             "counts_true": [true and [len(true[c]) for c in classes] for true in tuning_set.truth],
-            "settings": trial.settings,
+            "settings": trial.settings | {"radius": trial.radii},
             "index": trial.index,
             "hold_back": trial.hold_back,
             "most_false": trial.most_false,
@@ -260,7 +262,9 @@ class TunerServer(PictureServer):
 
 def _limits(trial):
     """Return the upper limits of the sliders for minimum distance and radius, pixels."""
-    farthest = max(10, 4 * trial.radius, *(2 * d for d in trial.min_distances.values()))
+    farthest = max(
+        10, 4 * max(trial.radii.values()), *(2 * d for d in trial.min_distances.values())
+    )
     return dict.fromkeys(("min_distance", "radius"), math.ceil(farthest))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from pointlib.cache import Cache
 from pointlib.dataset import image_name
 from pointlib.errors import InputError
-from pointlib.matching import check_amount
+from pointlib.matching import check_radius
 from pointlib.points import check_points
 from pointlib.splits import part_of
 from pointlib.sweep import choose_for_classes
@@ -73,7 +73,7 @@ def open_tuning_set(source, images, points=None, *, radius=None, classes=None):
     items = [item._replace(truth=by_class(item, classes)) for item in items]
     if radius is None:
         radius = source.radius or choose_radius(items)
-    return TuningSet(source, items, classes, check_amount(radius, "radius"))
+    return TuningSet(source, items, classes, check_radius(radius, classes))
 
 
 class TuningSet:

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pointlib.counts import count_interval
 from pointlib.errors import InputError, suggest
 from pointlib.files import json_safe
-from pointlib.matching import match_points
+from pointlib.matching import match_points, radius_of
 from pointlib.metrics import ImageResult, f1_by_rule, score_images
 from pointlib.study.ceiling import ceiling
 from pointlib.study.errors import anatomy_table, error_anatomy
-from pointlib.study.trust import count_interval, reliability, true_scores
+from pointlib.study.trust import reliability, true_scores
 from pointlib.sweep import best_threshold, plateau, sweep
 from pointlib.thresholds import FLOOR
 
@@ -43,7 +44,7 @@ class Trial(NamedTuple):
     shuffled: tuple  # indices of the labelled images in random order; the first are held back
     thresholds: dict  # {class: score}
     min_distances: dict  # {class: pixels}
-    radius: float  # match radius, pixels
+    radii: dict  # {class: match radius, pixels}
     index: int = 0  # of the current image
     hold_back: float = 0.0  # share of the labelled images
     most_false: float = 0.05  # for the goal "few false"
@@ -52,6 +53,11 @@ class Trial(NamedTuple):
     def settings(self):
         """Thresholds, minimum distances and radius, like `TuningSet.settings`."""
         return {key: copy(getattr(self, key)) for key in SETTINGS}
+
+    @property
+    def radius(self):
+        """The match radius of all classes, or {class: pixels} if they differ."""
+        return one_or_each(self.radii)
 
     @property
     def choices(self):
@@ -66,8 +72,9 @@ class Trial(NamedTuple):
                 fresh[key] = self._check_index(value)
             elif key not in LIMITS:
                 raise InputError(f"{key!r} is not a setting. {suggest(key, LIMITS)}")
-            elif key in ("thresholds", "min_distances"):
-                fresh[key] = getattr(self, key) | self._per_class(key, value)
+            elif key in SETTINGS:
+                place = "radii" if key == "radius" else key
+                fresh[place] = getattr(self, place) | self._per_class(key, value)
             else:
                 fresh[key] = _check(key, value)
         return self._replace(**fresh)
@@ -121,7 +128,7 @@ class Trial(NamedTuple):
         truth, matches = self._truth(i), {}
         for name, peaks in self.tuning_set.peaks(i).items():
             found = peaks.points[self.mask(i, name)]
-            matches[name] = match_points(truth[name], found, radius=self.radius)
+            matches[name] = match_points(truth[name], found, radius=self.radii[name])
         return matches
 
     def metrics(self):
@@ -131,7 +138,7 @@ class Trial(NamedTuple):
     def curves(self):
         """Return {class: Sweep} of the live images at this radius and these distances."""
         return {
-            name: sweep(of_class, radius=self.radius, min_distance=self.min_distances[name])
+            name: sweep(of_class, radius=self.radii[name], min_distance=self.min_distances[name])
             for name, of_class in self.tuning_set.by_class(self.live).items()
         }
 
@@ -174,19 +181,21 @@ class Trial(NamedTuple):
 
     def rules(self):
         """Return {rule: F1} of the live images, class by class: see `metrics.f1_by_rule`."""
-        parts = [r.of_class(name) for r in self.results() for name in self.tuning_set.classes]
+        classes, results = self.tuning_set.classes, self.results()
+        parts = [r.of_class(name) for r in results for name in classes]
         sides = [(part.true, part.found) for part in parts]
         if (n_cells := max((len(a) * len(b) for a, b in sides), default=0)) > RULE_CELLS:
             raise InputError(
                 f"other matching rules need {n_cells:,} distances for one image; expected at most "
                 f"{RULE_CELLS:,}. Use smaller images, or a higher threshold."
             )
-        return f1_by_rule(sides, radius=self.radius)
+        within = [self.radii[name] for name in classes] * len(results)
+        return f1_by_rule(sides, radius=within)
 
     def reliability(self):
         """Return the Reliability of the live images' candidates, whatever the thresholds."""
         pooled = [
-            true_scores(of_class, radius=self.radius, min_distance=self.min_distances[name])
+            true_scores(of_class, radius=self.radii[name], min_distance=self.min_distances[name])
             for name, of_class in self.tuning_set.by_class(self.live).items()
         ]
         return reliability(*(np.concatenate(part) for part in zip(*pooled, strict=True)))
@@ -291,7 +300,14 @@ def open_trial(tuning_set):
     start = tuning_set.settings
     thresholds = {name: max(FLOOR, t) for name, t in start["thresholds"].items()}
     distances = dict(start["min_distances"])
-    return Trial(tuning_set, tuple(shuffled), thresholds, distances, start["radius"])
+    radii = {name: radius_of(start["radius"], name) for name in tuning_set.classes}
+    return Trial(tuning_set, tuple(shuffled), thresholds, distances, radii)
+
+
+def one_or_each(values):
+    """Return the number that all classes share, else {class: number}."""
+    numbers = set(values.values())
+    return numbers.pop() if len(numbers) == 1 else dict(values)
 
 
 def _check(key, value):

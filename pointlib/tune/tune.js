@@ -209,7 +209,7 @@ const FIELDS = {
 const DIALS = {
   threshold: { step: 0.01, of: "thresholds", digits: 4, fewest: 2 },
   distance: { step: 0.1, of: "min_distances", digits: 2, fewest: 1 },
-  radius: { step: 0.1, of: "", digits: 2, fewest: 1 },
+  radius: { step: 0.1, of: "radius", digits: 2, fewest: 1 },
 };
 
 // ---------------------------------------------------------------------------- drawing
@@ -643,7 +643,7 @@ async function decodeHeat(bytes) {
 class Tuner extends Display {
   // the set; for each image the tallies of its classes, or null until they arrive
   classes = ["point"]; tallies = []; errors = []; labelled = []; hasTruth = false; hasImage = true;
-  settings = { thresholds: {}, min_distances: {}, radius: 0 }; limits = { min_distance: 20, radius: 50 };
+  settings = { thresholds: {}, min_distances: {}, radius: {} }; limits = { min_distance: 20, radius: 50 };
   chosen = 0; mostFalse = 0.05; hold = 0; permutation = []; held = new Set(); done = new Set(); topScore = 1;
   // counts; `queue` are the images to recount, `pools` what is pooled over all images, by class
   queue = []; pools = new Map(); images = []; numbers = { image: figures(NOTHING), set: figures(NOTHING), classes: {} };
@@ -737,7 +737,7 @@ class Tuner extends Display {
 
   recount(index) {
     (this.tallies[index] ?? []).forEach((tally, c) => {
-      if (tally.stale) tally.recount(this.settings.min_distances[this.classes[c]], this.settings.radius);
+      if (tally.stale) tally.recount(this.settings.min_distances[this.classes[c]], this.settings.radius[this.classes[c]]);
     });
   }
 
@@ -847,16 +847,16 @@ class Tuner extends Display {
     const { limits, settings, classes } = this;
     const { of } = DIALS[dialName];
     const [low, high] = { threshold: [FLOOR, Math.max(1, this.topScore)], distance: [0, limits.min_distance], radius: [0, limits.radius] }[dialName];
-    const place = of ? settings[of] : settings;
-    for (const name of of ? this.chosenClasses().map((c) => classes[c]) : ["radius"]) place[name] = clamp(from(place[name]), low, high);
-    this.changed({ classes: { threshold: null, distance: this.chosenClasses(), radius: classes.map((_, c) => c) }[dialName] });
+    const place = settings[of];
+    for (const c of this.chosenClasses()) place[classes[c]] = clamp(from(place[classes[c]]), low, high);
+    this.changed({ classes: dialName === "threshold" ? null : this.chosenClasses() });
     this.showDials(true);
   }
 
   /** The distinct values of a dial for the chosen classes, the first class's first. */
   valuesOf(dialName) {
     const { of } = DIALS[dialName];
-    return of ? [...new Set(this.chosenClasses().map((c) => this.settings[of][this.classes[c]]))] : [this.settings.radius];
+    return [...new Set(this.chosenClasses().map((c) => this.settings[of][this.classes[c]]))];
   }
 
   /** Change a dial by a number of steps, on the grid of steps. */
@@ -1100,7 +1100,7 @@ class Tuner extends Display {
     const of = this.classes.length > 1 ? ` (${name})` : "";
     if (!this.labelled[this.index]) return `found${of}, score ${m.tally.scores[j].toFixed(2)}`;
     if (kind === "missed") {
-      const score = nearestScore(m.tally, x, y, this.settings.radius);
+      const score = nearestScore(m.tally, x, y, this.settings.radius[name]);
       return `missed${of}${score === null ? ", no candidate within the radius" : `, best candidate near: score ${score.toFixed(2)}`}`;
     }
     const far = m.errorOf(j);
@@ -1139,7 +1139,7 @@ class Tuner extends Display {
   arriveAt() {
     const { target, size } = this;
     if (target?.index !== this.index || !this.record) return;
-    const near = Math.min(size.width, size.height) / (20 * Math.max(this.settings.radius, 2));
+    const near = Math.min(size.width, size.height) / (20 * Math.max(...Object.values(this.settings.radius), 2));
     const k = clamp(Math.max(this.view.k, near), 1e-3, 32);
     this.setView({ k, ox: size.width / 2 - (target.x + 0.5) * k, oy: size.height / 2 - (target.y + 0.5) * k });
     Object.assign(this, { spot: target, target: null });
@@ -1492,13 +1492,13 @@ class Tuner extends Display {
     ["set", "echo"].forEach((name) => clearTimeout(this.timers.get(name)));
     const { thresholds, min_distances: distances, radius } = content;
     const before = structuredClone(this.settings);
-    Object.assign(this.settings, { thresholds: { ...thresholds }, min_distances: { ...distances }, radius });
+    Object.assign(this.settings, { thresholds: { ...thresholds }, min_distances: { ...distances }, radius: { ...radius } });
     if (content.hold_back !== undefined) Object.assign(this, { hold: content.hold_back, held: heldBack(this.permutation, content.hold_back) });
     if (content.most_false !== undefined) this.mostFalse = content.most_false;
     describe(FIELDS, this.page.hold, this.hold);
     describe(FIELDS, this.page.mostFalse, Number((100 * this.mostFalse).toFixed(2)));
     this.pools.clear();
-    const moved = this.classes.flatMap((name, c) => (radius !== before.radius || distances[name] !== before.min_distances[name] ? [c] : []));
+    const moved = this.classes.flatMap((name, c) => (radius[name] !== before.radius[name] || distances[name] !== before.min_distances[name] ? [c] : []));
     this.changed({ classes: moved.length ? moved : null, tell: false });
     this.showDials(true);
     if (!content.from && content.index !== undefined) this.goto(content.index, { tell: false }); // code may change the image; another view may not

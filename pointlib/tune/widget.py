@@ -20,15 +20,16 @@ from pointlib.metrics import metrics_table
 from pointlib.tune.preview import snapshot
 from pointlib.tune.server import TunerServer
 from pointlib.tune.state import open_tuning_set
-from pointlib.tune.trial import SETTINGS
+from pointlib.tune.trial import SETTINGS, one_or_each
 from pointlib.widgets.channel import read_module, read_style
 
 if TYPE_CHECKING:  # torch takes seconds to import
+    from pointlib.counts import CountInterval
     from pointlib.dataset import ImagePointDataset
     from pointlib.matching import Match
     from pointlib.model.point_model import PointModel
     from pointlib.study.ceiling import Ceiling
-    from pointlib.study.trust import CountInterval, Reliability
+    from pointlib.study.trust import Reliability
     from pointlib.sweep import Sweep
 
 PATIENCE = 3  # s: how long the display of a cell waits for predictions
@@ -52,8 +53,9 @@ class Tuner(anywidget.AnyWidget):
     points : sequence, optional
         True points, one entry per image: (N, 2), (points, labels), or None if it is not
         annotated. Default: those of the dataset or the folder.
-    radius : float, optional
-        Match radius, pixels. Default: the model's, else chosen from the true points.
+    radius : float or dict, optional
+        Match radius, pixels, of all classes or {class: pixels}. Default: the model's, else chosen
+        from the true points.
     classes : sequence of str, optional
         Names of the heatmaps' channels.
 
@@ -61,8 +63,8 @@ class Tuner(anywidget.AnyWidget):
     ----------
     threshold, min_distance : float, or dict if classes differ
         Set a number for all classes, or {class: number} for some. Distances are in pixels.
-    radius : float
-        Match radius, pixels.
+    radius : float or dict
+        Match radius, pixels: of all classes, or {class: pixels} if they differ.
     settings : dict
         ``thresholds`` and ``min_distances``, {class: number}, and ``radius``. Settable.
     image : str
@@ -139,11 +141,11 @@ class Tuner(anywidget.AnyWidget):
     classes = property(lambda self: self._tuning_set.classes)
     images = property(lambda self: list(self._tuning_set.names))
     threshold = property(
-        lambda self: _one_or_each(self._trial.thresholds),
+        lambda self: one_or_each(self._trial.thresholds),
         lambda self, value: self._server.change(thresholds=value),
     )
     min_distance = property(
-        lambda self: _one_or_each(self._trial.min_distances),
+        lambda self: one_or_each(self._trial.min_distances),
         lambda self, value: self._server.change(min_distances=value),
     )
     radius = property(
@@ -339,12 +341,6 @@ def _check_dict(value, name):
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise InputError(f"{name} is {value!r}; expected a dict, as tuner.{name} returns it.")
     return value
-
-
-def _one_or_each(values):
-    """Return the number that all classes share, else {class: number}."""
-    numbers = set(values.values())
-    return numbers.pop() if len(numbers) == 1 else dict(values)
 
 
 def _printed(values):

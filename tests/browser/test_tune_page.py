@@ -74,7 +74,11 @@ def open_tuner(scenes, points=..., **options):
 def agree(numbers, settings, scenes):
     """Assert that numbers on the page are those counted from scratch at these settings."""
     threshold, min_distance = settings["thresholds"]["point"], settings["min_distances"]["point"]
-    at = {"threshold": threshold, "min_distance": min_distance, "radius": settings["radius"]}
+    at = {
+        "threshold": threshold,
+        "min_distance": min_distance,
+        "radius": settings["radius"]["point"],
+    }
     n_true, n_found, tp = count(scenes, **at)
     assert (numbers["true"], numbers["found"], numbers["tp"]) == (n_true, n_found, tp), at
     for name, part, whole in (("precision", tp, n_found), ("recall", tp, n_true)):
@@ -138,7 +142,7 @@ def test_match_radius_changes_hits_not_points(view, scenes):
     view.dial("Match radius").focus()
     for _ in range(30):
         view.press("ArrowRight")
-    assert check_all(view, scenes)["radius"] == pytest.approx(4)
+    assert check_all(view, scenes)["radius"]["point"] == pytest.approx(4)
     after = view.numbers()[1]["set"]
     assert after["found"] == before["found"]
     assert after["tp"] > before["tp"]
@@ -161,7 +165,7 @@ def test_keys_on_the_image_move_the_dials(view, scenes):
     settings = check_all(view, scenes)
     assert settings["thresholds"]["point"] == pytest.approx(0.49)
     assert settings["min_distances"]["point"] == pytest.approx(2.2)
-    assert settings["radius"] == pytest.approx(4.1)
+    assert settings["radius"]["point"] == pytest.approx(4.1)
 
 
 def test_counts_are_exact_and_monotone_while_dragging(view, scenes):
@@ -628,7 +632,7 @@ def test_code_moves_the_page(view, scenes, tuner):
     tuner.threshold = 0.55
     view.until("a.settings.thresholds.point === 0.55")
     tuner.settings = {"min_distances": {"point": 5.5}, "radius": 2.5}
-    view.until("a.settings.radius === 2.5")
+    view.until("a.settings.radius.point === 2.5")
     check_all(view, scenes)
     expect(view.dial("Threshold")).to_have_value("0.55")
     tuner.image = 2

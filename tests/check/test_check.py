@@ -92,7 +92,7 @@ def test_good_folder_has_no_finding(folder):
     assert report.findings == []
     assert report.n_problems == 0
     assert report.classes == {"point": 30}
-    assert report.radius == 2 * report.sigma
+    assert report.radius == round(report.size.diameter["point"] / 2, 1)
     assert all(seen.decoded for seen in report.images)
 
 
@@ -113,7 +113,7 @@ def test_check_chooses_the_sigma_of_a_training(make_folder, lists):
     for part, numbers in lists.items():
         (folder / f"{part}.txt").write_text("".join(f"dots_{i}.png\n" for i in numbers))
     train = load_splits(folder)[0]
-    assert check_folder(folder).sigma == describe_data(train, TrainConfig()).sigma
+    assert check_folder(folder).sigma == describe_data(train, TrainConfig())[0].sigma
 
 
 @pytest.mark.parametrize("labels", [("",), ("a", "b")])
@@ -127,7 +127,7 @@ def test_check_chooses_the_sigma_of_few_images(make_folder, labels):
         points[10:, 1] = 20 + 3 * (np.arange(10) % 2)
         write_points(text, points, SHAPE, labels=names)
     sigma = check_folder(folder).sigma
-    assert sigma == describe_data(load_splits(folder)[0], TrainConfig()).sigma
+    assert sigma == describe_data(load_splits(folder)[0], TrainConfig())[0].sigma
     (folder / "train.txt").write_text("dots_0.png\ndots_1.png\n")
     assert check_folder(folder).sigma < sigma
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from conftest import Brightness
 
+from pointlib.counts import CountRule
 from pointlib.dataset import MemoryDataset
 from pointlib.errors import InputError
 from pointlib.evaluation.score import compare_folders, evaluate, image_results
 from pointlib.heatmaps import gaussian_max
-from pointlib.metrics import score_images
+from pointlib.metrics import metrics_table, score_images
 from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.points import read_points, write_points
 
@@ -80,6 +81,20 @@ def test_evaluate_writes_numbers_and_a_page(model, tmp_path):
     assert data["pooled"]["f1"] is None
     assert "<html" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "report.html.bak").exists()
+
+
+def test_evaluate_scores_corrected_counts_too(model, tmp_path):
+    """Half of the points are seen and the rule doubles: no count error is left; the page says so."""
+    data = MemoryDataset([item([[20, 10]], true=[[20, 10], [40, 20]])] * 2)
+    assert evaluate(model, data, output=tmp_path)["corrected"] == {}
+    assert "Counts are not corrected" in (tmp_path / "report.html").read_text()
+    model.info.count_rules = {"point": CountRule("ratio", 0.1, 12, ratio=2.0)}
+    metrics = evaluate(model, data, output=tmp_path)
+    assert metrics["corrected"] == {
+        "point": {"rule": "ratio", "n_learnt_from": 12, "mae_found": 1, "mae": 0, "inside": 1}
+    }
+    assert "mean absolute error 0.00 instead of 1.00; 100% of" in metrics_table(metrics)
+    assert "<h2>Corrected counts</h2>" in (tmp_path / "report.html").read_text()
 
 
 def test_evaluate_refuses_classes_the_model_does_not_know(model):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import Brightness
 
+from pointlib.counts import CountRule
 from pointlib.errors import InputError
 from pointlib.heatmaps import gaussian_max
 from pointlib.images import read_image, write_image
@@ -124,6 +125,28 @@ def test_predict_folder_writes_points_and_counts(model, folder, tmp_path):
         "ok",
     ]
     assert (counts["deep/b.png"]["point"], counts["broken.png"]["point"]) == ("0", "")
+
+
+def test_predict_folder_corrects_counts_only_at_the_settings_they_were_learnt_at(
+    model, folder, tmp_path
+):
+    """Corrected count and interval stand after the counts; another threshold finds another count."""
+    model.info.count_rules = {"point": CountRule("ratio", 0.5, 20, ratio=1.25)}
+    out = tmp_path / "out"
+    predict_folder(model, folder, out)
+    counts = {row["image"]: row for row in rows(out / "counts.csv")}
+    assert list(counts["a.png"])[4:] == [
+        "point",
+        "point corrected",
+        "point lowest",
+        "point highest",
+    ]
+    assert list(counts["a.png"].values())[4:] == ["2", "2.5", "2", "3"]
+    assert list(counts["deep/b.png"].values())[4:] == ["0", "0.0", "0", "0"]
+    assert list(counts["broken.png"].values())[4:] == ["", "", "", ""]
+    for other in ({"threshold": 0.4}, {"min_distance": 1.0}, {"threshold_fn": basic_threshold}):
+        predict_folder(model, folder, out, **other)
+        assert list(rows(out / "counts.csv")[0])[4:] == ["point"]
 
 
 def test_predict_folder_writes_texts_and_overlays_apart(model, folder, tmp_path):

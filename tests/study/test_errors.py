@@ -217,7 +217,7 @@ def pooled(results, radius):
     return score_images(results, radius=radius, classes=CLASSES)["pooled"]
 
 
-@pytest.mark.parametrize("radius", [1.5, 4.0])
+@pytest.mark.parametrize("radius", [1.5, 4.0, {"crop": 1.5, "weed": 4.0}])
 def test_anatomy_table_promises_what_mending_gives(radius):
     """For each kind alone: the points mended and matched anew have F1 now + its gain."""
     results = [crowd(seed, n) for seed, n in enumerate((10, 60, 150))]

@@ -16,17 +16,19 @@ from pointlib import files
 from pointlib.config import TrainConfig
 from pointlib.dataset import ImagePointDataset, MemoryDataset
 from pointlib.errors import InputError
+from pointlib.evaluation.score import evaluate
 from pointlib.files import owner
 from pointlib.images import read_image
 from pointlib.losses import mse
 from pointlib.model.folder import load_model, read_info, write_settings
 from pointlib.model.point_model import ModelInfo
 from pointlib.predict.points import predict_heatmap, predict_points
+from pointlib.splits import load_splits
 from pointlib.train import checkpoint, loop
 from pointlib.train.checkpoint import State, resume
 from pointlib.train.crops import Shrunk, TrainingCrops
 from pointlib.train.loop import fit, progress, train_epoch, train_folder
-from pointlib.train.prepare import describe_data, hint_of_size, prepare
+from pointlib.train.prepare import describe_data, prepare
 from pointlib.train.validate import collapse_alarm, new_alarm
 
 TINY = {"num_epochs": 2, "batch_size": 4, "crop_size": 32, "gaussian_sigma": 2.0, "threads": 1}
@@ -278,8 +280,8 @@ def test_fit_keeps_the_weights_of_the_best_epoch(parts, monkeypatch, last, best)
     real = loop.validate
 
     def validate(*args, **options):
-        row, settings = real(*args, **options)
-        return row | {"f1": told[min(len(seen), 2)], "n_true": 5}, settings
+        row, *found = real(*args, **options)
+        return row | {"f1": told[min(len(seen), 2)], "n_true": 5}, *found
 
     monkeypatch.setattr(loop, "validate", validate)
     model = fit(
@@ -389,7 +391,7 @@ def test_describe_data_learns_the_range_of_16_bit_images():
     items = [
         (rng.integers(300, 900, (160, 200)).astype(np.uint16), np.zeros((0, 2)), np.zeros(0, str))
     ] * 2
-    info = describe_data(MemoryDataset(items), TrainConfig(gaussian_sigma=2))
+    info, _ = describe_data(MemoryDataset(items), TrainConfig(gaussian_sigma=2))
     assert 290 <= info.low[0] <= 310
     assert 890 <= info.high[0] <= 910
     assert info.mean[0] == pytest.approx(0.5, abs=0.05)
@@ -416,7 +418,7 @@ def test_fit_warns_of_a_collapse(parts, monkeypatch):
     row = ROW | {"highest": 0.02, "precision": 0, "recall": 0, "mae": 0, "n_true": 0}
     row |= {"val_loss": 1, "val_seconds": 0}
     settings = {"point": {"threshold": 0.3, "min_distance": 2.0}}
-    monkeypatch.setattr(loop, "validate", lambda *_args, **_options: (row, settings))
+    monkeypatch.setattr(loop, "validate", lambda *_args, **_options: (row, settings, {}))
     fit(*parts, config=config, log=lines.append)
     told = [i for i, line in enumerate(lines) if "gone to zero" in line]
     assert [lines[i - 1][:9] for i in told] == ["epoch  13"]  # of 8 steps each
@@ -563,7 +565,7 @@ def test_large_objects_are_seen_smaller(radius, scale):
     """The scale follows the match radius where it is large, and is 1 where it is not."""
     points = np.stack(np.meshgrid(np.arange(3.0), np.arange(2.0)), -1).reshape(-1, 2) * 250
     item = (np.zeros((300, 600), np.uint8), points, np.array(["point"] * 6))
-    info = describe_data(MemoryDataset([item]), TrainConfig(radius=radius))
+    info, _ = describe_data(MemoryDataset([item]), TrainConfig(radius=radius))
     assert (info.sigma, info.scale) == (radius / 2, scale)
 
 
@@ -582,7 +584,7 @@ def two_classes(distance):
 def test_classes_exclude_each_other_where_points_never_share_a_place(distance, told, expected):
     """Points of two classes on each other tell that an object may have two; the key overrides."""
     config = TrainConfig(radius=6, exclusive=told)
-    assert describe_data(two_classes(distance), config).exclusive is expected
+    assert describe_data(two_classes(distance), config)[0].exclusive is expected
 
 
 def test_a_slip_or_one_class_does_not_decide():
@@ -590,9 +592,9 @@ def test_a_slip_or_one_class_does_not_decide():
     image, points, labels = two_classes(8)[0]
     points[0] = points[60]
     slip = MemoryDataset([(image, points, np.where(np.arange(240) == 0, "b", labels))])
-    assert describe_data(slip, TrainConfig(radius=6)).exclusive
+    assert describe_data(slip, TrainConfig(radius=6))[0].exclusive
     alone = MemoryDataset([(image, points, np.full(240, "a"))])
-    assert not describe_data(alone, TrainConfig(radius=6, exclusive=True)).exclusive
+    assert not describe_data(alone, TrainConfig(radius=6, exclusive=True))[0].exclusive
 
 
 def test_exclusive_classes_are_said_stored_and_share_a_threshold(make_folder, tmp_path):
@@ -608,35 +610,63 @@ def test_exclusive_classes_are_said_stored_and_share_a_threshold(make_folder, tm
     assert len(np.unique(found.round(1), axis=0)) == len(found)
 
 
-def test_a_training_without_radius_says_how_large_objects_look(parts):
-    """Blobs of sigma 2 look like discs of 3 to 7 px; with a radius nothing is said of it."""
+def test_a_training_without_radius_takes_half_the_size_of_the_objects(parts):
+    """Blobs of sigma 2 look like discs of 3 to 7 px; the log says so; a radius given says nothing."""
     config = TrainConfig(**TINY | {"num_epochs": 1, "gaussian_sigma": "auto"})
     lines = []
-    fit(*parts, config=config, log=lines.append)
-    (hint,) = [line for line in lines if line.startswith("hint: set train.radius")]
-    assert re.search(r"They look about this wide: point [3-7] px; it is \d", hint)
+    model = fit(*parts, config=config, log=lines.append)
+    (said,) = [line for line in lines if line.startswith("objects look")]
+    assert re.search(r"about [3-7] px wide: match radius [1-4][.\d]* px; set train.radius", said)
+    assert 1.5 <= model.info.radius <= 3.5
     lines.clear()
     fit(*parts, config=config.model_copy(update={"radius": 4.0}), log=lines.append)
-    assert not any("hint" in line for line in lines)
+    assert not any("objects look" in line for line in lines)
 
 
-def test_a_hint_of_the_size_needs_no_point_in_every_image(parts):
+def test_the_size_needs_no_point_in_every_image(parts):
     """Clicks in one image of thirty are enough; clicks in none that is looked at are no error."""
     empty, blob = (np.zeros((0, 2)), np.zeros(0, str)), parts[0][0]
     items = [(blob[0], *empty)] * 29
-    words = hint_of_size(MemoryDataset([*items[:7], blob, *items[7:]]), ModelInfo(n_channels=1))
-    assert "They look about this wide" in words
-    assert hint_of_size(MemoryDataset(items, classes=("point",)), ModelInfo(n_channels=1)).endswith(
-        "good"
+    info, words = describe_data(MemoryDataset([*items[:7], blob, *items[7:]]), TrainConfig())
+    assert "px wide: match radius" in words
+    nothing = MemoryDataset(items, classes=("point",))
+    assert (describe_data(nothing, TrainConfig())[0].radius, info.radius < 4) == (6, True)
+
+
+def test_radius_or_diameter_one_for_all_or_each_class():
+    """A diameter is twice a radius; classes may have their own; sigma is that of most points."""
+    data = two_classes(8)
+    wide = describe_data(data, TrainConfig(diameter=9))[0]
+    assert (wide.radius, wide.sigma) == (4.5, 2.2)
+    each = describe_data(data, TrainConfig(radius={"a": 4, "b": 7}))[0]
+    assert each.radius == {"a": 4.0, "b": 7.0}
+    assert describe_data(data, TrainConfig(diameter={"a": 8, "b": 14}))[0].radius == each.radius
+    assert describe_data(data, TrainConfig(gaussian_sigma=3, radius=4))[0].radius == 4
+    for wrong, words in (
+        ({"radius": 4, "diameter": 8}, "train.radius and train.diameter are both set"),
+        ({"radius": {"a": 4}}, "radius names \\['a'\\], but not 'b'"),
+        ({"radius": {"a": 4, "c": 4}}, "a radius is given for 'c'. Known: a, b"),
+    ):
+        with pytest.raises(InputError, match=words):
+            describe_data(data, TrainConfig(**wrong))
+
+
+def test_a_radius_of_each_class_is_stored_and_used(make_folder, tmp_path):
+    """It comes back from the model folder, scores the validation and is what evaluate names."""
+    folder = make_folder(6, labels=("a", "b"))
+    radius = {"a": 2.0, "b": 5.0}
+    config = TrainConfig(
+        dataset_path=str(folder), output=str(tmp_path / "m"), radius=radius, **TINY
     )
-
-
-def test_match_radius_is_two_sigma_unless_told():
-    """What is near enough follows from sigma; a radius that is given stays."""
-    item = (np.zeros((48, 64), np.uint8), np.array([[9.0, 9.0], [50.0, 30.0]]), np.full(2, "point"))
-    data = MemoryDataset([item])
-    assert describe_data(data, TrainConfig(gaussian_sigma=3)).radius == 6
-    assert describe_data(data, TrainConfig(gaussian_sigma=3, radius=4)).radius == 4
+    lines = []
+    train_folder(config, log=lines.append)
+    assert any("match radius a 2, b 5 px" in line for line in lines)
+    model = load_model(tmp_path / "m")
+    assert model.info.radius == radius
+    val = load_splits(folder, seed=config.seed)[1]
+    metrics = evaluate(model, val)
+    assert metrics["radius"] == radius
+    assert metrics["pooled"]["f1"] == pytest.approx(model.info.metrics["validation"]["f1"])
 
 
 def test_small_scales_have_longer_epochs():

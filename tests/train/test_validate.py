@@ -9,8 +9,9 @@ from pointlib.heatmaps import gaussian_max
 from pointlib.model.point_model import ModelInfo, PointModel
 from pointlib.thresholds import Candidates
 from pointlib.train.validate import (
+    count_pairs,
     describe_row,
-    score_choice,
+    score_counts,
     spread,
     validate,
 )
@@ -38,12 +39,13 @@ def ranked(points, scores):
 
 def test_validate_of_a_perfect_network():
     """Who paints the target has no loss, finds all and counts right."""
-    row, settings = validate(model_of(sigma=3.0), painted(POINTS, sigma=3.0))
+    row, settings, rules = validate(model_of(sigma=3.0), painted(POINTS, sigma=3.0))
     assert row["val_loss"] == pytest.approx(0, abs=1e-4)
     assert [row[key] for key in ("f1", "precision", "recall", "mae", "n_true")] == [1, 1, 1, 0, 3]
     assert row["highest"] > 0.95
     assert row["mean_height"] == pytest.approx(3 * 2 * np.pi * 9 / (90 * 140), rel=0.1)
     assert 0 < settings["point"]["threshold"] < 1
+    assert rules == {}  # one image is too few
 
 
 def test_validate_draws_the_target_at_the_size_the_network_sees():
@@ -56,7 +58,7 @@ def test_validate_draws_the_target_at_the_size_the_network_sees():
     assert min(losses) == losses[0] < 0.01
 
 
-def test_score_choice_counts_by_hand():
+def test_count_pairs_and_score_counts_by_hand():
     """One image finds a false positive, one misses two of three; classes are matched apart."""
     first = np.array([[5.0, 5.0]]), ranked([[5, 6], [40, 40]], [0.9, 0.6])
     second = np.array([[5.0, 5.0], [20, 20]]), ranked([[5, 5], [20, 20]], [0.9, 0.4])
@@ -64,11 +66,26 @@ def test_score_choice_counts_by_hand():
     missed = np.array([[30.0, 30.0]]), ranked([[5, 5]], [0.2])
     by_class = {"a": [first, second], "b": [nothing, missed]}
     settings = {name: {"threshold": 0.5, "min_distance": 1.0} for name in "ab"}
-    got = score_choice(by_class, settings, radius=2.0)
+    got = score_counts(count_pairs(by_class, settings, radius=2.0))
     assert got == pytest.approx(
         {"f1": 4 / 7, "precision": 2 / 3, "recall": 1 / 2, "n_true": 4, "mae": 1.5}
     )
-    assert score_choice({"a": [], "b": []}, settings, radius=2.0)["f1"] == 0
+    assert score_counts(count_pairs({"a": [], "b": []}, settings, radius=2.0))["f1"] == 0
+
+
+def test_validate_learns_to_correct_counts_from_ten_images():
+    """A network that overlooks every fifth point: the corrected count is as many as there are."""
+    scenes = []
+    for n in range(5, 16):
+        places = [[10 + 12 * (i % 10), 20 + 40 * (i // 10)] for i in range(n)]
+        seen = [place for i, place in enumerate(places) if i % 5]
+        image = 255 * gaussian_max(seen, (90, 140), sigma=3.0).numpy()
+        scenes.append((image, np.array(places, float), np.full(n, "point")))
+    _, _, rules = validate(model_of(sigma=3.0), MemoryDataset(scenes))
+    assert rules["point"].n_images == 11
+    assert rules["point"].kind != "none"
+    assert rules["point"].correct(8, (90, 140)) == pytest.approx(10, abs=0.7)
+    assert validate(model_of(sigma=3.0), MemoryDataset(scenes[:9]))[2] == {}
 
 
 def test_validate_gives_each_class_its_own():
@@ -88,7 +105,7 @@ def test_validate_gives_each_class_its_own():
     image = 255 * np.stack([np.asarray(one) for one in maps], axis=2)
     points, labels = np.array([[15.0, 15], [55, 15]]), np.array(["a", "b"])
     data = MemoryDataset([(image, points, labels)], classes=list(places))
-    _, chosen = validate(PointModel(Brightness(), info), data)
+    _, chosen, _ = validate(PointModel(Brightness(), info), data)
     assert chosen["a"]["threshold"] == pytest.approx(0.8, abs=0.01)
     assert chosen["b"]["threshold"] == pytest.approx(0.2, abs=0.01)
     assert chosen["c"] == {"threshold": 0.3, "min_distance": 3.0}

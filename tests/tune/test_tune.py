@@ -122,7 +122,7 @@ def test_hello_is_answered_with_all_that_is_known(tuner):
     assert (welcome["session"], welcome["classes"], welcome["n_images"]) == (SESSION, ["point"], 4)
     assert welcome["names"] == tuner.images
     assert (welcome["labelled"], welcome["counts_true"]) == ([True] * 4, [[9]] * 4)
-    assert welcome["settings"] == tuner.settings
+    assert welcome["settings"] == tuner.settings | {"radius": {"point": tuner.radius}}
     assert (welcome["floor"], welcome["index"], welcome["hold_back"]) == (0.05, 0, 0.0)
     assert sorted(welcome["held"]) == [0, 1, 2, 3]
     assert (welcome["has_image"], welcome["has_heatmap"], welcome["can_use"]) == (True, True, "")
@@ -286,7 +286,7 @@ def test_what_code_sets_is_told_to_the_browser(browser, tuner):
     tuner.image, tuner.hold_back = -1, 0.5
     told = browser.wait("settings", hold_back=0.5)[0]
     assert (told["thresholds"], told["min_distances"]) == ({"point": 0.4}, {"point": 2.0})
-    assert (told["radius"], told["index"], told["from"]) == (6.0, 3, None)
+    assert (told["radius"], told["index"], told["from"]) == ({"point": 6.0}, 3, None)
     tuner.image = "image 1"
     assert browser.wait("settings", index=1)[0]["thresholds"] == {"point": 0.4}
 
@@ -299,6 +299,27 @@ def test_classes_that_differ_are_a_dict(pair):
     assert pair.threshold == {"crop": 0.4, "weed": 0.5}
     pair.settings = {"min_distances": {"crop": 1}, "radius": 2.5}
     assert (pair.settings["min_distances"]["crop"], pair.radius) == (1.0, 2.5)
+
+
+def test_each_class_may_have_its_own_radius(pair):
+    """A dict sets what it names; every number is that of score_images at these radii."""
+    pair.radius = {"weed": 1.5}
+    assert pair.radius == {"crop": 3.0, "weed": 1.5}
+    assert pair.settings["radius"] == pair.radius
+    trial = pair._trial
+    metrics = pair.metrics()
+    assert metrics["radius"] == pair.radius
+    for name, within in pair.radius.items():
+        hits = [len(trial.match(i)[name].pairs) for i in trial.live]
+        parts = [trial.result(i).of_class(name) for i in trial.live]
+        again = [len(match_points(p.true, p.found, radius=within).pairs) for p in parts]
+        assert hits == again
+        assert metrics["classes"][name]["tp"] == sum(hits)
+    assert trial.rules()["maximum pairs"] == pytest.approx(metrics["pooled"]["f1"])
+    with pytest.raises(InputError, match="class 'cow' is not known"):
+        pair.radius = {"cow": 2}
+    pair.radius = 3
+    assert pair.radius == 3.0
 
 
 def test_settings_that_code_holds_are_copies(tuner):
