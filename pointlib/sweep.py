@@ -83,7 +83,30 @@ def sweep(images, *, radius, min_distance=0.0):
     Sweep
         Tied scores are one entry, counted together. Without candidates there are no entries.
     """
-    images = rank_images(images, radius=radius, min_distance=min_distance)
+    return _summed(rank_images(images, radius=radius, min_distance=min_distance))
+
+
+def sweep_together(by_class, *, radius, min_distances):
+    """Count as `sweep` does, at one threshold for all classes, each matched by itself.
+
+    `by_class` is {class: images}, `radius` and `min_distances` are {class: pixels}. The count error
+    is that of all points of an image.
+    """
+    of_class = [
+        rank_images(images, radius=radius[name], min_distance=min_distances[name])
+        for name, images in by_class.items()
+    ]
+    together = []
+    for parts in zip(*of_class, strict=True):
+        n_true, scores, gains = zip(*parts, strict=True)
+        scores, gains = np.concatenate(scores), np.concatenate(gains)
+        order = np.argsort(-scores, kind="stable")
+        together.append((sum(n_true), scores[order], gains[order]))
+    return _summed(together)
+
+
+def _summed(images):
+    """Return the Sweep of images as `rank_images` gives them."""
     scores, steps = [np.zeros(0)], [np.zeros((0, 3), dtype=int)]
     for n_here, ranked, gains in images:
         # as long as points are missing, each one found brings the count closer

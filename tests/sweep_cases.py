@@ -1,12 +1,13 @@
 """Cases that the Python and the JavaScript side of the tuner must count alike.
 
-    python tests/sweep_cases.py          rewrites tests/js/sweeps.json
+    python tests/sweep_cases.py          rewrites tests/js/sweeps.json and classes.json
 
 What is expected is computed from scratch, threshold by threshold: `Candidates.select`, then
 `match_points`. Numbers are rounded where they are made, and JSON keeps every bit of them; an
 isolation of null is infinite. "pairs" (true index, rank among the kept points) are those of the
 first image at the first threshold; where "unique" is false others are as good, and only their
-number and "distance", the total, can be compared.
+number and "distance", the total, can be compared. classes.json has several classes at one
+threshold, each with its own radius and minimum distance, as classes that exclude each other have.
 """
 
 import json
@@ -16,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from pointlib.matching import best_pairs, check_amount, match_points, near_pairs
-from pointlib.sweep import GOALS, best_threshold, plateau, sweep
+from pointlib.sweep import GOALS, best_threshold, plateau, sweep, sweep_together
 from pointlib.thresholds import Candidates
 
 FILE = Path(__file__).parent / "js" / "sweeps.json"
+CLASSES = FILE.with_name("classes.json")
 NONE = np.zeros((0, 2))
 
 
@@ -155,19 +157,82 @@ def describe(name, images, radius, min_distance):
     }
 
 
+def class_cases():
+    """Yield (name, {class: [(true, Candidates), ...]}, {class: radius}, {class: distance})."""
+    two = {"a": [scene(1), scene(2, n=4)], "b": [scene(3, n=12), scene(4)]}
+    yield "two classes", two, {"a": 3.0, "b": 3.0}, {"a": 1.0, "b": 1.0}
+    yield "each its own radius", two, {"a": 1.5, "b": 5.0}, {"a": 0.0, "b": 2.0}
+    tied = {"a": [scene(5, decimals=1)], "b": [scene(6, decimals=1)], "c": [scene(7, decimals=1)]}
+    yield "ties across classes", tied, dict.fromkeys("abc", 2.5), dict.fromkeys("abc", 0.5)
+    empty = (NONE, ranked(NONE, []))
+    lone = {"a": [empty, scene(8)], "b": [empty, empty]}
+    yield "a class that is nowhere", lone, {"a": 3.0, "b": 3.0}, {"a": 0.0, "b": 0.0}
+    yield "one class", {"a": [scene(9)]}, {"a": 3.0}, {"a": 1.0}
+
+
+def classes_from_scratch(by_class, radius, threshold, min_distance):
+    """Return n_found, tp and count error at one threshold for all classes."""
+    n_images = len(next(iter(by_class.values())))
+    parts = {name: [] for name in by_class}
+    for name, images in by_class.items():
+        for true, found in images:
+            points, _ = found.select(threshold=threshold, min_distance=min_distance[name])
+            pairs = match_points(true, points, radius=radius[name]).pairs
+            parts[name].append((len(points), len(pairs), len(true)))
+    each = np.sum(list(parts.values()), axis=0)
+    n_found, tp, _ = each.sum(axis=0).tolist()
+    error = float(np.abs(each[:, 0] - each[:, 2]).sum()) / n_images
+    return {"n_found": n_found, "tp": tp, "count_error": error}
+
+
+def describe_classes(name, by_class, radius, min_distance):
+    """Return one case of several classes as it stands in the file."""
+    at = thresholds_of([image for images in by_class.values() for image in images])
+    counts = sweep_together(by_class, radius=radius, min_distances=min_distance)
+    classes = {}
+    for label, images in by_class.items():
+        rows = [np.column_stack(found).tolist() for _, found in images]
+        classes[label] = [
+            {
+                "true": true.tolist(),
+                "candidates": [[None if v == math.inf else v for v in r] for r in row],
+            }
+            for (true, _), row in zip(images, rows, strict=True)
+        ]
+    return {
+        "name": name,
+        "classes": classes,
+        "radius": radius,
+        "min_distance": min_distance,
+        "at": at,
+        "expected": [classes_from_scratch(by_class, radius, t, min_distance) for t in at],
+        "best": {goal: none_if_nan(best_threshold(counts, goal)) for goal in GOALS},
+    }
+
+
 def none_if_nan(value):
     """Return None for NaN: JSON has none."""
     return None if math.isnan(value) else value
 
 
 def text():
-    """Return what the file should hold: a case a line."""
-    lines = [
-        json.dumps(describe(*case), separators=(",", ":"), allow_nan=False) for case in cases()
-    ]
+    """Return what sweeps.json should hold: a case a line."""
+    return lines_of(describe(*case) for case in cases())
+
+
+def classes_text():
+    """Return what classes.json should hold: a case a line."""
+    return lines_of(describe_classes(*case) for case in class_cases())
+
+
+def lines_of(rows):
+    """Return rows as JSON, one a line."""
+    lines = [json.dumps(row, separators=(",", ":"), allow_nan=False) for row in rows]
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
 if __name__ == "__main__":
     FILE.write_text(text(), encoding="utf-8")
-    print(f"{FILE.name}: {FILE.stat().st_size / 1000:.0f} kB")
+    CLASSES.write_text(classes_text(), encoding="utf-8")
+    for file in (FILE, CLASSES):
+        print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")

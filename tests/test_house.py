@@ -46,7 +46,7 @@ NO_TORCH = [
     *("check.folder", "check.sheet", "study.ceiling", "study.errors", "study.trust", "widgets"),
 ]
 MAX_FLAT = 24
-MAX_CORE_LINES = 5_500
+MAX_CORE_LINES = 5_600
 MAX_SCRIPT_LINES = 1_500
 
 

@@ -22,6 +22,7 @@ from pointlib.sweep import (
     find_at_each,
     plateau,
     sweep,
+    sweep_together,
 )
 from pointlib.thresholds import (
     FLOOR,
@@ -83,9 +84,27 @@ def test_sweep_equals_the_shared_cases(case):
 
 def test_shared_cases_are_up_to_date():
     """What stands in tests/js/sweeps.json is what its writer writes, and it is small."""
-    text = sweep_cases.text()
-    assert sweep_cases.FILE.read_text(encoding="utf-8") == text
-    assert len(text) < 150_000
+    for file, text in (
+        (sweep_cases.FILE, sweep_cases.text()),
+        (sweep_cases.CLASSES, sweep_cases.classes_text()),
+    ):
+        assert file.read_text(encoding="utf-8") == text
+        assert len(text) < 150_000
+
+
+@pytest.mark.parametrize("case", list(sweep_cases.class_cases()), ids=lambda case: case[0])
+def test_sweep_together_is_counting_each_class_at_one_threshold(case):
+    """At every threshold found, hits and count error are from scratch; more as it falls."""
+    _, by_class, radius, distances = case
+    counts = sweep_together(by_class, radius=radius, min_distances=distances)
+    for threshold in counts.thresholds.tolist():
+        expected = sweep_cases.classes_from_scratch(by_class, radius, threshold, distances)
+        assert entry(counts, threshold) == expected
+    assert (np.diff(counts.n_found) > 0).all()
+    if len(by_class) == 1:
+        (name,) = by_class
+        alone = sweep(by_class[name], radius=radius[name], min_distance=distances[name])
+        assert (counts.n_found == alone.n_found).all()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

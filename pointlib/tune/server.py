@@ -91,6 +91,7 @@ class TunerServer(PictureServer):
             "labelled": [true is not None for true in tuning_set.truth],
             "counts_true": [true and [len(true[c]) for c in classes] for true in tuning_set.truth],
             "settings": trial.settings | {"radius": trial.radii},
+            "exclusive": self.tuning_set.exclusive,
             "index": trial.index,
             "hold_back": trial.hold_back,
             "most_false": trial.most_false,

@@ -55,6 +55,7 @@ class ModelSource:
         self.model, self.folder = model, folder
         self.classes, self.n_channels = tuple(model.info.classes), len(model.info.classes)
         self.sigma, self.radius = model.info.sigma, model.info.radius
+        self.exclusive = model.info.exclusive
         self.trained = set(model.info.training.get("images", {}).get("train", ()))
         self._lock = threading.Lock()  # threads would change the model's mode under each other
 
@@ -96,6 +97,7 @@ class _Given:
     """A source without a model: nothing is known about how it was made."""
 
     model = folder = classes = sigma = radius = None
+    exclusive = False
     trained = frozenset()
 
     def settings(self):

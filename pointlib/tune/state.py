@@ -104,6 +104,8 @@ class TuningSet:
     model : PointModel or None
     folder : Path or None
         The model's.
+    exclusive : bool
+        Whether an object has one class only: then one threshold serves all.
     part : str
         "test" if any image is in the test list of its dataset folder; "train" or "val" if all
         are in that list; else "".
@@ -121,6 +123,7 @@ class TuningSet:
         self.truth, self.errors = [item.truth for item in items], [item.error for item in items]
         self.shapes, self.candidates, self._pngs = [None] * n, [None] * n, [None] * n
         self.model, self.folder = source.model, source.folder
+        self.exclusive = source.exclusive and len(classes) > 1
         self.part = part_of(self.paths)
         self.trained_on = not source.trained.isdisjoint(_own_names(items))
         self.has_images, self.has_heatmaps = items[0].load is not None, source.has_heatmaps

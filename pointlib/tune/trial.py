@@ -20,7 +20,7 @@ from pointlib.metrics import ImageResult, f1_by_rule, score_images
 from pointlib.study.ceiling import ceiling
 from pointlib.study.errors import anatomy_table, error_anatomy
 from pointlib.study.trust import reliability, true_scores
-from pointlib.sweep import best_threshold, plateau, sweep
+from pointlib.sweep import best_threshold, plateau, sweep, sweep_together
 from pointlib.thresholds import FLOOR
 
 SETTINGS = ("thresholds", "min_distances", "radius")
@@ -142,10 +142,18 @@ class Trial(NamedTuple):
             for name, of_class in self.tuning_set.by_class(self.live).items()
         }
 
+    def together(self):
+        """Return the Sweep of the live images at one threshold for all classes."""
+        by_class = self.tuning_set.by_class(self.live)
+        return sweep_together(by_class, radius=self.radii, min_distances=self.min_distances)
+
     def best(self, goal):
         """Return {class: threshold}, the best for a goal of `best_threshold`, or for "plateau"."""
         if goal == "plateau":
             return {name: sum(self.plateau(name)) / 2 for name in self.tuning_set.classes}
+        if self.tuning_set.exclusive:
+            best = best_threshold(self.together(), goal, most_false=self.most_false)
+            return dict.fromkeys(self.tuning_set.classes, best)
         return {
             name: best_threshold(counts, goal, most_false=self.most_false)
             for name, counts in self.curves().items()

@@ -205,6 +205,7 @@ const FIELDS = {
   order: { run: (app, by) => app.setOrder(by) },
   ...TONE_FIELDS,
 };
+const EVERY = -2; // the pool of all classes, whichever is chosen
 /** Steps of the dials, and the settings that they change. */
 const DIALS = {
   threshold: { step: 0.01, of: "thresholds", digits: 4, fewest: 2 },
@@ -642,7 +643,7 @@ async function decodeHeat(bytes) {
 /** One view of the widget: its display, user input and messages from Python. */
 class Tuner extends Display {
   // the set; for each image the tallies of its classes, or null until they arrive
-  classes = ["point"]; tallies = []; errors = []; labelled = []; hasTruth = false; hasImage = true;
+  classes = ["point"]; exclusive = false; tallies = []; errors = []; labelled = []; hasTruth = false; hasImage = true;
   settings = { thresholds: {}, min_distances: {}, radius: {} }; limits = { min_distance: 20, radius: 50 };
   chosen = 0; mostFalse = 0.05; hold = 0; permutation = []; held = new Set(); done = new Set(); topScore = 1;
   // counts; `queue` are the images to recount, `pools` what is pooled over all images, by class
@@ -761,22 +762,31 @@ class Tuner extends Display {
     if (known) return known;
     const images = this.countedImages();
     if (!images.length) return null;
-    const classes = chosen < 0 ? this.chosenClasses() : [chosen];
+    const classes = chosen === EVERY ? this.every() : chosen < 0 ? this.chosenClasses() : [chosen];
     const tallies = images.map((i) => classes.map((c) => this.tallies[i][c]));
     const sweep = sweepOf(tallies);
     const pool = { sweep, flat: plateau(sweep), bins: histogram(tallies.flat(), BINS, this.topScore), best: {} };
-    if (chosen >= 0) for (const goal of GOALS) pool.best[goal] = bestThreshold(sweep, goal, this.mostFalse);
+    if (chosen >= 0 || this.exclusive) for (const goal of GOALS) pool.best[goal] = bestThreshold(sweep, goal, this.mostFalse);
     this.pools.set(chosen, pool);
     return pool;
   }
 
-  /** The best threshold for a goal, of each chosen class. */
+  /** The indices of all classes. */
+  every() { return this.classes.map((_, c) => c); }
+
+  /** The classes that a dial moves: where an object has one class, one threshold finds all. */
+  movedBy(dialName) {
+    return this.exclusive && dialName !== "radius" ? this.every() : this.chosenClasses();
+  }
+
+  /** The best threshold for a goal, of each class that it is for. */
   bestOf(goal) {
-    return this.chosenClasses().map((c) => this.pool(c)?.best[goal] ?? NaN);
+    return this.movedBy("threshold").map((c) => this.pool(this.exclusive ? EVERY : c)?.best[goal] ?? NaN);
   }
 
   /** The best thresholds of the chosen class; null if several are shown. */
   singleBest() {
+    if (this.exclusive) return this.pool(EVERY)?.best;
     return this.chosenClasses().length === 1 ? this.pool(this.chosenClasses()[0])?.best : null;
   }
 
@@ -848,15 +858,16 @@ class Tuner extends Display {
     const { of } = DIALS[dialName];
     const [low, high] = { threshold: [FLOOR, Math.max(1, this.topScore)], distance: [0, limits.min_distance], radius: [0, limits.radius] }[dialName];
     const place = settings[of];
-    for (const c of this.chosenClasses()) place[classes[c]] = clamp(from(place[classes[c]]), low, high);
-    this.changed({ classes: dialName === "threshold" ? null : this.chosenClasses() });
+    const moved = this.movedBy(dialName);
+    for (const c of moved) place[classes[c]] = clamp(from(place[classes[c]]), low, high);
+    this.changed({ classes: dialName === "threshold" ? null : moved });
     this.showDials(true);
   }
 
   /** The distinct values of a dial for the chosen classes, the first class's first. */
   valuesOf(dialName) {
     const { of } = DIALS[dialName];
-    return [...new Set(this.chosenClasses().map((c) => this.settings[of][this.classes[c]]))];
+    return [...new Set(this.movedBy(dialName).map((c) => this.settings[of][this.classes[c]]))];
   }
 
   /** Change a dial by a number of steps, on the grid of steps. */
@@ -873,7 +884,7 @@ class Tuner extends Display {
     const best = this.bestOf(goal);
     if (!best.some(Number.isFinite)) return this.say("There is no such threshold.");
     best.forEach((threshold, k) => {
-      if (Number.isFinite(threshold)) this.settings.thresholds[this.classes[this.chosenClasses()[k]]] = threshold;
+      if (Number.isFinite(threshold)) this.settings.thresholds[this.classes[this.movedBy("threshold")[k]]] = threshold;
     });
     this.changed();
   }
@@ -989,7 +1000,7 @@ class Tuner extends Display {
       const best = this.bestOf(goal);
       const same = new Set(best.map((t) => twoDigits(t))).size === 1;
       write(page[`best_${goal.replace(" ", "_")}`], same ? twoDigits(best[0]) : best.length < 3 ? best.map((t) => twoDigits(t)).join(" \u00b7 ") : "each");
-      const is = best.every((t, k) => t === this.settings.thresholds[this.classes[this.chosenClasses()[k]]]);
+      const is = best.every((t, k) => t === this.settings.thresholds[this.classes[this.movedBy("threshold")[k]]]);
       page.root.querySelector(`[data-goal="${goal}"]`).ariaPressed = String(is);
     }
     const flat = this.pool()?.flat ?? [NaN, NaN];
@@ -1388,7 +1399,7 @@ class Tuner extends Display {
     if (!this.isBinary(parts)) return;
     const first = !this.welcomed;
     const { names, classes, labelled, limits, held, most_false: mostFalse, hold_back: hold, part, trained_on: trainedOn } = content;
-    Object.assign(this, { names, classes, labelled, limits, permutation: held ?? [], welcomed: true, part, trainedOn,
+    Object.assign(this, { names, classes, exclusive: content.exclusive, labelled, limits, permutation: held ?? [], welcomed: true, part, trainedOn,
       hasImage: content.has_image, canUse: content.can_use, hasTruth: labelled.some(Boolean) });
     this.showBanner(0);
     if (!first) return;

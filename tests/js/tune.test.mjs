@@ -8,6 +8,7 @@ import { load } from "./widget.mjs";
 
 const js = await load("tune/tune.js");
 const CASES = JSON.parse(readFileSync(new URL("sweeps.json", import.meta.url), "utf8")); // see tests/sweep_cases.py
+const OF_CLASSES = JSON.parse(readFileSync(new URL("classes.json", import.meta.url), "utf8"));
 
 /** Repeatable numbers in [0, 1). */
 function randomNumbers(seed) {
@@ -60,6 +61,24 @@ test("at every threshold the counts equal thresholding and matching from scratch
       const error = counts.reduce((total, count) => total + Math.abs(count.found - count.true), 0) / counts.length;
       assert.deepEqual({ n_found: sum.found, tp: sum.tp, count_error: error }, expected[k], `${name} at ${threshold}`);
     });
+  }
+});
+
+test("one threshold for all classes: counts and the best of each goal are those of Python (the shared fixture)", () => {
+  for (const { name, classes, radius, min_distance: minDistance, at, expected, best } of OF_CLASSES) {
+    const names = Object.keys(classes);
+    const images = classes[names[0]].map((_, i) => names.map((c) => tallyOf(classes[c][i], radius[c], minDistance[c])));
+    at.forEach((threshold, k) => {
+      const perImage = images.map((tallies) => js.addUp(tallies.map((tally) => tally.at(threshold))));
+      const sum = js.addUp(perImage);
+      const error = perImage.reduce((total, count) => total + Math.abs(count.found - count.true), 0) / images.length;
+      assert.deepEqual({ n_found: sum.found, tp: sum.tp, count_error: error }, expected[k], `${name} at ${threshold}`);
+    });
+    const sweep = js.sweepOf(images);
+    for (const [goal, threshold] of Object.entries(best)) {
+      const found = js.bestThreshold(sweep, goal);
+      assert.ok(threshold === null ? Number.isNaN(found) : found === threshold, `${name}: ${goal} is ${found}, not ${threshold}`);
+    }
   }
 });
 

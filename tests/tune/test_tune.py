@@ -17,8 +17,9 @@ from conftest import Brightness, blobs
 from PIL import Image
 from stand_in import SESSION, Browser
 
+from pointlib.dataset import MemoryDataset
 from pointlib.errors import InputError
-from pointlib.heatmaps import gaussian_max
+from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.images import write_image
 from pointlib.matching import match_points
 from pointlib.metrics import score_images
@@ -320,6 +321,25 @@ def test_each_class_may_have_its_own_radius(pair):
         pair.radius = {"cow": 2}
     pair.radius = 3
     assert pair.radius == 3.0
+
+
+def test_classes_that_exclude_each_other_have_one_best_threshold(open_tuner):
+    """A model of exclusive classes: the best for a goal is that of all classes together."""
+    info = ModelInfo(classes=("a", "b"), exclusive=True, n_channels=2, sigma=2.0, radius=4.0)
+    info.mean, info.std = (0.0, 0.0), (1.0, 1.0)
+    rng, items = np.random.default_rng(0), []
+    for _ in range(3):
+        points, labels = rng.uniform(8, 56, (8, 2)), np.resize(["a", "b"], 8)
+        drawn = draw_classes(points, labels, (64, 64), classes=info.classes, sigma=2.0)
+        height = rng.uniform(0.3, 1)
+        items.append((np.moveaxis(255 * height * drawn.numpy(), 0, 2), points[:6], labels[:6]))
+    tuner = open_tuner(PointModel(Brightness(), info), MemoryDataset(items))
+    browser = Browser(tuner)
+    assert browser.ask("hello", "welcome")[0]["exclusive"] is True
+    trial = tuner._trial
+    for goal in ("f1", "count", "equal"):
+        best = trial.best(goal)
+        assert best["a"] == best["b"] == best_threshold(trial.together(), goal)
 
 
 def test_settings_that_code_holds_are_copies(tuner):
