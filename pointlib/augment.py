@@ -158,10 +158,75 @@ def shrink(image: Tensor, scale: float) -> Tensor:
     >>> shrink(torch.rand(3, 40, 60), 0.5).shape
     torch.Size([3, 20, 30])
     """
-    if scale == 1:
-        return image
-    shape = [max(1, round(n * scale)) for n in image.shape[1:]]
-    return functional.interpolate(image[None], shape, mode="bilinear", antialias=True)[0]
+    shape, new_shape = image.shape[1:], shrunk_shape(image.shape[1:], scale)
+    return shrink_part(image, (0, 0), shape, new_shape, ((0, new_shape[0]), (0, new_shape[1])))
+
+
+def shrunk_shape(shape, scale):
+    """Return (H, W) of an image of `shape` (H, W) at `scale` times its size, whole pixels."""
+    return tuple(max(1, round(n * scale)) for n in shape)
+
+
+def source_span(n, n_new, start, stop):
+    """Return the first pixel, and one after the last, that pixels `start` to `stop` come from."""
+    index, _ = _taps(n, n_new, start, stop)
+    return int(index[0, 0]), int(index[-1].max()) + 1
+
+
+def shrink_part(part, corner, shape, new_shape, spans):
+    """Return a part of a shrunken image, the same to the bit as if the whole were shrunk.
+
+    Each new pixel is the mean of the old ones around it, weighted by a triangle, as
+    `torch.nn.functional.interpolate` with ``antialias=True`` has it; but weights and order of the
+    sums depend on the pixel's place in the whole image alone.
+
+    Parameters
+    ----------
+    part : tensor of shape (C, h, w)
+        At least the pixels that `source_span` names.
+    corner : (int, int)
+        Row and column of its first pixel in the whole image.
+    shape, new_shape : (int, int)
+        Height and width of the whole image, and of the shrunken one.
+    spans : ((int, int), (int, int))
+        First row and one after the last of the part wanted, in the shrunken image; same of columns.
+    """
+    if tuple(shape) == tuple(new_shape):
+        (top, bottom), (left, right) = spans
+        y, x = corner
+        return part[:, top - y : bottom - y, left - x : right - x]
+    rows = _weighted(part.permute(1, 2, 0), corner[0], shape[0], new_shape[0], spans[0])
+    columns = _weighted(rows.transpose(0, 1), corner[1], shape[1], new_shape[1], spans[1])
+    return columns.permute(2, 1, 0).contiguous()
+
+
+def _weighted(rows, first, n, n_new, span):
+    """Return the weighted means of rows (h, w, C), the first of which is row `first` of `n`."""
+    index, weights = _taps(n, n_new, *span)
+    # a sum in one order for every pixel, and ten times as fast as gathering row by row
+    means = functional.embedding_bag(
+        torch.from_numpy(index - first),
+        rows.reshape(len(rows), -1),
+        per_sample_weights=torch.from_numpy(weights),
+        mode="sum",
+    )
+    return means.view(len(index), *rows.shape[1:])
+
+
+def _taps(n, n_new, start, stop):
+    """Return which pixels of `n` each of the new ones `start` to `stop` is the mean of, weighted.
+
+    Both (stop - start, K): indices, and float32 weights that are 0 where there are fewer.
+    """
+    step = n / n_new
+    centre = (np.arange(start, stop) + 0.5) * step
+    first = np.maximum(np.floor(centre - step + 0.5), 0).astype(int)
+    end = np.minimum(np.floor(centre + step + 0.5), n).astype(int)
+    index = first[:, None] + np.arange((end - first).max())
+    weights = np.maximum(1 - np.abs(index + 0.5 - centre[:, None]) / step, 0)
+    weights[index >= end[:, None]] = 0
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.minimum(index, end[:, None] - 1), weights.astype(np.float32)
 
 
 def random_affine(

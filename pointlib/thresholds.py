@@ -120,13 +120,27 @@ def find_candidates(
     >>> candidates.select(threshold=0.5, min_distance=20)[0].tolist()
     [[8.0, 5.0]]
     """
+    pixels, shifts, scores = find_maxima(heatmap, floor=floor, log_heatmap=log_heatmap)
+    points = pixels + shifts
+    if shape is not None:
+        points = (points + 0.5) * np.divide(shape, np.shape(heatmap))[::-1] - 0.5
+    return rank_maxima(points, scores, reach=reach)
+
+
+def find_maxima(heatmap, *, floor=FLOOR, log_heatmap=None):
+    """Return pixels (N, 2) x, y, their shifts to the exact place, (N, 2), and scores, not ranked.
+
+    Parameters as for `find_candidates`.
+    """
     heatmap = _check_heatmap(heatmap)
     rows, columns = _maxima(heatmap, floor)
-    scores = heatmap[rows, columns].astype(float)
     source = heatmap if log_heatmap is None else np.asarray(log_heatmap)
-    points = _refine(source, rows, columns, take_log=log_heatmap is None)
-    if shape is not None:
-        points = (points + 0.5) * np.divide(shape, heatmap.shape)[::-1] - 0.5
+    shifts = _shifts(source, rows, columns, take_log=log_heatmap is None)
+    return np.column_stack([columns, rows]), shifts, heatmap[rows, columns].astype(float)
+
+
+def rank_maxima(points, scores, *, reach=np.inf):
+    """Return Candidates of points (N, 2) and scores (N,): best first, each with its isolation."""
     order = _rank(points, scores)
     points, scores = points[order], scores[order]
     return Candidates(points, scores, _isolation(points, reach))
@@ -279,10 +293,13 @@ def _plateaus(heatmap, values):
     return piece[number]
 
 
-def _refine(values, rows, columns, *, take_log):
-    """Return x, y of the peaks: along each axis the vertex of a parabola through three logs."""
-    x = columns + _vertex(values, rows, columns, axis=1, take_log=take_log)
-    y = rows + _vertex(values, rows, columns, axis=0, take_log=take_log)
+def _shifts(values, rows, columns, *, take_log):
+    """Return how far x, y of the peaks are from their pixels, (N, 2).
+
+    Along each axis to the vertex of a parabola through three logarithms.
+    """
+    x = _vertex(values, rows, columns, axis=1, take_log=take_log)
+    y = _vertex(values, rows, columns, axis=0, take_log=take_log)
     return np.column_stack([x, y]).astype(float).reshape(-1, 2)
 
 

@@ -338,11 +338,15 @@ class TunerView(View):
         self.until("!a.app.dirty.has('count') && !a.pale")
         return self.read("[a.settings, a.numbers, a.index]")
 
+    def settings(self):
+        """Return Python's settings as the page has them: a radius for each class."""
+        return self.tuner.settings | {"radius": self.tuner._trial.radii}
+
     def told(self):
         """Wait until Python's settings are those of the page; return them."""
         deadline = time.monotonic() + LIMIT / 1000
-        while (here := self.read("a.settings")) != self.tuner.settings:
-            assert time.monotonic() < deadline, (here, self.tuner.settings)
+        while (here := self.read("a.settings")) != self.settings():
+            assert time.monotonic() < deadline, (here, self.settings())
             self.page.wait_for_timeout(20)
         return here
 
