@@ -62,11 +62,21 @@ def predict(
     overrides: Overrides = None,
     text: Annotated[bool, typer.Option(help="Also write points as text files.")] = False,
     overlays: Annotated[bool, typer.Option(help="Also write images with points drawn.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, for one large picture.")] = 1,
+    tile: Annotated[int, typer.Option(min=1, help="Side of the pieces of a large picture.")] = 1024,
+    level: Annotated[int, typer.Option(min=0, help="Of a pyramid; 0 is the largest.")] = 0,
+    region: Annotated[str | None, typer.Option(help="x0,y0,x1,y1: only a part, in pixels.")] = None,
     trust_code: TrustCode = False,
 ):
-    """Find points in an image or a folder of images, and write points.csv and counts.csv."""
+    """Find points in an image or a folder of images, and write points.csv and counts.csv.
+
+    A picture of any size is predicted in pieces, by as many processes as --workers says; stopped,
+    the same command goes on. Reading BigTIFF, SVS, OME-TIFF and OME-Zarr in parts needs
+    pip install 'pointlib[large]'.
+    """
     from pointlib.config import find_function
     from pointlib.counts import describe_rules
+    from pointlib.large import is_large
     from pointlib.model.folder import load_model
     from pointlib.plots import draw_overlay
     from pointlib.predict.folder import predict_folder, rules_in_use
@@ -77,20 +87,27 @@ def predict(
         raise InputError("infer.image_path is not set: name an image or a folder of images.")
     model = load_model(settings.model, trust_code=trust_code)
     one = Path(settings.image_path).is_file()
+    pieces = {"workers": workers, "piece": tile, "level": level, "region": _read_region(region)}
     chosen = {
         "threshold": settings.threshold,
         "min_distance": settings.min_distance,
         "threshold_fn": find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
     }
-    summary = predict_folder(
-        _to_device(model),
-        settings.image_path,
-        settings.output,
-        **chosen,
-        text=text,
-        overlay=partial(draw_overlay, classes=model.info.classes) if overlays else None,
-        on_image=_say_only_image if one else _say_image,
-    )
+    asked = workers > 1 or level > 0 or region is not None
+    if asked or (not (text or overlays) and is_large(settings.image_path, model.info)):
+        summary = _predict_pieces(settings, chosen, pieces, trust_code=trust_code)
+        if text or overlays:
+            _say("no texts and no overlays are written of a picture that is predicted in pieces")
+    else:
+        summary = predict_folder(
+            _to_device(model),
+            settings.image_path,
+            settings.output,
+            **chosen,
+            text=text,
+            overlay=partial(draw_overlay, classes=model.info.classes) if overlays else None,
+            on_image=_say_only_image if one else _say_image,
+        )
     if summary["n_unreadable"] == summary["n_images"]:
         raise InputError(f"none of the {summary['n_images']} images could be used; see above.")
     _say("{n_points} points in {n_images} images, {n_unreadable} unreadable".format(**summary))
@@ -369,17 +386,51 @@ def _show_usage(error, arguments):
 
 
 @contextmanager
-def _progress():
+def _progress(unit=" images"):
     """Yield a progress bar, and what moves it: called with (name, number done, number of all)."""
     from tqdm import tqdm
 
-    with tqdm(unit=" images", leave=False, disable=None) as bar:
+    with tqdm(unit=unit, leave=False, disable=None) as bar:
 
         def show(_, n_done, n_all):
             bar.total = n_all
             bar.update(n_done - bar.n)
 
         yield bar, show
+
+
+def _predict_pieces(settings, chosen, pieces, *, trust_code):
+    """Predict one large picture, with a progress bar; return what `predict_large` returns."""
+    from pointlib.large import predict_large
+    from pointlib.thresholds import find_peaks
+
+    if chosen["threshold_fn"] is not find_peaks:
+        raise InputError(
+            f"infer.thresholding {settings.thresholding} looks at the whole heatmap; a picture "
+            "that is predicted in pieces has find_peaks only. Leave it out."
+        )
+    own = {key: chosen[key] for key in ("threshold", "min_distance")}
+    with _progress(" pieces") as (_, show):
+        return predict_large(
+            settings.model,
+            settings.image_path,
+            settings.output,
+            **own,
+            **pieces,
+            trust_code=trust_code,
+            on_piece=partial(show, None),
+        )
+
+
+def _read_region(text):
+    """Return (x0, y0, x1, y1) of a text, or None."""
+    if text is None:
+        return None
+    try:
+        x0, y0, x1, y1 = map(float, text.split(","))
+    except ValueError:
+        raise InputError(f"--region {text!r}; expected x0,y0,x1,y1 in pixels.") from None
+    return x0, y0, x1, y1
 
 
 def _parse_map(texts):

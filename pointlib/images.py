@@ -37,6 +37,10 @@ _bomb_check = threading.Lock()
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters is also raised
 
 
+class ImageTooLargeError(InputError):
+    """An image has more pixels than are read at once."""
+
+
 class Header(NamedTuple):
     """What an image is, as `read_image` would return it."""
 
@@ -241,7 +245,7 @@ def open_image(path):
             is_tiff = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
         with (_open_tiff if is_tiff else _open_pillow)(path) as (height, width, turn, kind, read):
             shape = (width, height) if 5 <= turn <= 8 else (height, width)
-            yield Header(shape, _plain(np.dtype(kind[0])), kind[1], turn), read
+            yield Header(shape, plain_dtype(np.dtype(kind[0])), kind[1], turn), read
     except InputError:
         raise
     except Exception as error:  # a broken file makes decoders raise nearly anything
@@ -282,10 +286,10 @@ def _check_bytes(path, size, kind, *, most=None):
     most = most or MAX_BYTES
     if not height * width * n_channels:
         raise InputError(f"{path} is {width} x {height} x {n_channels}: empty. Export it again.")
-    n_bytes = height * width * n_channels * max(dtype.itemsize, _plain(dtype).itemsize)
+    n_bytes = height * width * n_channels * max(dtype.itemsize, plain_dtype(dtype).itemsize)
     if n_bytes > most:
         channels = f" with {n_channels} channels" if n_channels > 1 else ""
-        raise InputError(
+        raise ImageTooLargeError(
             f"{path} is {width} x {height}{channels} of {dtype}, {n_bytes / 1e6:,.0f} MB of "
             f"pixels; at most {most / 1e6:,.0f} MB are read. Cut it into tiles, or save it smaller."
         )
@@ -297,7 +301,7 @@ def _plain_upright(array, turn):
         raise TypeError("complex pixels; expected real ones, save the magnitude")
     array = array * np.uint8(255) if array.dtype.kind == "b" else array
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, taken as missing
-        array = array.astype(_plain(array.dtype), copy=not array.flags.writeable)
+        array = array.astype(plain_dtype(array.dtype), copy=not array.flags.writeable)
     if array.dtype.kind == "f" and not np.isfinite(array).any():
         raise ValueError("no finite pixel: all are NaN or infinite")
     array = array.swapaxes(0, 1) if 5 <= turn <= 8 else array
@@ -305,7 +309,7 @@ def _plain_upright(array, turn):
     return array[:, ::-1] if turn in (2, 3, 6, 7) else array
 
 
-def _plain(dtype):
+def plain_dtype(dtype):
     """Return the dtype of the kit for another dtype: uint8, uint16 or float32."""
     whole = dtype.kind == "b" or (dtype.kind == "u" and dtype.itemsize <= 2)
     return np.dtype(f"u{dtype.itemsize}" if whole else np.float32)

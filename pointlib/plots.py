@@ -266,6 +266,8 @@ def show_sizes(
     labels = np.full(len(points), "point") if labels is None else np.asarray(labels, str)
     ax = _point_axes(points) if ax is None else ax
     for k, name in enumerate(classes or sorted(set(labels.tolist()))):
+        if name not in size.diameter:  # none of the images looked at has a point of it
+            continue
         for point in points[labels == name]:
             look = {"color": class_look(k)[1], "fill": False, "linewidth": 1.4}
             ring = Circle(point, size.diameter[name] / 2, path_effects=HALO, **look)

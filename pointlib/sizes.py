@@ -104,7 +104,7 @@ def object_size(
     return SizeEstimate(diameter, spread, clear, PER_SIGMA * SCALES, curves)
 
 
-def match_radius(size, points, labels):
+def match_radius(size, points, labels, *, classes=()):
     """Return the match radius that suits these objects: half their size, rounded to 0.1 px.
 
     It is at most the median distance to the nearest neighbour. Where no size stands out it is 0.6
@@ -115,6 +115,8 @@ def match_radius(size, points, labels):
     size : SizeEstimate
     points, labels : sequence of arrays of shape (N, 2) and (N,)
         Of the same images, or of more.
+    classes : sequence of str
+        All classes: one without a point here gets the median radius of the others.
 
     Returns
     -------
@@ -130,7 +132,8 @@ def match_radius(size, points, labels):
         radii[name] = round(max(float(radius), 1.0), 1)
         n_points[name] = len(near)
     if max(radii.values()) > ALIKE * min(radii.values()):
-        return radii
+        usual = round(float(np.median(list(radii.values()))), 1)
+        return {name: radii.get(name, usual) for name in classes or radii}
     return float(np.median(np.repeat(list(radii.values()), list(n_points.values()))))
 
 

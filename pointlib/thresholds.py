@@ -133,8 +133,9 @@ def find_maxima(heatmap, *, floor=FLOOR, log_heatmap=None):
     Parameters as for `find_candidates`.
     """
     heatmap = _check_heatmap(heatmap)
-    rows, columns = _maxima(heatmap, floor)
+    # the logarithm tells heights apart that are all rounded to 1
     source = heatmap if log_heatmap is None else np.asarray(log_heatmap)
+    rows, columns = _maxima(source, (heatmap >= floor) & (heatmap > 0))
     shifts = _shifts(source, rows, columns, take_log=log_heatmap is None)
     return np.column_stack([columns, rows]), shifts, heatmap[rows, columns].astype(float)
 
@@ -164,7 +165,7 @@ def basic_threshold(
     """
     _check_settings(threshold, min_distance)
     heatmap = _check_heatmap(heatmap)
-    rows, columns, _ = _not_below(heatmap, threshold)
+    rows, columns, _ = _not_below(heatmap, (heatmap >= threshold) & (heatmap > 0))
     points = np.column_stack([columns, rows]).astype(float)
     return _thin(points, heatmap[rows, columns].astype(float), min_distance)
 
@@ -226,12 +227,13 @@ def _check_settings(threshold, min_distance):
         raise InputError(f"min_distance is {min_distance}; expected 0 or more pixels.")
 
 
-def _not_below(heatmap, floor):
+def _not_below(heatmap, allowed):
     """Return rows and columns of the pixels that no 8-neighbour exceeds, and which equal one.
 
-    Whole arrays are compared first, which leaves few pixels to compare with all 8 neighbours.
+    Only pixels that `allowed` marks. Whole arrays are compared first, which leaves few pixels to
+    compare with all 8 neighbours.
     """
-    mask = (heatmap >= floor) & (heatmap > 0)
+    mask = allowed.copy()
     for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
         mask[one] &= heatmap[one] >= heatmap[other]
         mask[other] &= heatmap[other] >= heatmap[one]
@@ -253,9 +255,9 @@ def _highest_around(heatmap, rows, columns):
     return highest
 
 
-def _maxima(heatmap, floor):
-    """Return rows and columns of the regional maxima: of a plateau its first pixel."""
-    rows, columns, doubtful = _not_below(heatmap, floor)
+def _maxima(heatmap, allowed):
+    """Return rows and columns of the allowed regional maxima: of a plateau its first pixel."""
+    rows, columns, doubtful = _not_below(heatmap, allowed)
     if len(rows) == heatmap.size:  # a constant has no peak
         return rows[:0], columns[:0]
     if not doubtful.any():

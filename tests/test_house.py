@@ -22,6 +22,7 @@ ROOMS = [
     "train",
     "evaluation",
     "study",
+    "large",
     "widgets",
 ] + [
     *("check", "comparison", "formats", "annotate", "tune"),
@@ -39,6 +40,7 @@ NO_TORCH = [
     "metrics",
     "matching",
     "sizes",
+    "windows",
     "plots",
     "cli",
 ] + [
@@ -46,7 +48,7 @@ NO_TORCH = [
     *("check.folder", "check.sheet", "study.ceiling", "study.errors", "study.trust", "widgets"),
 ]
 MAX_FLAT = 24
-MAX_CORE_LINES = 5_600
+MAX_CORE_LINES = 6_000
 MAX_SCRIPT_LINES = 1_500
 
 

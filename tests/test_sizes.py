@@ -128,6 +128,16 @@ def test_classes_of_like_size_share_a_radius_and_others_have_their_own():
     assert match_radius(size, points, labels) == round(size.diameter["a"] / 2, 1)
 
 
+def test_a_class_that_was_not_seen_has_the_radius_of_the_others():
+    """Every class has a radius where they differ, also one without a point in these images."""
+    (small, a), (large, b) = discs(7, seed=1), discs(25, n=6, seed=2)
+    names = [np.repeat(["small", "large"], [len(a), len(b)])]
+    size, points, labels = estimate((small + large - 100, np.vstack([a, b])), labels=names)
+    radius = match_radius(size, points, labels, classes=["large", "rare", "small"])
+    assert list(radius) == ["large", "rare", "small"]
+    assert radius["small"] < radius["rare"] < radius["large"]
+
+
 def test_an_unclear_size_leaves_the_radius_to_the_neighbours():
     """Clicks on noise: twice the sigma that the distances give, and the words say so."""
     rng = np.random.default_rng(0)

@@ -305,7 +305,9 @@ def _outlook(images, is_cut, radius):
         return float("nan"), radius or float("nan"), None, [], 0
     sample = [images[i] for i in sample_indices(images)]
     of_class = [s.points[s.labels == c] for s in sample for c in np.unique(s.labels)]
-    size, from_size = _size([(s.path, s.points, _named(s.labels)) for s in sample], is_cut)
+    items = [(s.path, s.points, _named(s.labels)) for s in sample]
+    classes = sorted({name for s in images for name in _named(s.labels).tolist()})
+    size, from_size = _size(items, is_cut, classes)
     radius = radius or from_size or 2 * auto_sigma(of_class)
     labels = np.concatenate([_named(s.labels) for s in sample])
     sigma = auto_sigma(of_class, radius=usual_radius(radius, labels))
@@ -313,7 +315,7 @@ def _outlook(images, is_cut, radius):
     return sigma, radius, size, _ceilings(windows, sigma, radius), len(windows)
 
 
-def _size(items, is_cut):
+def _size(items, is_cut, classes):
     """Return SizeEstimate and match radius of (path, points, labels); None if none can be read."""
     read = []
     for path, points, labels in zip(*looked_at(items), strict=True):
@@ -327,7 +329,7 @@ def _size(items, is_cut):
         return None, None
     images, points, labels = zip(*read, strict=True)
     size = object_size(images, points, labels=labels)
-    return size, match_radius(size, points, labels)
+    return size, match_radius(size, points, labels, classes=classes)
 
 
 def _named(labels):

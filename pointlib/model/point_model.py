@@ -5,6 +5,7 @@ mean (predict/).
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +22,7 @@ from pointlib.errors import InputError, suggest
 from pointlib.files import load_python
 from pointlib.model.network import build_network, divisor_of
 
+SAMPLED = 2**18  # pixels that the limits of an image come from, with normalise="percentile"
 # beyond these limits the 32-bit arithmetic of a network overflows or gives 0
 Pixel = Annotated[float, Field(ge=-1e38, le=1e38)]
 Mean = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -206,11 +208,21 @@ def scale_limits(image, info):
     """Return the pixel values that become 0 and 1, one per channel each."""
     low, high = info.low, info.high
     if info.normalise == "percentile":
-        step = max(1, round(np.sqrt(image.shape[0] * image.shape[1] / 2**18)))
-        sample = np.atleast_3d(image)[::step, ::step]
-        if sample.dtype.kind == "f":
-            sample = np.where(np.isfinite(sample), sample, np.nan)
-        low, high = np.nanpercentile(sample, [0.5, 99.8], axis=(0, 1))
+        step = sample_step(image.shape)
+        return limits_of(np.atleast_3d(image)[::step, ::step], info)
+    return tuple(per_channel(values, info.n_channels) for values in (low, high))
+
+
+def sample_step(shape):
+    """Return n: every n-th pixel of every n-th row tells the limits of an image of this shape."""
+    return max(1, round(math.sqrt(shape[0] * shape[1] / SAMPLED)))
+
+
+def limits_of(sample, info):
+    """Return the percentiles of a sample (h, w, C) that become 0 and 1, one per channel each."""
+    if sample.dtype.kind == "f":
+        sample = np.where(np.isfinite(sample), sample, np.nan)
+    low, high = np.nanpercentile(sample, [0.5, 99.8], axis=(0, 1))
     return tuple(per_channel(values, info.n_channels) for values in (low, high))
 
 

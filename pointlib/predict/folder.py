@@ -19,8 +19,16 @@ from pointlib.files import keep_copy, move, need_file, need_place, write_atomic
 from pointlib.images import IMAGE_SUFFIXES, check_names, read_image, write_image
 from pointlib.model.point_model import PointModel
 from pointlib.points import write_points
-from pointlib.predict.points import check_threshold_fn, predict_points
+from pointlib.predict.points import (
+    check_threshold_fn,
+    predict_picture,
+    predict_points,
+    settings_of,
+)
 from pointlib.thresholds import find_peaks
+from pointlib.windows import fits_whole, open_windows
+
+NOTHING_FOUND = np.zeros((0, 2)), np.zeros(0, str), np.zeros(0)  # of a picture that is unreadable
 
 
 def find_images(path):
@@ -124,39 +132,70 @@ def predict_folder(
     need_place(output)
     settings = {"threshold": threshold, "min_distance": min_distance}
     settings["threshold_fn"] = threshold_fn
-    find = partial(predict_points, model, **settings)
     # synthetic images first: what fails there is a wrong setting, not a wrong image
     if threshold_fn is not find_peaks:
         check_threshold_fn(threshold_fn)
-    find(_blank(model.info))
-    rules = rules_in_use(model.info, **settings)
-    rows, counts, columns = [], [], count_columns(model.info.classes, rules)
+    predict_points(model, _blank(model.info), **settings)
+    rows = []
     for path, name in sources:
         try:
-            image = read_image(path)
-            points, labels, scores = find(image)
+            image, shape, found = _predict_file(model, path, settings)
         except InputError as error:
-            counts.append([to_cell(name), "", "", "unreadable", *("" for _ in columns)])
+            rows.append((name, None, *NOTHING_FOUND))
             if on_image:
                 on_image(name, None, error)
             continue
-        rows += [
-            [to_cell(name), f"{x:.3f}", f"{y:.3f}", to_cell(label), f"{score:.4f}"]
-            for (x, y), label, score in zip(points, labels, scores, strict=True)
-        ]
-        cells = count_cells(labels, model.info.classes, rules, image.shape[:2])
-        counts.append([to_cell(name), image.shape[1], image.shape[0], "ok", *cells])
+        points, labels, _ = found
+        rows.append((name, shape, *found))
         if text:
-            _write_text(output / "text" / name, points, labels, image.shape[:2])
-        if overlay:
+            _write_text(output / "text" / name, points, labels, shape)
+        if overlay and image is not None:
             _write_overlay(output / "overlays" / name, overlay(image, points, labels))
         if on_image:
             on_image(name, len(points), None)
-    _write_csv(output / "points.csv", ["image", "x", "y", "label", "score"], rows)
+    write_tables(output, rows, model.info.classes, rules_in_use(model.info, **settings))
+    n_unreadable = sum(shape is None for _, shape, *_ in rows)
+    n_points = sum(len(points) for _, _, points, *_ in rows)
+    return {"n_images": len(rows), "n_unreadable": n_unreadable, "n_points": n_points}
+
+
+def _predict_file(model, path, settings):
+    """Return image, its shape (H, W) and what is found; no image if it is read in parts."""
+    own = {key: settings[key] for key in ("threshold", "min_distance")}
+    if settings["threshold_fn"] is find_peaks and not fits_whole(path):
+        with open_windows(path) as picture:
+            found = predict_picture(model, picture, settings_of(model.info, **own))
+            return None, picture.shape[:2], found
+    image = read_image(path)
+    return image, image.shape[:2], predict_points(model, image, **settings)
+
+
+def write_tables(output, rows, classes, rules):
+    """Write `points.csv` and `counts.csv`; older ones that differ are kept as copies.
+
+    Parameters
+    ----------
+    output : Path
+    rows : list of (name, shape, points, labels, scores)
+        Of each picture; its shape (H, W) is None if it could not be read.
+    classes : sequence of str
+    rules : dict
+        {class: CountRule} of the counts that are corrected.
+    """
+    table, counts, columns = [], [], count_columns(classes, rules)
+    for name, shape, points, labels, scores in rows:
+        if shape is None:
+            counts.append([to_cell(name), "", "", "unreadable", *("" for _ in columns)])
+            continue
+        table += [
+            [to_cell(name), f"{x:.3f}", f"{y:.3f}", to_cell(label), f"{score:.4f}"]
+            for (x, y), label, score in zip(points, labels, scores, strict=True)
+        ]
+        cells = count_cells(labels, classes, rules, shape)
+        counts.append([to_cell(name), shape[1], shape[0], "ok", *cells])
+    _write_csv(output / "points.csv", ["image", "x", "y", "label", "score"], table)
     header = ["image", "width", "height", "status", *map(to_cell, columns)]
     _write_csv(output / "counts.csv", header, counts)
-    n_unreadable = sum(row[3] != "ok" for row in counts)
-    return {"n_images": len(counts), "n_unreadable": n_unreadable, "n_points": len(rows)}
 
 
 def rules_in_use(info, *, threshold=None, min_distance=None, threshold_fn=find_peaks):

@@ -5,23 +5,24 @@ that. Not about files: folder.py.
 """
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from pointlib.augment import shrink
 from pointlib.errors import InputError, user_line
-from pointlib.images import check_image, to_channels
+from pointlib.images import check_image
 from pointlib.matching import check_column
-from pointlib.model.point_model import PointModel, pixel_depth, scale_image
+from pointlib.model.point_model import PointModel
 from pointlib.points import check_points
 from pointlib.predict.classes import share_out
+from pointlib.predict.tiles import Tile, Tiling, join_maxima
 from pointlib.sweep import default_settings
 from pointlib.thresholds import FLOOR, Candidates, find_candidates, find_peaks, join_classes
 
-TILE, MARGIN = 1024, 128  # px; larger images are run in tiles that overlap by the margin
+WHOLE = 1280  # px of the heatmap: larger pictures are predicted in tiles
 
 
 def predict_logits(model, image):
@@ -49,32 +50,47 @@ def run_network(model, image):
     -------
     tensor of shape (C, H, W), float32
         On the CPU, at the size at which the model sees the image (its `scale`); `enlarge` resizes
-        them to the image's own. Images much larger than 1024 px are predicted in tiles with a
-        margin, to save memory.
+        them to the image's own. Larger ones than 1280 px are predicted in tiles: see tiles.py.
     """
     check_image(image)
-    if model.info.depth and pixel_depth(image) != model.info.depth:
-        raise InputError(
-            f"image is {pixel_depth(image)}; this model was trained on {model.info.depth} images. "
-            "Convert the image to the same depth and range."
-        )
-    scaled = scale_image(to_channels(image, model.info.n_channels), model.info)
-    batch = shrink(scaled, model.info.scale)[None]
-    device = model.mean.device
-    was_training = model.training
-    model.eval()
-    with torch.inference_mode():
-        if max(batch.shape[2:]) <= TILE + 2 * MARGIN:
-            logits = model(batch.to(device)).float().cpu()[0]
+    with predicting(model):
+        tiling = Tiling(model, image)
+        if is_small(tiling):
+            logits, _ = tiling.logits(Tile(0, tiling.size[0], 0, tiling.size[1]))
         else:
-            logits = _in_tiles(model, batch, device)
-    model.train(was_training)
+            logits = torch.cat([torch.cat(row, dim=2) for row in _rows(tiling)], dim=1)
     if len(logits) != len(model.info.classes):
         raise InputError(
             f"the model draws {len(logits)} heatmaps for {len(model.info.classes)} classes: its "
             "pointlib.json belongs to another model. Copy the folder again."
         )
     return logits
+
+
+@contextmanager
+def predicting(model):
+    """Put a model into evaluation mode, and back into the one it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def is_small(tiling):
+    """Return whether a picture goes through the network as a whole."""
+    return max(tiling.size) <= WHOLE
+
+
+def _rows(tiling):
+    """Yield the logits of each row of tiles, a list."""
+    row, last = [], tiling.size[1]
+    for tile in tiling.tiles:
+        row.append(tiling.logits(tile)[0])
+        if tile.right == last:
+            yield row
+            row = []
 
 
 def enlarge(logits, shape):
@@ -126,7 +142,18 @@ def predict_candidates(model: PointModel, image: np.ndarray) -> dict[str, Candid
     >>> len(peaks.points), peaks.scores.round(2)
     (2, array([0.88, 0.88]))
     """
+    check_image(image)
+    tiling = Tiling(model, image)
+    if not is_small(tiling):
+        return tiled_candidates(tiling)
     return candidates_of(predict_logits(model, image), model.info.classes, image.shape[:2])
+
+
+def tiled_candidates(tiling, *, floor=FLOOR, reach=np.inf):
+    """Return {class: Candidates} of a picture of any size, a tile at a time."""
+    with predicting(tiling.model):
+        parts = [tiling.maxima(tile, floor=floor) for tile in tiling.tiles]
+    return join_maxima(parts, size=tiling.size, shape=tiling.shape, reach=reach)
 
 
 def predict_points(
@@ -166,12 +193,38 @@ def predict_points(
     >>> points.round().tolist(), labels.tolist(), scores.round(2)
     ([[20.0, 10.0], [45.0, 30.0]], ['point', 'point'], array([0.88, 0.88]))
     """
-    logits = predict_logits(model, image)
-    found = {}
-    for i, name in enumerate(model.info.classes):
-        settings = class_settings(model.info, name, threshold, min_distance)
-        found[name] = read_logits(logits[i : i + 1], image.shape[:2], threshold_fn, settings)
+    check_image(image)
+    settings = settings_of(model.info, threshold, min_distance)
+    if threshold_fn is find_peaks and not is_small(tiling := Tiling(model, image)):
+        return choose_points(tiled_candidates(tiling, **bounds(settings)), settings)
+    logits, found = predict_logits(model, image), {}
+    for i, (name, own) in enumerate(settings.items()):
+        found[name] = read_logits(logits[i : i + 1], image.shape[:2], threshold_fn, own)
     return join_classes(found)
+
+
+def predict_picture(model, picture, settings):
+    """Return points, labels and scores of a picture that is read by windows, in its pixels.
+
+    `settings` is {class: {"threshold", "min_distance"}}.
+    """
+    return choose_points(tiled_candidates(Tiling(model, picture), **bounds(settings)), settings)
+
+
+def settings_of(info, threshold=None, min_distance=None):
+    """Return {class: {"threshold", "min_distance"}}: those given, else the model's."""
+    return {name: class_settings(info, name, threshold, min_distance) for name in info.classes}
+
+
+def bounds(settings):
+    """Return the floor and the reach of candidates that {class: settings} ask for."""
+    floor = min(own["threshold"] for own in settings.values())
+    return {"floor": floor, "reach": max(own["min_distance"] for own in settings.values())}
+
+
+def choose_points(candidates, settings):
+    """Return points, labels and scores of {class: Candidates} at {class: settings}."""
+    return join_classes({name: candidates[name].select(**own) for name, own in settings.items()})
 
 
 def read_logits(logits, shape, threshold_fn, settings):
@@ -229,17 +282,3 @@ def _find(heatmap, threshold_fn, settings):
             f"min_distance) -> points, scores ({error})."
         ) from error
     return points, scores
-
-
-def _in_tiles(model, batch, device):
-    """Run the network tile by tile; each tile's margin is discarded."""
-    height, width = batch.shape[2:]
-    logits = torch.empty(len(model.info.classes), height, width)
-    for top in range(0, height, TILE):
-        for left in range(0, width, TILE):
-            y0, x0 = max(0, top - MARGIN), max(0, left - MARGIN)
-            piece = batch[:, :, y0 : top + TILE + MARGIN, x0 : left + TILE + MARGIN]
-            result = model(piece.to(device)).float().cpu()[0]
-            inner = result[:, top - y0 : top - y0 + TILE, left - x0 : left - x0 + TILE]
-            logits[:, top : top + TILE, left : left + TILE] = inner
-    return logits

@@ -209,10 +209,7 @@ def choose_radius(items, classes, config):
     if not images:
         return UNKNOWN, ""
     size = object_size(images, points, labels=labels)
-    radius = match_radius(size, points, labels)
-    if isinstance(radius, dict):  # a class without a point in the images looked at
-        usual = float(np.median(list(radius.values())))
-        radius = {name: radius.get(name, usual) for name in classes}
+    radius = match_radius(size, points, labels, classes=classes)
     return radius, describe_size(size, radius)
 
 

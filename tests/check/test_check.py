@@ -86,6 +86,25 @@ def snapshot(folder):
     return [(path.name, path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
 
 
+def test_a_rare_class_in_images_not_looked_at_has_a_radius(tmp_path):
+    """Two classes of unlike sizes and a third in one image of forty: a report, not an error."""
+    rng, (y, x) = np.random.default_rng(0), np.mgrid[:96, :128]
+    for i in range(40):
+        points = rng.uniform([15, 15], [112, 80], (6, 2))
+        labels = np.array(["big"] * 3 + ["small"] * 3)
+        if i == 1:
+            labels[5] = "rare"
+        wide = np.where(labels == "big", 9, 2.5)
+        near = np.hypot(x - points[:, 0, None, None], y - points[:, 1, None, None])
+        image = 60 + 120 * (near < wide[:, None, None]).any(axis=0) + rng.normal(0, 3, x.shape)
+        write_image(tmp_path / f"{i:02d}.png", image.clip(0, 255).astype(np.uint8))
+        write_points(tmp_path / f"{i:02d}.txt", points, (96, 128), labels=labels)
+    report = check_folder(tmp_path)
+    assert set(report.radius) == {"big", "rare", "small"}
+    assert report.radius["big"] > 2 * report.radius["small"]
+    assert len(draw_sheet(report)) > 10_000
+
+
 def test_good_folder_has_no_finding(folder):
     """Six labelled images of a kind: nothing to say, all points counted, sigma chosen."""
     report = check_folder(folder)

@@ -76,28 +76,6 @@ def test_predict_points_uses_the_models_settings_unless_told(model):
     )
 
 
-def test_predict_heatmap_in_tiles_equals_the_whole(model, monkeypatch):
-    """Large images are run tile by tile with the same result."""
-    image = np.random.default_rng(0).integers(0, 255, (150, 210)).astype(np.uint8)
-    whole = predict.predict_heatmap(model, image)
-    monkeypatch.setattr(predict, "TILE", 64)
-    monkeypatch.setattr(predict, "MARGIN", 32)
-    assert whole.shape == (1, 150, 210)
-    assert np.allclose(predict.predict_heatmap(model, image), whole)
-
-
-@pytest.mark.parametrize("shape", [(150, 60), (60, 150)])
-def test_predict_never_shows_the_network_more_than_a_tile(model, monkeypatch, shape):
-    """Tall or wide: no piece is larger than a tile with its margins, so memory stays small."""
-    monkeypatch.setattr(predict, "TILE", 64)
-    monkeypatch.setattr(predict, "MARGIN", 16)
-    seen = []
-    model.network.register_forward_hook(lambda _net, given, _out: seen.append(given[0].shape[2:]))
-    predict.predict_heatmap(model, np.zeros(shape, np.uint8))
-    assert len(seen) == 3
-    assert max(max(sides) for sides in seen) <= 64 + 2 * 16
-
-
 def test_predict_takes_other_channels_where_it_can(model):
     """An RGB image goes into a grey model; six channels are a sentence."""
     grey = picture([[20, 20]])

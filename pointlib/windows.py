@@ -1,0 +1,232 @@
+"""Windows: a picture of any size, read part by part.
+
+TIFF and BigTIFF with their pyramids (SVS and OME-TIFF too) and OME-Zarr are read by windows, with
+zarr; so memory does not grow with the picture. Other files are small enough to be read whole.
+
+About pixels of parts. Not about images that fit into memory (images.py), nor about a network's
+tiles (predict/tiles.py).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pointlib.errors import InputError, brief
+from pointlib.images import ImageTooLargeError, image_header, plain_dtype, read_image
+from pointlib.tiff import open_tiff
+
+MAX_CHUNK = 256_000_000  # bytes of one tile or strip, which is decoded whole
+COLOURS = {"S", "C"}  # axes of channels
+NEEDS_LARGE = "pip install 'pointlib[large]'"
+
+
+@dataclasses.dataclass
+class Picture:
+    """A picture that is read by windows, upright, in the dtypes of the kit."""
+
+    path: Path
+    shape: tuple  # (H, W) or (H, W, C) of this level
+    dtype: np.dtype
+    full: tuple  # (H, W) of the largest level
+    n_levels: int
+    read: Callable  # read(top, bottom, left, right) -> (h, w) or (h, w, C)
+    close: Callable = lambda: None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def open_windows(path, *, level=0):
+    """Open a picture to read parts of it.
+
+    Parameters
+    ----------
+    path : str or Path
+        An image file, or the folder of an OME-Zarr.
+    level : int
+        Of a pyramid; 0 is the largest.
+
+    Returns
+    -------
+    Picture
+        Close it, or use it in a ``with`` block.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, has no such level, or needs a package that is not installed.
+    """
+    path = Path(path)
+    if is_zarr(path):
+        return _open_zarr(path, level)
+    if path.suffix.lower() in (".tif", ".tiff", ".svs"):
+        try:
+            return _open_tiff(path, level)
+        except InputError:
+            raise
+        except Exception as error:  # a broken file makes decoders raise nearly anything
+            raise InputError(f"{path} cannot be read by windows ({brief(error)}).") from error
+    return _open_whole(path, level)
+
+
+def is_zarr(path):
+    """Return whether a path is the folder of a Zarr."""
+    return any((Path(path) / name).is_file() for name in (".zgroup", ".zattrs", "zarr.json"))
+
+
+def fits_whole(path):
+    """Return whether a file is for `images.read_image`, rather than to be read by windows."""
+    if is_zarr(path) or Path(path).suffix.lower() == ".svs":
+        return False
+    try:
+        image_header(path)
+    except ImageTooLargeError:
+        return False
+    except InputError:  # which `read_image` tells
+        return True
+    return True
+
+
+def _open_whole(path, level):
+    """Return the Picture of a file that is read whole."""
+    _need_level(path, level, 1)
+    image = read_image(path)
+
+    def read(top, bottom, left, right):
+        return image[top:bottom, left:right]
+
+    return Picture(path, image.shape, image.dtype, image.shape[:2], 1, read)
+
+
+def _need_level(path, level, n_levels):
+    if level not in range(n_levels):
+        raise InputError(f"{path} has {n_levels} level(s); level {level} is not one of them.")
+
+
+def _open_tiff(path, level):
+    """Return the Picture of a TIFF: its first image, at a level of its pyramid."""
+    try:
+        zarr = _zarr(path)
+    except InputError:
+        if level == 0 and fits_whole(path):
+            return _open_whole(path, level)
+        raise
+    tiff = open_tiff(path)
+    try:
+        series = tiff.series[0]
+        others = [s for s in tiff.series[1:] if not s.keyframe.is_reduced and not tiff.is_svs]
+        if others:
+            what = f"{len(tiff.series)} images, of {series.shape} and {others[0].shape}"
+            raise InputError(f"{path} has {what}. Save one as its own file.")
+        _need_level(path, level, len(series.levels))
+        turn = int(getattr(series.keyframe.tags.get(274), "value", 1))
+        if turn != 1:
+            raise InputError(f"{path} is stored turned (orientation {turn}). Save it upright.")
+        chosen = series.levels[level]
+        page = chosen.keyframe
+        _check_chunk(path, page.chunks, page.dtype)
+        array = zarr.open(series.aszarr(level=level), mode="r")
+        order = _order(path, chosen.axes, chosen.shape)
+        read = _slicer(path, array, order, invert=page.photometric == 0)
+        full = _layout(series.levels[0].shape, _order(path, series.axes, series.shape))
+        return Picture(
+            path=path,
+            shape=_layout(chosen.shape, order),
+            dtype=plain_dtype(np.dtype(chosen.dtype)),
+            full=full[:2],
+            n_levels=len(series.levels),
+            read=read,
+            close=tiff.close,
+        )
+    except BaseException:
+        tiff.close()
+        raise
+
+
+def _open_zarr(path, level):
+    """Return the Picture of an OME-Zarr at a level of its pyramid."""
+    zarr = _zarr(path)
+    try:
+        group = zarr.open_group(path, mode="r")
+        attributes = dict(group.attrs)
+        (scales, *_) = attributes.get("ome", attributes)["multiscales"]
+        paths = [dataset["path"] for dataset in scales["datasets"]]
+        axes = "".join((a if isinstance(a, str) else a["name"])[0].upper() for a in scales["axes"])
+    except Exception as error:  # no group, no attributes, or others than these
+        raise InputError(
+            f"{path} is no OME-Zarr ({brief(error)}): it has no multiscales with axes and datasets."
+        ) from error
+    _need_level(path, level, len(paths))
+    array, largest = group[paths[level]], group[paths[0]]
+    order = _order(path, axes, array.shape)
+    _check_chunk(path, array.chunks, array.dtype)
+    return Picture(
+        path=path,
+        shape=_layout(array.shape, order),
+        dtype=plain_dtype(np.dtype(array.dtype)),
+        full=_layout(largest.shape, order)[:2],
+        n_levels=len(paths),
+        read=_slicer(path, array, order),
+    )
+
+
+def _zarr(path):
+    """Return the package zarr, which reads windows."""
+    try:
+        import zarr
+    except ImportError:
+        raise InputError(f"{path} is read by windows, which needs zarr: {NEEDS_LARGE}") from None
+    return zarr
+
+
+def _check_chunk(path, chunks, dtype):
+    """Raise InputError if one tile or strip takes too much memory."""
+    n_bytes = int(np.prod(chunks, dtype=float)) * np.dtype(dtype).itemsize
+    if n_bytes > MAX_CHUNK:
+        raise InputError(
+            f"{path} is stored in pieces of {n_bytes / 1e6:,.0f} MB, which are read whole; at most "
+            f"{MAX_CHUNK / 1e6:,.0f} MB. Save it in tiles of 256 or 512 px."
+        )
+
+
+def _order(path, axes, shape):
+    """Return the indices of the axes Y, X and, if there is one, of the channels."""
+    more = [i for i, name in enumerate(axes) if name not in "YX" and shape[i] > 1]
+    if {"Y", "X"} - set(axes) or len(more) > 1 or {axes[i] for i in more} - COLOURS:
+        raise InputError(
+            f"{path} has axes {axes} of {tuple(shape)}; expected YX, YXC or CYX. Save one plane."
+        )
+    return [axes.index("Y"), axes.index("X"), *more]
+
+
+def _layout(shape, order):
+    """Return the shape of a picture, (H, W) or (H, W, C)."""
+    return tuple(int(shape[axis]) for axis in order)
+
+
+def _slicer(path, array, order, *, invert=False):
+    """Return read(top, bottom, left, right) of a zarr array."""
+
+    def read(top, bottom, left, right):
+        index = [0] * array.ndim
+        for axis, span in zip(order, ((top, bottom), (left, right), (0, None)), strict=False):
+            index[axis] = slice(*span)
+        try:
+            part = np.asarray(array[tuple(index)])
+        except Exception as error:  # decoders raise their own kinds
+            hint = NEEDS_LARGE if "imagecodecs" in str(error) else "Copy or export it again."
+            raise InputError(f"{path} cannot be read ({brief(error)}). {hint}") from error
+        kept = sorted(order)
+        part = part.transpose([kept.index(axis) for axis in order])
+        if part.dtype.kind == "b":
+            part = part * np.uint8(255)
+        if invert and part.dtype.kind == "u":
+            part = np.iinfo(part.dtype).max - part
+        return np.ascontiguousarray(part.astype(plain_dtype(part.dtype), copy=False))
+
+    return read
