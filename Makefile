@@ -7,7 +7,7 @@ NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-w
 RUN := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all newest check lab notebooks data weights media bench mutants lock
+.PHONY: help setup demo test test-all test-large newest check lab notebooks data weights media bench mutants lock
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -37,6 +37,9 @@ test: setup check .venv/browser  ## lint, unit tests, training and browser tests
 
 test-all: test  ## and every lesson in JupyterLab, Run All; what a reader sees goes to runs/lessons
 	$(BIN)/pytest -q tests/browser/read_lessons.py
+
+test-large: setup  ## peak memory and CPU time of predicting pictures of 4,096 to 100,352 px (half an hour)
+	$(BIN)/python benchmarks/large.py
 
 # What a user gets who installs the wheel today: not the lock, and numbers may differ in the last digit
 newest: setup  ## the lessons with the newest versions of everything, from a wheel, compared laxly (once a week)

@@ -31,6 +31,7 @@ from pointlib.heatmaps import gaussian_sum as gaussian_sum
 from pointlib.images import list_images as list_images
 from pointlib.images import read_image as read_image
 from pointlib.images import write_image as write_image
+from pointlib.large.jobs import predict_large as predict_large
 from pointlib.losses import LOSSES as LOSSES
 from pointlib.losses import focal as focal
 from pointlib.losses import mse as mse

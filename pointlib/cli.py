@@ -62,7 +62,7 @@ def predict(
     overrides: Overrides = None,
     text: Annotated[bool, typer.Option(help="Also write points as text files.")] = False,
     overlays: Annotated[bool, typer.Option(help="Also write images with points drawn.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, for one large picture.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
     tile: Annotated[int, typer.Option(min=1, help="Side of the pieces of a large picture.")] = 1024,
     level: Annotated[int, typer.Option(min=0, help="Of a pyramid; 0 is the largest.")] = 0,
     region: Annotated[str | None, typer.Option(help="x0,y0,x1,y1: only a part, in pixels.")] = None,
@@ -70,9 +70,9 @@ def predict(
 ):
     """Find points in an image or a folder of images, and write points.csv and counts.csv.
 
-    A picture of any size is predicted in pieces, by as many processes as --workers says; stopped,
-    the same command goes on. Reading BigTIFF, SVS, OME-TIFF and OME-Zarr in parts needs
-    pip install 'pointlib[large]'.
+    A picture of any size, or a folder of more than 200 images, is predicted in pieces, by as many
+    processes as --workers says; stopped, the same command goes on. Reading BigTIFF, SVS, OME-TIFF
+    and OME-Zarr in parts needs pip install 'pointlib[large]'.
     """
     from pointlib.config import find_function
     from pointlib.counts import describe_rules
@@ -96,6 +96,8 @@ def predict(
     asked = workers > 1 or level > 0 or region is not None
     if asked or (not (text or overlays) and is_large(settings.image_path, model.info)):
         summary = _predict_pieces(settings, chosen, pieces, trust_code=trust_code)
+        for name, why in summary["unreadable"].items():
+            _say_image(name, None, why)
         if text or overlays:
             _say("no texts and no overlays are written of a picture that is predicted in pieces")
     else:

@@ -123,23 +123,17 @@ def predict_folder(
     {'n_images': 1, 'n_unreadable': 0, 'n_points': 2}
     """
     output = Path(output)
-    own = {(output / "overlays").resolve(), (output / "text").resolve()}
-    sources = [s for s in find_images(inputs) if own.isdisjoint(s[0].resolve().parents)]
-    if not sources:
-        raise InputError(f"all of {inputs} is where {output} is written; name another output.")
+    sources = check_sources(find_images(inputs), output)
     if text or overlay:
         _check_stems([name for _, name in sources])
     need_place(output)
     settings = {"threshold": threshold, "min_distance": min_distance}
     settings["threshold_fn"] = threshold_fn
-    # synthetic images first: what fails there is a wrong setting, not a wrong image
-    if threshold_fn is not find_peaks:
-        check_threshold_fn(threshold_fn)
-    predict_points(model, _blank(model.info), **settings)
+    try_settings(model, settings)
     rows = []
     for path, name in sources:
         try:
-            image, shape, found = _predict_file(model, path, settings)
+            image, shape, found = predict_file(model, path, settings)
         except InputError as error:
             rows.append((name, None, *NOTHING_FOUND))
             if on_image:
@@ -159,8 +153,28 @@ def predict_folder(
     return {"n_images": len(rows), "n_unreadable": n_unreadable, "n_points": n_points}
 
 
-def _predict_file(model, path, settings):
-    """Return image, its shape (H, W) and what is found; no image if it is read in parts."""
+def check_sources(sources, output):
+    """Return [(path, name)] without what an earlier run wrote into the output."""
+    own = {(output / "overlays").resolve(), (output / "text").resolve()}
+    kept = [source for source in sources if own.isdisjoint(source[0].resolve().parents)]
+    if not kept:
+        raise InputError(f"all images are where {output} is written; name another output.")
+    return kept
+
+
+def try_settings(model, settings):
+    """Try settings on synthetic images: what fails there is a wrong setting, no wrong image."""
+    threshold_fn = settings.get("threshold_fn", find_peaks)
+    if threshold_fn is not find_peaks:
+        check_threshold_fn(threshold_fn)
+    predict_points(model, _blank(model.info), **settings)
+
+
+def predict_file(model, path, settings):
+    """Return image, its shape (H, W) and what is found; no image if it is read in parts.
+
+    `settings` has threshold, min_distance and threshold_fn, as `predict_points` takes them.
+    """
     own = {key: settings[key] for key in ("threshold", "min_distance")}
     if settings["threshold_fn"] is find_peaks and not fits_whole(path):
         with open_windows(path) as picture:

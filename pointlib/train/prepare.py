@@ -27,6 +27,8 @@ from pointlib.losses import LOSSES
 from pointlib.matching import check_radius, check_reach, describe_radius, near_pairs
 from pointlib.model.point_model import ModelInfo, PointModel, build_custom, build_model
 from pointlib.model.pretrained import describe_packaged
+from pointlib.predict.points import WHOLE
+from pointlib.predict.reach import halo_of
 from pointlib.sizes import (
     describe_size,
     looked_at,
@@ -320,6 +322,12 @@ def describe_setup(setup, val):
     )
     if info.exclusive:
         yield "classes exclude each other: each object is found once; train.exclusive=false if not"
+    if halo_of(setup.model) is None:
+        yield (
+            "the network looks at a whole picture at once: pictures larger than "
+            f"{WHOLE / info.scale:,.0f} px are validated and predicted in windows, which are not "
+            "quite what it would see whole"
+        )
     if start := encoder_start(config):
         yield f"the encoder starts from {start}"
     if config.start:

@@ -11,9 +11,10 @@ import tifffile
 from pointlib.cli import main
 from pointlib.errors import InputError
 from pointlib.images import write_image
-from pointlib.large import is_large, jobs, predict_large
+from pointlib.large import folders, is_large, jobs, pool, predict_large
 from pointlib.model.folder import load_model, save_model
 from pointlib.model.point_model import ModelInfo, build_model
+from pointlib.predict.folder import predict_folder
 from pointlib.synthetic import draw_cells
 
 pytest.importorskip("zarr")
@@ -97,7 +98,7 @@ def test_a_killed_worker_costs_nothing_but_its_piece(place, expected, tmp_path):
 
     def kill(done, _):
         if done and not killed:
-            (child, *_) = jobs.multiprocessing.active_children()
+            (child, *_) = pool.multiprocessing.active_children()
             os.kill(child.pid, signal.SIGKILL)
             killed.append(child.pid)
 
@@ -107,9 +108,10 @@ def test_a_killed_worker_costs_nothing_but_its_piece(place, expected, tmp_path):
 
 
 def test_workers_that_always_end_are_an_error(place, tmp_path, monkeypatch):
-    """Three rounds without a piece: a sentence, not an endless loop."""
-    monkeypatch.setattr(jobs, "_begin", _end)
-    with pytest.raises(InputError, match="3 times in a row: probably the memory"):
+    """Rounds without a piece end in a sentence, not in an endless loop."""
+    monkeypatch.setattr(pool, "LOST", 1)
+    monkeypatch.setattr(pool, "_begin", _end)
+    with pytest.raises(InputError, match="1 times in a row: probably the memory"):
         predict_large(place / "model", place / "a.tif", tmp_path, workers=2)
 
 
@@ -174,3 +176,63 @@ def test_small_pictures_are_no_job(place, tmp_path):
     write_image(tmp_path / "a.png", np.zeros((90, 90), np.uint8))
     assert not is_large(tmp_path / "a.png", load_model(place / "model").info)
     assert not is_large(tmp_path, load_model(place / "model").info)
+
+
+# --- folders of many images ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Return a folder of 23 images, one of them broken and one in a subfolder."""
+    folder = tmp_path_factory.mktemp("many")
+    for i in range(22):
+        scene = draw_cells((64, 80), n=i % 5, seed=i)
+        write_image(folder / ("deep" if i == 9 else ".") / f"{i:02d}.png", scene.image)
+    (folder / "13b.png").write_bytes(b"no picture")
+    return folder
+
+
+def test_a_folder_in_pieces_is_the_folder(place, many, tmp_path, monkeypatch):
+    """The tables are those of predict_folder, by one process and by two; what fails is named."""
+    monkeypatch.setattr(folders, "IMAGES", 6)
+    predict_folder(load_model(place / "model"), many, tmp_path / "plain")
+    plain = [row | {"score": ""} for row in rows(tmp_path / "plain" / "points.csv")]
+    for workers in (1, 2):
+        summary = predict_large(
+            place / "model",
+            many,
+            tmp_path / f"by {workers}",
+            workers=workers,
+        )
+        assert (summary["n_images"], summary["n_unreadable"]) == (23, 1)
+        assert "cannot be read as an image" in summary["unreadable"]["13b.png"]
+        assert bytes_of(tmp_path / f"by {workers}") == bytes_of(tmp_path / "by 1")
+        found = [row | {"score": ""} for row in rows(tmp_path / f"by {workers}" / "points.csv")]
+        assert found == plain
+    counts = [(tmp_path / name / "counts.csv").read_bytes() for name in ("plain", "by 1")]
+    assert counts[0] == counts[1]
+
+
+def test_a_folder_that_was_stopped_half_way_does_only_the_rest(place, many, tmp_path, monkeypatch):
+    """Parts that are done are not predicted again."""
+    monkeypatch.setattr(folders, "IMAGES", 6)
+
+    def stop(done, _):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_large(place / "model", many, tmp_path, on_piece=stop)
+    seen, real = [], folders.predict_file
+    monkeypatch.setattr(
+        folders, "predict_file", lambda *given: seen.append(given[1]) or real(*given)
+    )
+    predict_large(place / "model", many, tmp_path)
+    assert len(seen) == 23 - 12
+
+
+def test_a_folder_has_no_level_and_no_region(place, many, tmp_path):
+    """These are of one picture: a sentence."""
+    with pytest.raises(InputError, match="a level or a region is of one picture"):
+        predict_large(place / "model", many, tmp_path, level=1)
+    assert not is_large(many, load_model(place / "model").info)

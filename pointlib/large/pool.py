@@ -1,0 +1,118 @@
+"""Pool: pieces of work, by one process or several, each leaving a file: a stop is no loss.
+
+A file is written whole or not at all: where it exists, the piece is done. Every process uses one
+thread, so the numbers in a file do not depend on how many there are.
+
+About processes and files. Not about what a piece is: pictures.py, folders.py.
+"""
+
+import io
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import torch
+
+from pointlib.errors import InputError
+from pointlib.files import write_atomic
+
+LOST = 3  # times in a row that processes may end without a piece done
+
+
+def run(job, place, *, workers, on_piece):
+    """Do the pieces of a job that have no file yet; return the arrays of all, in order.
+
+    Parameters
+    ----------
+    job : object
+        With ``n_pieces``, and ``open()``, which gives a worker: ``worker.do(k)`` returns a dict of
+        arrays, ``worker.close()`` ends it. It is sent to the processes.
+    place : Path
+        Folder of the files, made if needed.
+    workers : int
+        Number of processes.
+    on_piece : callable
+        Called with (pieces done, pieces in all), at the start too.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+
+    def left():
+        return [k for k in range(job.n_pieces) if not part_file(place, k).is_file()]
+
+    def note():
+        on_piece(job.n_pieces - len(left()), job.n_pieces)
+
+    note()
+    if workers > 1:
+        _by_workers(job, place, left, workers, note)
+    elif todo := left():
+        _by_one(job, place, todo, note)
+    return [load(part_file(place, k)) for k in range(job.n_pieces)]
+
+
+def part_file(place, k):
+    """Return the path of the file of a piece."""
+    return place / f"{k:07d}.npz"
+
+
+def save(path, arrays):
+    """Write a dict of arrays, whole or not at all."""
+    np.savez(file := io.BytesIO(), **arrays)
+    write_atomic(path, file.getvalue())
+
+
+def load(path):
+    """Return the dict of arrays of a file."""
+    with np.load(path, allow_pickle=False) as saved:
+        return dict(saved)
+
+
+def _by_one(job, place, todo, note):
+    """Do the pieces in this process, with one thread as the others have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    worker = job.open()
+    try:
+        for k in todo:
+            save(part_file(place, k), worker.do(k))
+            note()
+    finally:
+        worker.close()
+        torch.set_num_threads(before)
+
+
+def _by_workers(job, place, left, workers, note):
+    """Do the pieces in several processes; the piece of one that is killed is done again."""
+    lost = 0
+    while todo := left():
+        options = {"mp_context": multiprocessing.get_context("spawn"), "initializer": _begin}
+        with ProcessPoolExecutor(min(workers, len(todo)), initargs=(job, place), **options) as pool:
+            try:
+                for future in as_completed([pool.submit(_do, k) for k in todo]):
+                    future.result()
+                    note()
+            except BrokenProcessPool:
+                pass  # a process was killed: a new pool does what is left
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        lost = lost + 1 if len(left()) == len(todo) else 0
+        if lost == LOST:
+            raise InputError(
+                f"workers end before a piece is done, {LOST} times in a row: probably the memory "
+                "is too small for so many. Use fewer --workers; what is done stays."
+            )
+
+
+_own = []  # of this process: its worker, and the folder of the files
+
+
+def _begin(job, place):
+    torch.set_num_threads(1)
+    _own[:] = job.open(), place
+
+
+def _do(k):
+    worker, place = _own
+    save(part_file(place, k), worker.do(k))
