@@ -363,8 +363,8 @@ MUTANTS = [
     Mutant(
         "corners laid on corners in shrinking",
         "augment.py",
-        'mode="bilinear", antialias=True)',
-        'mode="bilinear", align_corners=True)',
+        "centre = (np.arange(start, stop) + 0.5) * step",
+        "centre = np.arange(start, stop) * (n - 1) / max(n_new - 1, 1) + 0.5",
         (DATA, *unit("augment")),
     ),
     Mutant(
@@ -440,16 +440,16 @@ MUTANTS = [
     Mutant(
         "width and height swapped in counts.csv",
         "predict/folder.py",
-        "counts.append([to_cell(name), image.shape[1], image.shape[0]",
-        "counts.append([to_cell(name), image.shape[0], image.shape[1]",
+        'counts.append([to_cell(name), shape[1], shape[0], "ok"',
+        'counts.append([to_cell(name), shape[0], shape[1], "ok"',
         (TOUR, *unit("predict/predict")),
     ),
     Mutant(
         "tiles laid down with their margin",
-        "predict/points.py",
-        "inner = result[:, top - y0 : top - y0 + TILE, left - x0 : left - x0 + TILE]",
-        "inner = result[:, :TILE, :TILE]",
-        unit("predict/predict"),
+        "predict/tiles.py",
+        "return logits[:, top - y : bottom - y, left - x : right - x], (top, left)",
+        "return logits[:, : bottom - top, : right - left], (top, left)",
+        unit("predict/tiles"),
     ),
     Mutant(
         "every candidate counts in an evaluation",

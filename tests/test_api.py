@@ -41,6 +41,7 @@ TORCH = {
     "mse",
     "predict_candidates",
     "predict_folder",
+    "predict_large",
     "predict_heatmap",
     "predict_points",
     "random_affine",

@@ -5,6 +5,7 @@ About which pieces there are, and how their peaks become points. Not about windo
 """
 
 import numpy as np
+import torch
 
 from pointlib.errors import InputError
 from pointlib.model.folder import load_model
@@ -97,7 +98,9 @@ class _Worker:
     def __init__(self, job):
         self.job = job
         self.picture = open_windows(job.path, level=job.level)
-        self.tiling = Tiling(load_model(job.model, trust_code=job.trust_code), self.picture)
+        model = load_model(job.model, trust_code=job.trust_code)
+        # windows of 600 px: nearly twice as fast on a CPU as with the channels first
+        self.tiling = Tiling(model.to(memory_format=torch.channels_last), self.picture)
 
     def do(self, k):
         """Return the peaks of a piece, three arrays a class."""

@@ -17,7 +17,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -131,8 +130,7 @@ def load_model(folder: str | Path, *, trust_code: bool = False) -> PointModel:
             f"{folder} is not a complete model ({brief(error)}). "
             "Train again, or copy the folder again."
         ) from error
-    # twice as fast on a processor as the other order of channels and pixels
-    return model.eval().to(memory_format=torch.channels_last)
+    return model.eval()
 
 
 def read_info(folder: str | Path) -> ModelInfo:

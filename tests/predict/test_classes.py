@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.predict.classes import NOTHING, any_class, share_out, summits
@@ -65,7 +66,7 @@ def test_classes_share_out_the_peaks_of_any_class(seed, reach):
     found = candidates_of(shared, NAMES, (24, 30))
     together = any_class(logits)
     heights = torch.sigmoid(together).numpy()
-    every = find_candidates(heights)
+    every = find_candidates(heights, log_heatmap=functional.logsigmoid(together).numpy())
     points, _, scores = join_classes({n: (c.points, c.scores) for n, c in found.items()})
     assert np.allclose(np.sort(scores), np.sort(every.scores), atol=1e-6)
     assert len(points) == len(every.points)

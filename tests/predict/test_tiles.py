@@ -28,6 +28,8 @@ LOCAL = {  # what these see, by counting NaN, was measured before this module wa
     ("UnetPlusPlus", "resnet18:3"): 71,
     ("Unet", "vgg11_bn:3"): 63,
 }
+# of the logits' spread: sums of float32 are in another order; 1e-5 here, a seam is 1e-2 or more
+ROUNDING = 5e-5
 GLOBAL = [("FPN", "resnet18:5"), ("MAnet", "resnet18:3"), ("Unet", "se_resnet50:3")]
 
 
@@ -107,9 +109,9 @@ def test_reach_leaves_the_model_as_it_was(small):
 
 @pytest.mark.parametrize("names", [*LOCAL][:3] + [*LOCAL][4:], ids=str)
 def test_tiles_have_the_logits_of_the_whole(names, monkeypatch):
-    """To 1e-5 of their spread: tiles of 64 px of a picture whose sides are no multiple of them."""
+    """Tiles of 64 px of a picture whose sides are no multiple of them."""
     whole, tiled = whole_and_tiled(network(*names), noise((230, 331)), 64, monkeypatch)
-    assert (whole - tiled).abs().max() <= 1e-5 * whole.std()
+    assert (whole - tiled).abs().max() <= ROUNDING * whole.std()
 
 
 def test_a_deep_network_has_no_seam_either(monkeypatch):
@@ -117,7 +119,7 @@ def test_a_deep_network_has_no_seam_either(monkeypatch):
     whole, tiled = whole_and_tiled(
         network("Unet", "resnet34:5"), noise((96, 1300)), 96, monkeypatch
     )
-    assert (whole - tiled).abs().max() <= 1e-5 * whole.std()
+    assert (whole - tiled).abs().max() <= ROUNDING * whole.std()
 
 
 @pytest.mark.parametrize("scale", [0.312, 0.5, 0.8])
@@ -128,7 +130,7 @@ def test_tiles_of_shrunken_pictures_have_no_seam(scale, normalise, monkeypatch):
     image = noise((411, 530))
     image[:200] //= 3  # a part alone has other limits
     whole, tiled = whole_and_tiled(model, image, 64, monkeypatch)
-    assert (whole - tiled).abs().max() <= 1e-5 * whole.std()
+    assert (whole - tiled).abs().max() <= ROUNDING * whole.std()
 
 
 class Grey(nn.Module):
