@@ -71,8 +71,8 @@ def predict(
     """Find points in an image or a folder of images, and write points.csv and counts.csv.
 
     A picture of any size, or a folder of more than 200 images, is predicted in pieces, by as many
-    processes as --workers says; stopped, the same command goes on. Reading BigTIFF, SVS, OME-TIFF
-    and OME-Zarr in parts needs pip install 'pointlib[large]'.
+    processes as --workers says, one CPU thread each; stopped, the same command goes on. Reading
+    BigTIFF, SVS, OME-TIFF and OME-Zarr in parts needs pip install 'pointlib[large]'.
     """
     from pointlib.config import find_function
     from pointlib.counts import describe_rules
@@ -80,7 +80,7 @@ def predict(
     from pointlib.model.folder import load_model
     from pointlib.plots import draw_overlay
     from pointlib.predict.folder import predict_folder, rules_in_use
-    from pointlib.thresholds import THRESHOLDS
+    from pointlib.thresholds import THRESHOLDS, find_peaks
 
     settings = _load_config(config, overrides, ["infer"], trust_code=trust_code).infer
     if not settings.image_path:
@@ -94,12 +94,16 @@ def predict(
         "threshold_fn": find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
     }
     asked = workers > 1 or level > 0 or region is not None
-    if asked or (not (text or overlays) and is_large(settings.image_path, model.info)):
+    if asked and (text or overlays):
+        raise InputError(
+            "--text and --overlays are for images that are predicted whole; leave out --workers, "
+            "--level and --region, or these."
+        )
+    plain = chosen["threshold_fn"] is find_peaks and not (text or overlays or _has_gpu())
+    if asked or (plain and is_large(settings.image_path, model.info)):
         summary = _predict_pieces(settings, chosen, pieces, trust_code=trust_code)
         for name, why in summary["unreadable"].items():
             _say_image(name, None, why)
-        if text or overlays:
-            _say("no texts and no overlays are written of a picture that is predicted in pieces")
     else:
         summary = predict_folder(
             _to_device(model),
@@ -113,7 +117,8 @@ def predict(
     if summary["n_unreadable"] == summary["n_images"]:
         raise InputError(f"none of the {summary['n_images']} images could be used; see above.")
     _say("{n_points} points in {n_images} images, {n_unreadable} unreadable".format(**summary))
-    _say(describe_rules(rules_in_use(model.info, **chosen)))
+    if not (level or region):
+        _say(describe_rules(rules_in_use(model.info, **chosen)))
     _say(f"points: {Path(settings.output) / 'points.csv'}")
 
 
@@ -457,6 +462,13 @@ def _annotate_settings(source):
     if not settings.dataset_path:
         raise InputError("no folder to annotate: name one, or set annotate.dataset_path.")
     return settings
+
+
+def _has_gpu():
+    """Return whether there is a faster device than the CPU, which alone predicts in pieces."""
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def _to_device(model):

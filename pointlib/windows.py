@@ -1,7 +1,8 @@
 """Windows: a picture of any size, read part by part.
 
 TIFF and BigTIFF with their pyramids (SVS and OME-TIFF too) and OME-Zarr are read by windows, with
-zarr; so memory does not grow with the picture. Other files are small enough to be read whole.
+zarr; so memory does not grow with the picture. Other files are read whole, up to the limit of
+images.py.
 
 About pixels of parts. Not about images that fit into memory (images.py), nor about a network's
 tiles (predict/tiles.py).
@@ -19,6 +20,7 @@ from pointlib.tiff import open_tiff
 
 MAX_CHUNK = 256_000_000  # bytes of one tile or strip, which is decoded whole
 COLOURS = {"S", "C"}  # axes of channels
+INDIRECT = (3, 5, 8)  # TIFF's palette, CMYK and Lab: not red, green and blue
 NEEDS_LARGE = "pip install 'pointlib[large]'"
 
 
@@ -124,12 +126,13 @@ def _open_tiff(path, level):
             what = f"{len(tiff.series)} images, of {series.shape} and {others[0].shape}"
             raise InputError(f"{path} has {what}. Save one as its own file.")
         _need_level(path, level, len(series.levels))
-        turn = int(getattr(series.keyframe.tags.get(274), "value", 1))
-        if turn != 1:
-            raise InputError(f"{path} is stored turned (orientation {turn}). Save it upright.")
         chosen = series.levels[level]
         page = chosen.keyframe
-        _check_chunk(path, page.chunks, page.dtype)
+        if odd := _why_whole(series.keyframe, page):
+            if level == 0 and fits_whole(path):
+                tiff.close()
+                return _open_whole(path, level)
+            raise InputError(f"{path} {odd}, and so is not read in parts. Save it anew.")
         array = zarr.open(series.aszarr(level=level), mode="r")
         order = _order(path, chosen.axes, chosen.shape)
         read = _slicer(path, array, order, invert=page.photometric == 0)
@@ -146,6 +149,19 @@ def _open_tiff(path, level):
     except BaseException:
         tiff.close()
         raise
+
+
+def _why_whole(first, page):
+    """Return why parts of a TIFF are not its pixels or take too much memory, or ""."""
+    turn = int(getattr(first.tags.get(274), "value", 1))
+    if turn != 1:
+        return f"is stored turned (orientation {turn})"
+    n_bytes = int(np.prod(page.chunks, dtype=float)) * page.dtype.itemsize
+    if n_bytes > MAX_CHUNK:
+        return f"is stored in pieces of {n_bytes / 1e6:,.0f} MB instead of tiles of 256 or 512 px"
+    if page.photometric in INDIRECT:
+        return f"has colours as {page.photometric.name}"
+    return ""
 
 
 def _open_zarr(path, level):

@@ -111,7 +111,9 @@ def test_files_that_cannot_be_read_in_parts_say_so(tmp_path, monkeypatch):
     one = tmp_path / "one.tif"
     tifffile.imwrite(one, picture((150, 211)), rowsperstrip=150)
     monkeypatch.setattr("pointlib.windows.MAX_CHUNK", 10_000)
-    with pytest.raises(InputError, match=r"in pieces of 0 MB.*Save it in tiles of 256 or 512 px"):
+    agree(one, read_image(one))  # small enough to be read whole
+    monkeypatch.setattr("pointlib.images.MAX_BYTES", 1000)
+    with pytest.raises(InputError, match=r"in pieces of 0 MB instead of tiles of 256 or 512 px"):
         open_windows(one)
     monkeypatch.undo()
     two = tmp_path / "two.tif"
@@ -122,8 +124,15 @@ def test_files_that_cannot_be_read_in_parts_say_so(tmp_path, monkeypatch):
         open_windows(two)
     turned = tmp_path / "turned.tif"
     tifffile.imwrite(turned, picture((150, 211)), extratags=[(274, "H", 1, 6, True)])
+    agree(turned, read_image(turned))
+    monkeypatch.setattr("pointlib.images.MAX_BYTES", 1000)
     with pytest.raises(InputError, match=r"stored turned \(orientation 6\)"):
         open_windows(turned)
+    monkeypatch.undo()
+    palette = tmp_path / "palette.tif"
+    colours = np.arange(3 * 256, dtype=np.uint16).reshape(3, 256)
+    tifffile.imwrite(palette, picture((150, 211)), photometric="palette", colormap=colours)
+    agree(palette, read_image(palette))
     (tmp_path / "odd.zarr").mkdir()
     (tmp_path / "odd.zarr" / ".zgroup").write_text(json.dumps({"zarr_format": 2}))
     with pytest.raises(InputError, match="is no OME-Zarr"):

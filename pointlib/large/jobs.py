@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from pointlib.images import image_header
 from pointlib.large.folders import IMAGES, FolderJob
 from pointlib.large.pictures import PictureJob
 from pointlib.large.pool import run
-from pointlib.model.folder import load_model, read_info
+from pointlib.model.folder import CUSTOM, load_model, read_info
 from pointlib.predict.folder import (
-    check_sources,
     find_images,
     rules_in_use,
+    sources_of,
     try_settings,
     write_tables,
 )
@@ -68,7 +69,8 @@ def predict_large(
         Side of a picture's pieces, pixels of the heatmap, rounded up to a multiple of 1024: pieces
         of any size give the same points.
     workers : int
-        Number of processes, one thread each.
+        Number of processes, one CPU thread each. A script that asks for more than one needs
+        ``if __name__ == "__main__":`` about its own work, since each of them imports it.
     trust_code : bool
         As `load_model` takes it.
     on_piece : callable
@@ -91,12 +93,15 @@ def predict_large(
     path, output, model_folder = Path(path), need_place(output), Path(model_folder)
     info = read_info(model_folder)
     own = {"threshold": threshold, "min_distance": min_distance}
+    own = {key: None if value is None else float(value) for key, value in own.items()}
+    region = None if region is None else tuple(map(float, region))
+    model = load_model(model_folder, trust_code=trust_code)  # here, what is wrong with it is said
+    try_settings(model, own)
     rules = rules_in_use(info, **own)
     if is_folder(path):
         if level or region is not None:
             raise InputError(f"{path} is a folder; a level or a region is of one picture. Name it.")
-        sources = check_sources(find_images(path), output)
-        try_settings(load_model(model_folder, trust_code=trust_code), own)
+        sources = sources_of(path, output)
         settings = own | {"threshold_fn": find_peaks}
         job = FolderJob(model_folder, sources, settings, trust_code=trust_code)
         what = [own, [(name, *_stat(source)) for source, name in sources]]
@@ -105,13 +110,15 @@ def predict_large(
         options = {"level": level, "region": region, "piece": piece, "trust_code": trust_code}
         job = PictureJob(model_folder, path, info, settings, **options)
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        what = [settings, level, region, job.n_pieces, [(f.name, *_stat(f)) for f in files]]
-        rules = {} if level or region else rules  # they were learnt from whole pictures
+        what = [settings, level, region, job.pieces, [(f.name, *_stat(f)) for f in files]]
+        rules = {} if level or region is not None else rules  # they were learnt from whole pictures
     place = output / PARTS / _digest(model_folder, what)
     parts = run(job, place, workers=workers, on_piece=on_piece)
     rows, unreadable = job.rows(parts)
     write_tables(output, rows, info.classes, rules)
-    shutil.rmtree(output / PARTS)
+    shutil.rmtree(place)
+    with suppress(OSError):  # another job's parts are there too
+        place.parent.rmdir()
     n_points = sum(len(points) for _, _, points, *_ in rows)
     summary = {"n_images": len(rows), "n_unreadable": len(unreadable), "n_points": n_points}
     return summary | {"unreadable": unreadable}
@@ -141,7 +148,10 @@ def is_folder(path):
 def _digest(model, what):
     """Return a digest of a model folder and of what else decides the result."""
     weights = need_file(model / "model.safetensors", "weights file").read_bytes()
-    digest = hashlib.sha256(weights + (model / "pointlib.json").read_bytes())
+    digest = hashlib.sha256(weights)
+    for name in ("pointlib.json", "config.json", CUSTOM):
+        if (model / name).is_file():
+            digest.update((model / name).read_bytes())
     digest.update(json.dumps([VERSION, what]).encode())
     return digest.hexdigest()[:16]
 

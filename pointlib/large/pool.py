@@ -101,7 +101,8 @@ def _by_workers(job, place, left, workers, note):
         if lost == LOST:
             raise InputError(
                 f"workers end before a piece is done, {LOST} times in a row: probably the memory "
-                "is too small for so many. Use fewer --workers; what is done stays."
+                "is too small for so many, or a script lacks `if __name__ == '__main__':`. Use "
+                "fewer workers; what is done stays."
             )
 
 

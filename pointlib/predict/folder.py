@@ -123,7 +123,7 @@ def predict_folder(
     {'n_images': 1, 'n_unreadable': 0, 'n_points': 2}
     """
     output = Path(output)
-    sources = check_sources(find_images(inputs), output)
+    sources = sources_of(inputs, output)
     if text or overlay:
         _check_stems([name for _, name in sources])
     need_place(output)
@@ -153,12 +153,12 @@ def predict_folder(
     return {"n_images": len(rows), "n_unreadable": n_unreadable, "n_points": n_points}
 
 
-def check_sources(sources, output):
-    """Return [(path, name)] without what an earlier run wrote into the output."""
+def sources_of(inputs, output):
+    """Return `find_images` without what an earlier run wrote into the output."""
     own = {(output / "overlays").resolve(), (output / "text").resolve()}
-    kept = [source for source in sources if own.isdisjoint(source[0].resolve().parents)]
+    kept = [s for s in find_images(inputs) if own.isdisjoint(s[0].resolve().parents)]
     if not kept:
-        raise InputError(f"all images are where {output} is written; name another output.")
+        raise InputError(f"all of {inputs} is where {output} is written; name another output.")
     return kept
 
 

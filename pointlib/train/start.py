@@ -46,8 +46,8 @@ def go_on(config, info):
         taken["sigma"] = before.sigma
     new = [name for name in info.classes if name not in before.classes]
     taken["classes"] = tuple(config.classes or (*before.classes, *new))
-    if config.radius is None and config.diameter is None:
-        taken["radius"] = _radius_for(taken["classes"], before, info)
+    is_given = config.radius is not None or config.diameter is not None
+    taken["radius"] = _radius_for(taken["classes"], before, info, prefer_new=is_given)
     if config.exclusive == "auto" and len(info.classes) == 1:  # one class alone cannot tell
         taken["exclusive"] = before.exclusive
     joined = dataclasses.replace(info, **taken)
@@ -62,12 +62,17 @@ def go_on(config, info):
     return PointModel(model.network, joined, divisor=model.divisor)
 
 
-def _radius_for(classes, before, info):
-    """Return the earlier model's match radius; a class that it does not know has its own."""
-    if not isinstance(before.radius, dict):
-        return before.radius
-    known = {name: radius_of(info.radius, name) for name in info.classes} | before.radius
-    return {name: known[name] for name in classes}
+def _radius_for(classes, before, info, *, prefer_new):
+    """Return the match radius: the earlier model's, or the new one where that is given.
+
+    Where these have one for each class, a class that it does not know has that of the other.
+    """
+    first, second = (info, before) if prefer_new else (before, info)
+    if not isinstance(first.radius, dict):
+        return first.radius
+    known = {name: radius_of(first.radius, name) for name in first.classes}
+    other = {name: radius_of(second.radius, name) for name in second.classes}
+    return {name: (other | known)[name] for name in classes}
 
 
 def _refuse(config, words):

@@ -90,6 +90,26 @@ def test_other_settings_start_anew(place, tmp_path):
         place / "model", place / "a.tif", tmp_path, on_piece=lambda *now: told.append(now)
     )
     assert told[0] == (0, 4)
+    (left,) = (tmp_path / jobs.PARTS).iterdir()  # the other job may still go on
+    assert len(list(left.iterdir())) == 1
+
+
+def test_a_job_that_goes_on_with_other_pieces_starts_anew(place, expected, tmp_path):
+    """As many pieces, cut elsewhere: none is taken for another."""
+    image = np.tile(draw_cells((500, 600), n=200, seed=0).image, (8, 1))
+    tifffile.imwrite(tmp_path / "tall.tif", image, tile=(256, 256))
+
+    def stop(done, _):
+        if done:
+            raise KeyboardInterrupt
+
+    given = place / "model", tmp_path / "tall.tif", tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        predict_large(*given, piece=2048, on_piece=stop)
+    predict_large(*given, piece=3072)
+    predict_large(*given[:2], tmp_path / "fresh")
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "fresh")
+    assert expected
 
 
 def test_a_killed_worker_costs_nothing_but_its_piece(place, expected, tmp_path):
@@ -167,6 +187,8 @@ def test_the_command_line_predicts_large_pictures_in_pieces(place, expected, tmp
     options = ["--region", "210,340,900,1250", "--workers", "2"]
     assert main(["predict", *chosen, "--set", f"infer.output={tmp_path}", *options]) == 0
     assert len(rows(tmp_path / "points.csv")) < len(expected[0].splitlines())
+    assert main(["predict", *chosen, "--region", "1,2,3,4", "--text"]) == 2
+    assert "--text and --overlays are for images" in capsys.readouterr().err
     assert main(["predict", *chosen, "--region", "1,2,3"]) == 2
     assert "expected x0,y0,x1,y1 in pixels" in capsys.readouterr().err
 
