@@ -83,20 +83,38 @@ def choose(images, info, find):
     """Return {class: {"threshold", "min_distance"}} of the best F1; see `sweep.choose_by_calling`.
 
     For `find_peaks` training has chosen already. The distances are those that validation tries.
+    Where an object has one class, one choice is for all.
     """
     settings = {name: class_settings(info, name) for name in info.classes}
     if find is find_peaks:
         return settings
-    for k, (name, known) in enumerate(settings.items()):
-        settings[name] = choose_by_calling(
-            [(points[labels == name], drawn[k]) for points, labels, drawn, _ in images],
-            lambda drawn, **options: read_logits(*drawn, find, options),
-            radius=radius_of(info.radius, name),
-            distances=distances_to_try(radius=radius_of(info.radius, name), sigma=info.sigma),
-            known=known,
-            one_pass=find in ONE_PASS,
-        ).options
+    of_class = {
+        name: [(points[labels == name], drawn[k]) for points, labels, drawn, _ in images]
+        for k, name in enumerate(info.classes)
+    }
+    if info.exclusive:
+        # each class of each image is matched by itself, as if it were an image
+        every = [image for own in of_class.values() for image in own]
+        within = [radius_of(info.radius, name) for name, own in of_class.items() for _ in own]
+        known = next(iter(settings.values()))
+        return dict.fromkeys(settings, _choose(every, within, info, find, known))
+    for name, known in settings.items():
+        radius = radius_of(info.radius, name)
+        settings[name] = _choose(of_class[name], radius, info, find, known)
     return settings
+
+
+def _choose(images, radius, info, find, known):
+    """Return threshold and minimum distance; `radius` is one, or a list of one for each image."""
+    tried = set(radius) if isinstance(radius, list) else {radius}
+    return choose_by_calling(
+        images,
+        lambda drawn, **options: read_logits(*drawn, find, options),
+        radius=radius,
+        distances=sorted({d for r in tried for d in distances_to_try(radius=r, sigma=info.sigma)}),
+        known=known,
+        one_pass=find in ONE_PASS,
+    ).options
 
 
 def count(images, info, find, settings):

@@ -76,7 +76,8 @@ def test_judge_lets_test_images_choose_nothing(model, data):
 
 def f1_of(images, info, find, **settings):
     """Return the pooled F1 at a threshold and a minimum distance."""
-    true, found, hits, _ = np.sum(count(images, info, find, {"point": settings})[0], axis=0)
+    each = dict.fromkeys(info.classes, settings)
+    true, found, hits, _ = np.sum(count(images, info, find, each)[0], axis=0)
     return 2 * hits / (true + found)
 
 
@@ -97,6 +98,25 @@ def test_choose_tries_other_rules_by_turns(model, data):
     best = choose(images, model.info, connected_components)["point"]
     assert f1(**best) >= max(f1(threshold=t, min_distance=2.0) for t in TRIED)
     assert f1(**best) == max(f1(**best | {"min_distance": d}) for d in DISTANCES)
+
+
+@pytest.mark.parametrize("radius", [4.0, {"a": 4.0, "b": 2.0}])
+@pytest.mark.parametrize("find", [basic_threshold, connected_components])
+def test_choose_has_one_choice_where_an_object_has_one_class(find, radius):
+    """Both classes get the threshold and the distance of the best F1 over both."""
+    info = ModelInfo(classes=("a", "b"), exclusive=True, n_channels=2, sigma=2.0, radius=radius)
+    info.mean, info.std = (0.0, 0.0), (1.0, 1.0)
+    items = []
+    for seed in range(3):
+        (one, first, _), (two, second, _) = picture(seed), picture(seed + 10)
+        labels = np.repeat(["a", "b"], [len(first), len(second)])
+        items.append((np.dstack([one, two // 2]), np.vstack([first, second]), labels))
+    images = Predictions(PointModel(Brightness(), info), MemoryDataset(items))
+    settings = choose(images, info, find)
+    assert settings["a"] == settings["b"]
+    f1 = partial(f1_of, images, info, find)
+    best = max(f1(threshold=t, min_distance=settings["a"]["min_distance"]) for t in TRIED)
+    assert f1(**settings["a"]) >= best - 0.02
 
 
 def test_choose_takes_the_middle_of_equally_good_thresholds(model):
