@@ -45,11 +45,13 @@ Radius = Annotated[float | None, typer.Option(min=0.001, help="Match radius in p
 def train(config: ConfigPath = None, overrides: Overrides = None, trust_code: TrustCode = False):
     """Train on a folder of images and points, and write a model folder."""
     settings = _load_config(config, overrides, ["train"], trust_code=trust_code).train
+    from pointlib.matching import describe_radius
     from pointlib.train.loop import train_folder  # torch takes seconds to import
 
     model = train_folder(settings, log=_say)
     for name, value in model.info.metrics["validation"].items():
         _say(f"validation {name}: {value:.3f}")
+    _say(f"matched within {describe_radius(model.info.radius)}")
     for name, value in model.info.thresholds.items():
         distance = model.info.min_distances[name]
         _say(f"{name}: threshold {value:.3f}, minimum distance {distance:g} px")
