@@ -111,7 +111,7 @@ class CountRule:
 
     def correct(self, found, shape):
         """Return the corrected count, a float, for `found` points in an image of `shape` (H, W)."""
-        return found * (self.ratio + self.bend * min(_density(found, shape), self.densest))
+        return _corrected(found, _density(found, shape), self.ratio, self.bend, self.densest)
 
     def interval(self, found, shape):
         """Return the lowest and highest true count that `COVERAGE` of the images would have."""
@@ -197,9 +197,14 @@ def _left_out(kind, true, found, density):
     for k in np.unique(fold):
         rest, here = fold != k, fold == k
         ratio, bend = FITS[kind](true[rest], found[rest], density[rest])
-        inside = np.minimum(density[here], density[rest].max())
-        corrected[here] = found[here] * (ratio + bend * inside)
+        densest = density[rest].max()
+        corrected[here] = _corrected(found[here], density[here], ratio, bend, densest)
     return corrected
+
+
+def _corrected(found, density, ratio, bend, densest):
+    """Return corrected counts: the formula of `CountRule`."""
+    return found * (ratio + bend * np.minimum(density, densest))
 
 
 def _fit_none(*_):

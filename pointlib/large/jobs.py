@@ -28,8 +28,8 @@ from pointlib.predict.folder import (
     try_settings,
     write_tables,
 )
-from pointlib.predict.points import WHOLE, settings_of
-from pointlib.predict.tiles import SIDE, heatmap_size
+from pointlib.predict.points import is_small, settings_of
+from pointlib.predict.tiles import SIDE
 from pointlib.thresholds import find_peaks
 from pointlib.windows import fits_whole, is_zarr
 
@@ -134,10 +134,9 @@ def is_large(path, info):
     if not path.is_file() or not fits_whole(path):
         return path.is_file()
     try:
-        size = heatmap_size(image_header(path).shape, info)
+        return not is_small(image_header(path).shape, info)
     except InputError:  # told where it is read
         return False
-    return max(size) > WHOLE
 
 
 def is_folder(path):

@@ -40,14 +40,15 @@ def run(job, place, *, workers, on_piece):
     def left():
         return [k for k in range(job.n_pieces) if not part_file(place, k).is_file()]
 
-    def note():
-        on_piece(job.n_pieces - len(left()), job.n_pieces)
+    def note(n_left):
+        on_piece(job.n_pieces - n_left, job.n_pieces)
 
-    note()
+    waiting = left()
+    note(len(waiting))
     if workers > 1:
         _by_workers(job, place, left, workers, note)
-    elif todo := left():
-        _by_one(job, place, todo, note)
+    elif waiting:
+        _by_one(job, place, waiting, note)
     return [load(part_file(place, k)) for k in range(job.n_pieces)]
 
 
@@ -68,15 +69,15 @@ def load(path):
         return dict(saved)
 
 
-def _by_one(job, place, todo, note):
+def _by_one(job, place, waiting, note):
     """Do the pieces in this process, with one thread as the others have."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     worker = job.open()
     try:
-        for k in todo:
+        for n_done, k in enumerate(waiting, 1):
             save(part_file(place, k), worker.do(k))
-            note()
+            note(len(waiting) - n_done)
     finally:
         worker.close()
         torch.set_num_threads(before)
@@ -85,19 +86,22 @@ def _by_one(job, place, todo, note):
 def _by_workers(job, place, left, workers, note):
     """Do the pieces in several processes; the piece of one that is killed is done again."""
     lost = 0
-    while todo := left():
+    while waiting := left():
         options = {"mp_context": multiprocessing.get_context("spawn"), "initializer": _begin}
-        with ProcessPoolExecutor(min(workers, len(todo)), initargs=(job, place), **options) as pool:
+        with ProcessPoolExecutor(
+            min(workers, len(waiting)), initargs=(job, place), **options
+        ) as pool:
             try:
-                for future in as_completed([pool.submit(_do, k) for k in todo]):
+                futures = [pool.submit(_do, k) for k in waiting]
+                for n_done, future in enumerate(as_completed(futures), 1):
                     future.result()
-                    note()
+                    note(len(waiting) - n_done)
             except BrokenProcessPool:
                 pass  # a process was killed: a new pool does what is left
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        lost = lost + 1 if len(left()) == len(todo) else 0
+        lost = lost + 1 if len(left()) == len(waiting) else 0
         if lost == LOST:
             raise InputError(
                 f"workers end before a piece is done, {LOST} times in a row: probably the memory "

@@ -13,6 +13,13 @@ from torch.nn import functional
 NOTHING = -6.0  # the logit where a class has no object: a height of 0.002
 
 
+def of_classes(logits, info):
+    """Return the logits of each class; where classes exclude each other, an object has one."""
+    if not info.exclusive or len(logits) < 2:
+        return logits
+    return share_out(logits, reach=info.sigma * info.scale)
+
+
 def share_out(logits, *, reach):
     """Share objects out among classes that exclude each other.
 

@@ -17,8 +17,8 @@ from pointlib.images import check_image
 from pointlib.matching import check_column
 from pointlib.model.point_model import PointModel
 from pointlib.points import check_points
-from pointlib.predict.classes import share_out
-from pointlib.predict.tiles import Tile, Tiling, join_maxima
+from pointlib.predict.classes import of_classes
+from pointlib.predict.tiles import Tiling, heatmap_size, join_maxima
 from pointlib.sweep import default_settings
 from pointlib.thresholds import FLOOR, Candidates, find_candidates, find_peaks, join_classes
 
@@ -28,13 +28,6 @@ WHOLE = 1280  # px of the heatmap: larger pictures are predicted in tiles
 def predict_logits(model, image):
     """Return the logits of each class, (C, H, W), of a whole image: `run_network`, `of_classes`."""
     return of_classes(run_network(model, image), model.info)
-
-
-def of_classes(logits, info):
-    """Return the logits of each class; where classes exclude each other, an object has one."""
-    if not info.exclusive or len(logits) < 2:
-        return logits
-    return share_out(logits, reach=info.sigma * info.scale)
 
 
 def run_network(model, image):
@@ -54,11 +47,10 @@ def run_network(model, image):
     """
     check_image(image)
     with predicting(model):
-        tiling = Tiling(model, image)
-        if is_small(tiling):
-            logits, _ = tiling.logits(Tile(0, tiling.size[0], 0, tiling.size[1]))
-        else:
-            logits = torch.cat([torch.cat(row, dim=2) for row in _rows(tiling)], dim=1)
+        # a small picture is one tile, which needs no halo
+        side = WHOLE if is_small(image.shape, model.info) else None
+        rows = _rows(Tiling(model, image, side=side))
+        logits = torch.cat([torch.cat(row, dim=2) for row in rows], dim=1)
     if len(logits) != len(model.info.classes):
         raise InputError(
             f"the model draws {len(logits)} heatmaps for {len(model.info.classes)} classes: its "
@@ -78,9 +70,9 @@ def predicting(model):
         model.train(was_training)
 
 
-def is_small(tiling):
-    """Return whether a picture goes through the network as a whole."""
-    return max(tiling.size) <= WHOLE
+def is_small(shape, info):
+    """Return whether a picture of `shape` (H, W, ...) goes through the network as a whole."""
+    return max(heatmap_size(shape[:2], info)) <= WHOLE
 
 
 def _rows(tiling):
@@ -143,9 +135,8 @@ def predict_candidates(model: PointModel, image: np.ndarray) -> dict[str, Candid
     (2, array([0.88, 0.88]))
     """
     check_image(image)
-    tiling = Tiling(model, image)
-    if not is_small(tiling):
-        return tiled_candidates(tiling)
+    if not is_small(image.shape, model.info):
+        return tiled_candidates(Tiling(model, image))
     return candidates_of(predict_logits(model, image), model.info.classes, image.shape[:2])
 
 
@@ -195,8 +186,8 @@ def predict_points(
     """
     check_image(image)
     settings = settings_of(model.info, threshold, min_distance)
-    if threshold_fn is find_peaks and not is_small(tiling := Tiling(model, image)):
-        return choose_points(tiled_candidates(tiling, **bounds(settings)), settings)
+    if threshold_fn is find_peaks and not is_small(image.shape, model.info):
+        return predict_picture(model, image, settings)
     logits, found = predict_logits(model, image), {}
     for i, (name, own) in enumerate(settings.items()):
         found[name] = read_logits(logits[i : i + 1], image.shape[:2], threshold_fn, own)
@@ -204,7 +195,7 @@ def predict_points(
 
 
 def predict_picture(model, picture, settings):
-    """Return points, labels and scores of a picture that is read by windows, in its pixels.
+    """Return points, labels and scores of a picture of any size, an array or read by windows.
 
     `settings` is {class: {"threshold", "min_distance"}}.
     """

@@ -53,7 +53,12 @@ def halo_of(model):
     None if the network sees everything.
     """
     reach = reach_of(model)
-    return None if reach is None else model.divisor * math.ceil(reach / model.divisor)
+    return None if reach is None else _whole_periods(model, reach)
+
+
+def _whole_periods(model, reach):
+    """Return a reach rounded up to whole periods of the network."""
+    return model.divisor * math.ceil(reach / model.divisor)
 
 
 def _strip(model, axis):
@@ -80,7 +85,7 @@ def _along(model, axis):
 
 def _agrees(model, reach):
     """Return whether a random strip has the same logits predicted whole and as a part."""
-    halo = model.divisor * math.ceil(reach / model.divisor)
+    halo = _whole_periods(model, reach)
     strip = _strip(model, 2)
     generator = torch.Generator().manual_seed(0)
     strip.copy_(torch.rand(strip.shape, generator=generator))

@@ -18,7 +18,7 @@ from pointlib.augment import shrink_part, shrunk_shape, source_span
 from pointlib.errors import InputError
 from pointlib.images import to_channels
 from pointlib.model.point_model import limits_of, pixel_depth, sample_step, scale_image
-from pointlib.predict.classes import share_out
+from pointlib.predict.classes import of_classes
 from pointlib.predict.reach import halo_of
 from pointlib.thresholds import find_maxima, rank_maxima
 
@@ -53,7 +53,7 @@ class Tiling:
     model : PointModel
     picture : windows.Picture or ndarray of shape (H, W) or (H, W, C)
     side : int, optional
-        Of a tile, pixels of the heatmap; rounded down to whole periods of the network. Default 512,
+        Of a tile, pixels of the heatmap; rounded up to whole periods of the network. Default 512,
         which a processor's cache and memory like, or 1024 if the halo is wide.
     """
 
@@ -64,7 +64,7 @@ class Tiling:
         halo = halo_of(model) if max(self.size) > (side or SMALL) else 0
         self.halo = GLOBAL_HALO if halo is None else halo
         side = side or (SMALL if self.halo <= NEAR else SIDE)
-        self.side = max(side // model.divisor, 1) * model.divisor
+        self.side = -(-side // model.divisor) * model.divisor
         self.limits = None
         if model.info.normalise == "percentile":
             self.limits = limits_of(self._sample(), model.info)
@@ -92,12 +92,11 @@ class Tiling:
     def maxima(self, tile, *, floor):
         """Return {class: Maxima} of the peaks that lie in a tile."""
         info = self.model.info
-        exclusive = info.exclusive and len(info.classes) > 1
-        reach = info.sigma * info.scale
-        extra = EDGE + int(np.ceil(CHAIN * reach)) * exclusive
+        extra = EDGE
+        if info.exclusive:
+            extra += int(np.ceil(CHAIN * info.sigma * info.scale))
         logits, corner = self.logits(tile, extra=extra)
-        if exclusive:
-            logits = share_out(logits, reach=reach)
+        logits = of_classes(logits, info)
         heights = torch.sigmoid(logits).numpy()
         logarithms = functional.logsigmoid(logits).numpy()
         found = {}
@@ -139,15 +138,11 @@ class Tiling:
     def _sample(self):
         """Return every n-th pixel of every n-th row, as `scale_limits` takes its sample."""
         step = sample_step(self.shape)
-        if isinstance(self.picture, np.ndarray):
-            image = self.picture[::step, ::step]
-        else:
-            rows = (
-                read_part(self.picture, row, row + 1, 0, self.shape[1])[:, ::step]
-                for row in range(0, self.shape[0], step)
-            )
-            image = np.concatenate(list(rows))
-        return to_channels(image, self.model.info.n_channels)
+        rows = [
+            read_part(self.picture, row, row + 1, 0, self.shape[1])[:, ::step]
+            for row in range(0, self.shape[0], step)
+        ]
+        return to_channels(np.concatenate(rows), self.model.info.n_channels)
 
 
 def heatmap_size(shape, info):

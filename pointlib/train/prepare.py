@@ -200,8 +200,7 @@ def choose_radius(items, classes, config):
     if config.diameter is not None:
         if given is not None:
             raise InputError("train.radius and train.diameter are both set; leave one out.")
-        half = {name: pixels / 2 for name, pixels in _each(config.diameter, classes).items()}
-        given = half if isinstance(config.diameter, dict) else config.diameter / 2
+        given = _half(config.diameter)
     if given is not None:
         if isinstance(given, dict):
             given = _each(given, classes)
@@ -215,10 +214,15 @@ def choose_radius(items, classes, config):
     return radius, describe_size(size, radius)
 
 
+def _half(diameter):
+    """Return the radius of a diameter, or of each class's."""
+    if isinstance(diameter, dict):
+        return {name: pixels / 2 for name, pixels in diameter.items()}
+    return diameter / 2
+
+
 def _each(values, classes):
-    """Return {class: pixels} of a setting that is one number, or names classes: just these."""
-    if not isinstance(values, dict):
-        return dict.fromkeys(classes, values)
+    """Return {class: pixels} of a setting that names classes: just these."""
     if unknown := [name for name in values if name not in classes]:
         raise InputError(f"a radius is given for {unknown[0]!r}. {suggest(unknown[0], classes)}")
     return check_radius(dict(values), classes)

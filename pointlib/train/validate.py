@@ -17,7 +17,8 @@ from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.losses import weighted_bce
 from pointlib.matching import maximum_pairs, radius_of
 from pointlib.metrics import count_errors, precision_recall_f1
-from pointlib.predict.points import candidates_of, of_classes, run_network
+from pointlib.predict.classes import of_classes
+from pointlib.predict.points import candidates_of, run_network
 from pointlib.sweep import choose_for_classes
 
 

@@ -672,7 +672,7 @@ class Tuner extends Display {
   get ready() { return this.done.size; }
 
   chosenClasses() {
-    return this.chosen < 0 ? this.classes.map((_, c) => c) : [this.chosen];
+    return this.chosen < 0 ? this.every() : [this.chosen];
   }
 
   /** The threshold of the shown classes, or null if they differ or it has not arrived yet. */
