@@ -6,28 +6,26 @@ the network sees of them (train/crops.py).
 A dataset is anything with a length whose items are ``image, points, labels``: image (H, W, C),
 points (N, 2) in pixels, labels (N,) str. Write your own and pass it wherever one is needed.
 An image without a text file is not yet labelled and is left out; one with an empty text file is
-labelled as empty and is kept.
+labelled as empty and is kept. Where only a part of an image is labelled (regions.py), or a picture
+is large (windows.py), its items are pieces: names such as `a.tif#xywh=0,0,2176,2176` say which.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from pointlib.cache import KEPT_BYTES, Cache
 from pointlib.errors import InputError, suggest
-from pointlib.images import (
-    check_image,
-    image_folder,
-    image_header,
-    list_images,
-    read_image,
-    to_channels,
-)
+from pointlib.images import check_image, image_folder, list_images, read_image, to_channels
 from pointlib.points import check_points, class_names, label_state, read_points, text_path
+from pointlib.regions import Regions, read_regions, regions_path
+from pointlib.windows import SIDE, Piece, is_cut, picture_header, pieces_of, read_part
 
 SAMPLE = 64  # images that sigma and the range of the pixel values are estimated from
+AT = "#xywh="  # between a file and the place of a piece, as in W3C's media fragments
+EDGE = 1e-6  # px: how far inside a point on the right or lower edge of an image counts as being
 MANY, THIN = 20, 3  # more classes with fewer points each are not classes but scores or numbers
 
 
@@ -39,7 +37,7 @@ class ImagePointDataset:
     folder : str or Path
         Images with their text files, or a folder with these in `images/`.
     names : sequence of str, optional
-        File names to use; default all labelled ones.
+        File names to use, or names of pieces; default all labelled ones.
     classes : sequence of str, optional
         Default the sorted labels of all files used.
     n_channels : int, optional
@@ -48,10 +46,16 @@ class ImagePointDataset:
     Attributes
     ----------
     names : list of str
+        File names; of a piece with its place: `a.tif#xywh=0,0,2176,2176`.
+    files, paths : list of str, list of Path
+        The image file of each item.
+    shapes : list of (H, W)
     classes : tuple of str
     n_channels : int
     n_unlabelled : int
         Images of the folder that were left out because they have no text file.
+    n_outside : int
+        Points that were left out because they lie outside their image's regions.
 
     Examples
     --------
@@ -79,16 +83,29 @@ class ImagePointDataset:
         paths = {path.name: path for path in list_images(self.folder)}
         labelled = [name for name, path in paths.items() if label_state(path) != "unlabelled"]
         self.n_unlabelled = len(paths) - len(labelled)
-        self.names = list(labelled if names is None else names)
-        _check_names(self.names, paths, labelled, self.folder)
-        self.paths = [paths[name] for name in self.names]
-        headers = [image_header(path) for path in self.paths]
-        _check_depths(self.paths, headers)
-        shapes = [header.shape for header in headers]
-        self._records = list(map(read_points, map(text_path, self.paths), shapes))
-        self._n_points = sum(len(points) for points, _ in self._records)
+        names = labelled if names is None else list(names)
+        files = list(dict.fromkeys(map(file_name, names)))
+        _check_names(files, paths, labelled, self.folder)
+        items, dtypes, self.n_outside = {}, [], 0
+        for file in files:
+            dtype, items[file], n_outside = _open_items(paths[file])
+            dtypes.append((paths[file], dtype))
+            self.n_outside += n_outside
+        _check_depths(dtypes)
+        items |= {item.name: [item] for own in list(items.values()) for item in own}
+        if missing := [name for name in names if name not in items]:
+            raise InputError(
+                f"{missing[0]} is listed, but {file_name(missing[0])} is not cut there: its "
+                "regions have changed. List the file."
+            )
+        self._items = [item for name in names for item in items[name]]
+        self.names = [item.name for item in self._items]
+        self.files = [file_name(name) for name in self.names]
+        self.paths = [item.path for item in self._items]
+        self.shapes = [item.shape for item in self._items]
+        self._n_points = sum(len(item.points) for item in self._items)
         self.classes = self._checked_classes(classes)
-        self.n_channels = n_channels or n_colours(read_image(self.paths[0]))
+        self.n_channels = n_channels or n_colours(self._items[0].read())
         self._images = Cache(max_bytes=KEPT_BYTES)
 
     def __len__(self):
@@ -105,26 +122,29 @@ class ImagePointDataset:
 
     def points(self, index):
         """Return points (N, 2) and labels (N,) of one image without reading its pixels."""
-        points, labels = self._records[index]
-        return points, np.where(labels == "", self.classes[0], labels)
+        item = self._items[index]
+        return item.points, np.where(item.labels == "", self.classes[0], item.labels)
+
+    def regions(self, index):
+        """Return the Regions of an item, in its pixels, or None if all of it is labelled."""
+        return self._items[index].piece.regions
 
     def _read_image(self, index):
-        image = read_image(self.paths[index])
         try:
-            return to_channels(image, self.n_channels)
+            return to_channels(self._items[index].read(), self.n_channels)
         except InputError as error:
             raise InputError(f"{self.paths[index]}: {error}") from error
 
     def _found_classes(self):
-        named = {bool(labels[0]): i for i, (_, labels) in enumerate(self._records) if len(labels)}
+        named = {bool(item.labels[0]): item for item in self._items if len(item.labels)}
         if len(named) == 2:
-            label = str(self._records[named[True]][1][0])[:40]
-            some, others = (text_path(self.paths[named[is_named]]) for is_named in (True, False))
+            label = str(named[True].labels[0])[:40]
+            some, others = (text_path(named[is_named].path) for is_named in (True, False))
             raise InputError(
                 f"{some} has points of class {label!r}, {others} has points without a class. Name "
                 "all, or none."
             )
-        return class_names([labels for _, labels in self._records])
+        return class_names([item.labels for item in self._items])
 
     def _checked_classes(self, classes):
         found = self._found_classes()
@@ -145,6 +165,57 @@ class ImagePointDataset:
         return classes
 
 
+class _Item(NamedTuple):
+    """An image, or a piece of one, and its points."""
+
+    name: str
+    path: Path
+    shape: tuple  # (H, W)
+    piece: Piece
+    is_part: bool
+    points: np.ndarray
+    labels: np.ndarray
+
+    def read(self):
+        """Return the pixels."""
+        return read_part(self.path, self.piece.box) if self.is_part else read_image(self.path)
+
+
+def _open_items(path):
+    """Return an image's dtype, its items, and how many of its points are in none of them."""
+    header, regions = picture_header(path), read_regions(regions_path(path))
+    pieces = pieces_of(header.shape, regions, side=SIDE if is_cut(path, header) else None)
+    if not pieces:
+        raise InputError(
+            f"{regions_path(path)} has no pixel of {path.name}, {header.shape[1]} x "
+            f"{header.shape[0]}. Its polygons are in pixels from the upper left corner."
+        )
+    points, labels = read_points(text_path(path), header.shape)
+    items, n_outside = [], len(points)
+    for piece in pieces:
+        left, top, right, bottom = piece.box
+        shape = (bottom - top, right - left)
+        is_part = shape != header.shape
+        name = f"{path.name}{AT}{left},{top},{shape[1]},{shape[0]}" if is_part else path.name
+        inside = np.full(len(points), True)
+        if piece.regions:
+            inside = piece.regions.contains(_off_edges(points, header.shape) - (left, top))
+        own = (points[inside] - (left, top), labels[inside])
+        items.append(_Item(name, path, shape, piece, is_part, *own))
+        n_outside -= int(inside.sum())
+    return header.dtype.name, items, n_outside
+
+
+def _off_edges(points, shape):
+    """Return points with those on the right and lower edge of an image just inside it."""
+    return np.minimum(points, np.array(shape[::-1]) - 0.5 - EDGE)
+
+
+def file_name(name):
+    """Return the file name of an item's name, which may be that of a piece."""
+    return name.partition(AT)[0]
+
+
 class MemoryDataset:
     """Images and points you already have: ``MemoryDataset([(image, points, labels), ...])``.
 
@@ -163,8 +234,10 @@ class MemoryDataset:
         *,
         names: Sequence[str] | None = None,
         classes: Sequence[str] | None = None,
+        regions: Sequence[Regions | None] | None = None,
     ) -> None:
         items = list(items)
+        self._regions = list(regions) if regions else [None] * len(items)
         if not items:
             raise InputError("there is no image; expected at least one (image, points, labels).")
         self.items = [check_item(item, f"item {i}") for i, item in enumerate(items)]
@@ -183,6 +256,10 @@ class MemoryDataset:
     def __getitem__(self, index):
         return self.items[index]
 
+    def regions(self, index):
+        """Return the Regions of an item, or None if all of it is labelled."""
+        return self._regions[index]
+
 
 class PartOf:
     """Some items of a dataset, by their indices, with its names and its classes."""
@@ -191,7 +268,16 @@ class PartOf:
         self.dataset, self.indices = dataset, [int(i) for i in indices]
         names = names_of(dataset)
         self.names = [names[i] for i in self.indices]
-        self.classes = dataset_classes(dataset)
+
+    @property
+    def shapes(self):
+        """(H, W) of each item."""
+        return [shape_of(self.dataset, i) for i in self.indices]
+
+    @property
+    def classes(self):
+        """The classes of the whole dataset."""
+        return dataset_classes(self.dataset)
 
     def __len__(self):
         return len(self.indices)
@@ -199,12 +285,28 @@ class PartOf:
     def __getitem__(self, index):
         return self.dataset[self.indices[index]]
 
+    def regions(self, index):
+        """Return the Regions of an item, or None if all of it is labelled."""
+        return regions_of(self.dataset, self.indices[index])
+
 
 class Dataset(Protocol):
     """What a dataset has: a length, and items ``image, points, labels``."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+
+
+def regions_of(dataset, index):
+    """Return the Regions of an item; None if all is labelled or the dataset has no regions."""
+    return dataset.regions(index) if hasattr(dataset, "regions") else None
+
+
+def shape_of(dataset, index):
+    """Return (H, W) of an item, without reading its pixels if the dataset knows it."""
+    if hasattr(dataset, "shapes"):
+        return dataset.shapes[index]
+    return np.shape(dataset[index][0])[:2]
 
 
 def names_of(dataset):
@@ -270,9 +372,9 @@ def sample_indices(dataset):
     return np.linspace(0, len(dataset) - 1, min(len(dataset), SAMPLE)).astype(int)
 
 
-def _check_depths(paths, headers):
-    """Raise InputError if images differ in dtype: no range of values fits both."""
-    first = {header.dtype.name: path for path, header in zip(paths, headers, strict=True)}
+def _check_depths(dtypes):
+    """Raise InputError if images, (path, dtype) each, differ: no range of values fits both."""
+    first = {dtype: path for path, dtype in dtypes}
     if len(first) > 1:
         raise InputError(
             f"the images mix {' and '.join(sorted(first))} pixels, as in {first[min(first)]} and "

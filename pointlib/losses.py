@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 FLOOR = 0.01  # a pixel of this height or more belongs to a point
+NOTHING = -30.0  # the logit of "surely no point"
 PEAK = 0.6  # the pixel nearest to a point is at least this high for sigma >= 0.7
 
 
@@ -108,6 +109,12 @@ def focal_peaks(target):
     """Return the mask of the pixels that `focal` takes as points, (B, C, H, W) bool."""
     highest = functional.max_pool2d(target, kernel_size=3, stride=1, padding=1)
     return (target == highest) & (target >= PEAK)
+
+
+def mask_out(logits, target, valid):
+    """Return logits and target with nothing to learn where `valid`, bool, is False."""
+    # these logits are perfect for any loss, and their gradient is 0
+    return torch.where(valid, logits, NOTHING), torch.where(valid, target, 0.0)
 
 
 LOSSES = {"weighted_bce": weighted_bce, "mse": mse, "weighted_mse": weighted_mse, "focal": focal}

@@ -13,7 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from pointlib.dataset import ImagePointDataset, MemoryDataset, dataset_classes
+from pointlib.dataset import (
+    ImagePointDataset,
+    MemoryDataset,
+    dataset_classes,
+    file_name,
+    regions_of,
+)
 from pointlib.errors import InputError
 from pointlib.files import need_file, need_folder
 from pointlib.images import image_folder, list_images
@@ -114,24 +120,35 @@ def split_by_crops(dataset, *, fraction=0.2):
     -------
     train, val : MemoryDataset
     """
-    parts = ([], [])
+    parts, regions = ([], []), ([], [])
     for i in range(len(dataset)):
-        image, points, labels = dataset[i]
-        axis, cut = place_cut(image.shape, fraction=fraction)
+        (image, points, labels), own = dataset[i], regions_of(dataset, i)
+        axis, cut = place_cut(image.shape, own, fraction=fraction)
         along = points[:, 1 - axis]
         first = along < cut - 0.5
         pixels = np.split(image, [cut], axis=axis)
         offset = np.array([cut, 0.0] if axis else [0.0, cut])
         parts[0].append((pixels[0], points[first], labels[first]))
         parts[1].append((pixels[1], points[~first] - offset, labels[~first]))
+        regions[0].append(own)
+        regions[1].append(own and own.moved(-offset))
     classes = dataset_classes(dataset)
-    return tuple(MemoryDataset(part, names=dataset.names, classes=classes) for part in parts)
+    return tuple(
+        MemoryDataset(part, names=dataset.names, classes=classes, regions=own)
+        for part, own in zip(parts, regions, strict=True)
+    )
 
 
-def place_cut(shape, *, fraction=0.2):
-    """Return the axis along which `split_by_crops` cuts an image (1 is x) and the position."""
-    axis = int(shape[1] >= shape[0])
-    return axis, round(shape[axis] * (1 - fraction))
+def place_cut(shape, regions=None, *, fraction=0.2):
+    """Return the axis along which `split_by_crops` cuts an image (1 is x) and the position.
+
+    Where only a part is labelled, that part is cut.
+    """
+    height, width = shape[:2]
+    left, top, right, bottom = regions.bounds(shape[:2]) if regions else (0, 0, width, height)
+    axis = int(right - left >= bottom - top)
+    start, stop = (left, right) if axis else (top, bottom)
+    return axis, start + round((stop - start) * (1 - fraction))
 
 
 def load_splits(
@@ -170,6 +187,7 @@ def load_splits(
     folder = need_folder(folder, "dataset folder")
     lists = read_lists(folder)
     whole = ImagePointDataset(folder, classes=classes, n_channels=n_channels)
+    lists = {part: with_pieces(names, whole.names) for part, names in lists.items()}
     part_of_whole = partial(
         ImagePointDataset, folder, classes=whole.classes, n_channels=whole.n_channels
     )
@@ -177,9 +195,18 @@ def load_splits(
     if not val:
         few = part_of_whole(names=train)
         return *split_by_crops(few, fraction=val_split), how + _left_out(whole, lists, train)
-    counts = f"{len(train)} images for training and {len(val)} for validation"
+    what = "images" if whole.names == whole.files else "pieces of images"
+    counts = f"{len(train)} {what} for training and {len(val)} for validation"
     how = f"{counts}, {how}{_left_out(whole, lists, train + val)}"
     return part_of_whole(names=train), part_of_whole(names=val), how
+
+
+def with_pieces(files, names):
+    """Return the names of a dataset's items that belong to files; a file without stays itself."""
+    items = {}
+    for name in names:
+        items.setdefault(file_name(name), []).append(name)
+    return [name for file in files for name in items.get(file, [file])]
 
 
 def divide(names, lists, folder, *, fraction=0.2, seed=0):
@@ -188,6 +215,7 @@ def divide(names, lists, folder, *, fraction=0.2, seed=0):
     Parameters
     ----------
     names : list of str
+        Of images, or of pieces of them, which stay together if there are five images or more.
     lists : dict
         {part: names} as `read_lists` gives it.
     folder : Path
@@ -242,20 +270,22 @@ def _left_out(whole, lists, used):
     words = f"; {unnamed} images that no list names are left out" if unnamed else ""
     if whole.n_unlabelled:
         words += f"; {whole.n_unlabelled} images without a text file are left out"
+    if whole.n_outside:
+        words += f"; {whole.n_outside} points outside their image's regions are left out"
     return words
 
 
 def read_groups(folder, names):
-    """Return the group of each image, and words about it; None and "" without `group.txt`.
+    """Return the group of each image, and words about it; without `group.txt` see `_by_file`.
 
     It has lines ``image,group``, such as ``a.png,field 3``. An image that it does not name is a
     group of its own.
     """
-    path = folder / GROUPS
+    path, files = folder / GROUPS, list(map(file_name, names))
     if not os.path.lexists(path):
-        return None, ""
+        return _by_file(names), ""
     if path in map(text_path, list_images(image_folder(folder))):  # points of group.png
-        return None, ""
+        return _by_file(names), ""
     groups = {}
     for number, line in enumerate(read_list(path), 1):
         name, comma, group = (part.strip() for part in line.rpartition(","))
@@ -266,11 +296,17 @@ def read_groups(folder, names):
             )
         if groups.setdefault(name, group) != group:
             raise InputError(f"{path} has {name} in two groups. Keep one line.")
-    alone = not_in(names, groups)
+    alone = not_in(files, groups)
     words = f", groups of {GROUPS} kept together"
     if alone:
         words += f" ({len(alone)} images that it does not name each on their own)"
-    return [groups.get(name, f"{name},") for name in names], words
+    return [groups.get(file, f"{file},") for file in files], words
+
+
+def _by_file(names):
+    """Return the file of each name, as its group; None for the pieces of a few pictures."""
+    files = list(map(file_name, names))
+    return files if len(set(files)) >= FEW else None
 
 
 def load_three(folder: str | Path, *, seed: int = 0, **options: Any) -> tuple:

@@ -40,6 +40,13 @@ class Candidates(NamedTuple):
         keep = (self.scores >= threshold) & (self.isolation > min_distance)
         return self.points[keep], self.scores[keep]
 
+    def within(self, regions):
+        """Return those that lie inside of `regions`; all if it is None."""
+        if regions is None:
+            return self
+        keep = regions.contains(self.points)
+        return Candidates(*(column[keep] for column in self))
+
 
 def find_peaks(
     heatmap: ArrayLike,

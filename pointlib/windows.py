@@ -2,26 +2,32 @@
 
 TIFF and BigTIFF with their pyramids (SVS and OME-TIFF too) and OME-Zarr are read by windows, with
 zarr; so memory does not grow with the picture. Other files are read whole, up to the limit of
-images.py.
+images.py. `pieces_of` cuts a picture that is large, or labelled in part, into images to train on.
 
 About pixels of parts. Not about images that fit into memory (images.py), nor about a network's
 tiles (predict/tiles.py).
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from pointlib.errors import InputError, brief
-from pointlib.images import ImageTooLargeError, image_header, plain_dtype, read_image
+from pointlib.images import Header, ImageTooLargeError, image_header, plain_dtype, read_image
+from pointlib.regions import Regions
 from pointlib.tiff import open_tiff
 
 MAX_CHUNK = 256_000_000  # bytes of one tile or strip, which is decoded whole
+TIFFS = (".tif", ".tiff", ".svs")
 COLOURS = {"S", "C"}  # axes of channels
 INDIRECT = (3, 5, 8)  # TIFF's palette, CMYK and Lab: not red, green and blue
 NEEDS_LARGE = "pip install 'pointlib[large]'"
+CUT = 100_000_000  # bytes of pixels: larger TIFFs are cut into pieces to train on
+SIDE, CONTEXT = 2048, 128  # px: of a piece, and how much more is shown on each side of it
 
 
 @dataclasses.dataclass
@@ -35,6 +41,11 @@ class Picture:
     n_levels: int
     read: Callable  # read(top, bottom, left, right) -> (h, w) or (h, w, C)
     close: Callable = lambda: None
+
+    @property
+    def header(self):
+        """The images.Header of this level."""
+        return Header(self.shape[:2], self.dtype, self.shape[2] if len(self.shape) > 2 else 1)
 
     def __enter__(self):
         return self
@@ -66,7 +77,7 @@ def open_windows(path, *, level=0):
     path = Path(path)
     if is_zarr(path):
         return _open_zarr(path, level)
-    if path.suffix.lower() in (".tif", ".tiff", ".svs"):
+    if path.suffix.lower() in TIFFS:
         try:
             return _open_tiff(path, level)
         except InputError:
@@ -92,6 +103,80 @@ def fits_whole(path):
     except InputError:  # which `read_image` tells
         return True
     return True
+
+
+class Piece(NamedTuple):
+    """A part of a picture, as an image of its own."""
+
+    box: tuple  # left, top, right, bottom; the last two exclusive
+    regions: Regions | None  # what of it is labelled, in its own pixels; None if all
+
+
+def pieces_of(shape, regions=None, *, side=None, context=CONTEXT):
+    """Cut a picture into pieces that cover what is labelled, each place once.
+
+    Parameters
+    ----------
+    shape : (H, W)
+    regions : Regions, optional
+        What is labelled; default everything.
+    side : int, optional
+        Of what a piece is labelled in, at most; default no limit.
+    context : int
+        How much more of the picture a piece shows on each side, where there is more.
+
+    Returns
+    -------
+    list of Piece
+        In reading order. Without regions and side it is one, the whole picture.
+    """
+    height, width = shape
+    left, top, right, bottom = regions.bounds(shape) if regions else (0, 0, width, height)
+    pieces = []
+    for (y0, y1), (x0, x1) in itertools.product(
+        _spans(top, bottom, side), _spans(left, right, side)
+    ):
+        start, stop = (
+            np.maximum([x0, y0], context) - context,
+            np.minimum([x1 + context, y1 + context], [width, height]),
+        )
+        core = Regions.box(x0 - 0.5, y0 - 0.5, x1 - 0.5, y1 - 0.5)
+        labelled = Regions(core.areas, within=regions).moved(-start)
+        if not regions and (x1 - x0, y1 - y0) == (width, height):
+            labelled = None
+        elif not labelled.mask((stop - start)[::-1]).any():
+            continue
+        pieces.append(Piece((*start.tolist(), *stop.tolist()), labelled))
+    return pieces
+
+
+def _spans(start, stop, side):
+    """Return (start, stop) of equal parts of a length, each at most `side` long."""
+    n_parts = 1 if side is None else max(1, -(-(stop - start) // side))
+    edges = np.linspace(start, stop, n_parts + 1).round().astype(int).tolist()
+    return list(itertools.pairwise(edges))
+
+
+def picture_header(path):
+    """Return the images.Header of a picture of any size."""
+    try:
+        return image_header(path)
+    except ImageTooLargeError:
+        with open_windows(path) as picture:
+            return picture.header
+
+
+def read_part(path, box):
+    """Read a part of a picture: `box` is left, top, right, bottom in pixels."""
+    left, top, right, bottom = box
+    with open_windows(path) as picture:
+        return picture.read(top, bottom, left, right)
+
+
+def is_cut(path, header):
+    """Return whether a picture is so large that it is cut into pieces to train on."""
+    n_bytes = np.prod(header.shape, dtype=float) * header.n_channels * header.dtype.itemsize
+    return path.suffix.lower() in TIFFS and n_bytes > CUT
 
 
 def _open_whole(path, level):

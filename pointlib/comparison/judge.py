@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 from pointlib.cache import KEPT_BYTES, Cache
+from pointlib.dataset import regions_of
 from pointlib.matching import match_points, radius_of
 from pointlib.predict.points import check_threshold_fn, class_settings, predict_logits, read_logits
 from pointlib.study.ceiling import ceiling
@@ -20,7 +21,7 @@ from pointlib.train.dry_run import tried
 class Predictions:
     """A model's logits of a dataset: ``points, labels, drawn, seconds`` per image.
 
-    ``drawn`` has (logits (1, h, w), shape of the image) per class, as `read_logits` takes them.
+    ``drawn`` has (logits (1, h, w), shape of the image, its regions) per class, for `look`.
     Computed when first asked for, and cached up to a gigabyte for the next thresholding function.
     """
 
@@ -39,7 +40,8 @@ class Predictions:
         image, points, labels = self.dataset[index]
         start = time.perf_counter()
         logits, elapsed = predict_logits(self.model, image), time.perf_counter() - start
-        drawn = [(logits[k : k + 1], image.shape[:2]) for k in range(len(logits))]
+        regions = regions_of(self.dataset, index)
+        drawn = [(logits[k : k + 1], image.shape[:2], regions) for k in range(len(logits))]
         return points, np.asarray(labels, str), drawn, elapsed
 
 
@@ -109,7 +111,7 @@ def _choose(images, radius, info, find, known):
     tried = set(radius) if isinstance(radius, list) else {radius}
     return choose_by_calling(
         images,
-        lambda drawn, **options: read_logits(*drawn, find, options),
+        lambda drawn, **options: look(drawn, find, options),
         radius=radius,
         distances=sorted({d for r in tried for d in distances_to_try(radius=r, sigma=info.sigma)}),
         known=known,
@@ -117,12 +119,23 @@ def _choose(images, radius, info, find, known):
     ).options
 
 
+def look(drawn, find, settings):
+    """Return points and scores that a thresholding function finds in what is labelled.
+
+    `drawn` is logits, shape and regions, as `Predictions` has them.
+    """
+    logits, shape, regions = drawn
+    points, scores = read_logits(logits, shape, find, settings)
+    inside = regions.contains(points) if regions else np.full(len(points), True)
+    return points[inside], scores[inside]
+
+
 def count(images, info, find, settings):
     """Return [true, found, hits, sum of their distances] of each image, and the seconds it took."""
     counts, seconds = [], []
     for points, labels, drawn, elapsed in images:
         start = time.perf_counter()
-        found = [read_logits(*drawn[k], find, settings[c]) for k, c in enumerate(info.classes)]
+        found = [look(drawn[k], find, settings[c]) for k, c in enumerate(info.classes)]
         seconds.append(elapsed + time.perf_counter() - start)
         row = np.zeros(4)
         for name, (peaks, _) in zip(info.classes, found, strict=True):

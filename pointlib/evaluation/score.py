@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from pointlib.dataset import Dataset, ImagePointDataset, check_item, check_known, names_of
+from pointlib.dataset import (
+    Dataset,
+    ImagePointDataset,
+    check_item,
+    check_known,
+    names_of,
+    regions_of,
+)
 from pointlib.errors import InputError
 from pointlib.evaluation.report import write_report
 from pointlib.files import json_safe, keep_copy, write_atomic
@@ -32,6 +39,7 @@ from pointlib.predict.points import (
     predict_heatmap,
     predict_points,
 )
+from pointlib.regions import read_regions, regions_path
 from pointlib.splits import read_list
 from pointlib.thresholds import join_classes
 
@@ -82,13 +90,14 @@ def evaluate(
     radius = info.radius if radius is None else radius
     check_known(dataset, info.classes)
     names = names_of(dataset)
-    results, everything = [], []
+    results, everything, areas = [], [], []
     for i, name in enumerate(names):
-        image, points, labels = check_item(dataset[i], name)
+        (image, points, labels), regions = check_item(dataset[i], name), regions_of(dataset, i)
         found = predict_candidates(model, image)
+        areas.append(regions.labelled_shape(image.shape[:2]) if regions else image.shape[:2])
         chosen, ranked = {}, {}
-        for label, peaks in found.items():
-            settings = class_settings(info, label)
+        for label, every in found.items():
+            peaks, settings = every.within(regions), class_settings(info, label)
             chosen[label] = peaks.select(**settings)
             ranked[label] = peaks.select(threshold=0, min_distance=settings["min_distance"])
         true = (name, image.shape[:2], points, np.asarray(labels, dtype=str))
@@ -99,7 +108,7 @@ def evaluate(
     check_reach(radius, [result.shape for result in results])
     metrics = score_images(results, radius=radius, classes=info.classes)
     _add_curves(metrics, everything, info)
-    metrics["corrected"] = score_corrected(results, info.count_rules)
+    metrics["corrected"] = score_corrected(results, info.count_rules, areas)
     if output is not None:
         place = {name: i for i, name in enumerate(names)}
         write_output(
@@ -171,8 +180,11 @@ def image_results(model: PointModel, dataset: Dataset) -> list[ImageResult]:
     """
     results = []
     for i, name in enumerate(names_of(dataset)):
-        image, points, labels = check_item(dataset[i], name)
+        (image, points, labels), regions = check_item(dataset[i], name), regions_of(dataset, i)
         found = predict_points(model, image)
+        if regions:
+            inside = regions.contains(found[0])
+            found = [column[inside] for column in found]
         results.append(ImageResult(name, image.shape[:2], points, labels, *found))
     return results
 
@@ -229,7 +241,9 @@ def compare_folders(
     sides = _same_name(*sides)
     classes = {name for side in sides for name in class_names([labels for _, labels in side])}
     results = []
-    for path, *pair in zip(both, *sides, strict=True):
+    for path, *both_sides in zip(both, *sides, strict=True):
+        regions = read_regions(regions_path(path))
+        pair = [_labelled(regions, *side) for side in both_sides]
         true, found = ((points, np.where(labels == "", "point", labels)) for points, labels in pair)
         shape, scores = image_shape(path), np.ones(len(found[0]))
         results.append(ImageResult(path.name, shape, *true, *found, scores))
@@ -240,6 +254,12 @@ def compare_folders(
         place = {path.name: path for path in both}
         write_output(output, results, metrics, images=lambda name: read_image(place[name]))
     return metrics
+
+
+def _labelled(regions, points, labels):
+    """Return the points and labels that lie inside of regions; all if there are none."""
+    inside = regions.contains(points) if regions else np.full(len(points), True)
+    return points[inside], labels[inside]
 
 
 def _same_name(*sides):
@@ -260,9 +280,10 @@ def write_output(output, results, metrics, *, images, heatmaps=None):
     write_report(output / "report.html", results, metrics, images=images, heatmaps=heatmaps)
 
 
-def score_corrected(results, rules):
+def score_corrected(results, rules, shapes):
     """Return {class: how good its corrected counts are} for the rules that a model has.
 
+    `shapes` are of the images, or of what of them is labelled.
     ``mae`` and ``mae_found`` are the mean absolute errors of the corrected count and of the count
     as found, ``inside`` the share of the images whose true count lies in its interval.
     """
@@ -270,7 +291,7 @@ def score_corrected(results, rules):
     for name, rule in rules.items():
         true = np.array([(result.true_labels == name).sum() for result in results])
         found = [int((result.found_labels == name).sum()) for result in results]
-        cases = [(n, result.shape) for n, result in zip(found, results, strict=True)]
+        cases = list(zip(found, shapes, strict=True))
         corrected = [rule.correct(*case) for case in cases]
         low, high = np.reshape([rule.interval(*case) for case in cases], (-1, 2)).T
         scores[name] = {

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pointlib.dataset import Dataset, PartOf, check_item, check_known, names_of
+from pointlib.dataset import Dataset, PartOf, check_item, check_known, names_of, regions_of
 from pointlib.errors import InputError
 from pointlib.matching import near_pairs, radius_of
 from pointlib.metrics import ImageResult
@@ -82,13 +82,13 @@ def label_errors(
     check_known(dataset, info.classes)
     suspects = []
     for i, name in enumerate(names_of(dataset)):
-        image, points, labels = check_item(dataset[i], name)
+        (image, points, labels), regions = check_item(dataset[i], name), regions_of(dataset, i)
         logits, shape = predict_logits(model, image), image.shape[:2]
         found, support = {}, np.zeros(len(points))
         heatmaps = torch.sigmoid(enlarge(logits, shape)).numpy()
         candidates = candidates_of(logits, info.classes, shape)
-        for heatmap, (label, peaks) in zip(heatmaps, candidates.items(), strict=True):
-            settings = class_settings(info, label)
+        for heatmap, (label, every_peak) in zip(heatmaps, candidates.items(), strict=True):
+            peaks, settings = every_peak.within(regions), class_settings(info, label)
             found[label] = peaks.select(**settings)
             every = peaks.select(threshold=0, min_distance=settings["min_distance"])
             low = [column[len(found[label][0]) :] for column in every]  # best come first

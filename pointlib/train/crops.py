@@ -17,10 +17,12 @@ from pointlib.augment import (
     resize,
     shift,
     shrink,
+    shrunk_shape,
     warp_image,
     warp_points,
 )
 from pointlib.cache import KEPT_BYTES, Cache
+from pointlib.dataset import regions_of, shape_of
 from pointlib.errors import InputError
 from pointlib.heatmaps import draw_classes, gaussian_max
 from pointlib.model.point_model import pixel_depth, scale_image, scale_limits
@@ -77,12 +79,15 @@ class TrainingCrops(torch.utils.data.Dataset):
     def _crop(self, index):
         seed = (self.seed, self.epoch, index)
         rng = np.random.default_rng(seed)
-        image, points, labels = self._item(int(self._order()[index]))
-        matrix = self._matrix(rng, image.shape[:2], points, labels)
+        place = int(self._order()[index])
+        (image, points, labels), regions = self._item(place), regions_of(self.dataset, place)
+        matrix = self._matrix(rng, image.shape[:2], points, labels, regions)
         piece, corner = _piece(image, matrix, self.size)
         piece = scale_image(piece, self.info, limits=scale_limits(image, self.info))
         onto_crop = matrix @ shift(*corner)
         crop, valid = warp_image(piece, onto_crop, (self.size, self.size))
+        if regions:  # outside nothing is known, and nothing is learnt
+            valid &= torch.from_numpy(regions.warped(matrix).mask((self.size, self.size)))
         if self.augment:
             crop = random_light(crop, int(rng.integers(2**31)), strength=self.strength)
         target = draw_classes(
@@ -116,10 +121,10 @@ class TrainingCrops(torch.utils.data.Dataset):
         groups = np.split(images, range(TOGETHER, len(images), TOGETHER))
         return np.concatenate([rng.permutation(np.repeat(some, times)) for some in groups])[:n]
 
-    def _matrix(self, rng, shape, points, labels):
+    def _matrix(self, rng, shape, points, labels, regions):
         """Return the matrix that maps a random place of the image to the crop's centre."""
         middle = (self.size - 1) / 2
-        centre = self._centre(rng, shape, points, labels)
+        centre = self._centre(rng, shape, points, labels, regions)
         matrix = np.eye(3)
         if self.augment and rng.random() < self.strength["warped"]:
             matrix = random_affine(rng, centre, strength=self.strength)
@@ -127,10 +132,12 @@ class TrainingCrops(torch.utils.data.Dataset):
             matrix = _quarter_turned(rng, centre)
         return shift(middle - centre[0], middle - centre[1]) @ matrix
 
-    def _centre(self, rng, shape, points, labels):
+    def _centre(self, rng, shape, points, labels, regions):
         """Return the crop's centre, at a half pixel, so that a straight crop is not resampled."""
         height, width = shape
         place = rng.uniform([0, 0], [width - 1, height - 1])
+        if regions:
+            place = regions.random_place(rng)
         if len(points) and rng.random() < NEAR_POINT:
             among = points[labels == rng.choice(np.unique(labels))]
             place = among[rng.integers(len(among))] + rng.uniform(-0.4, 0.4, 2) * self.size
@@ -154,6 +161,21 @@ class Shrunk:
         """Return image (H, W, C) float32, points and labels; cached while memory lasts."""
         return self._kept.get(index, lambda: self._shrink(index))
 
+    @property
+    def shapes(self):
+        """(H, W) of each item, shrunk."""
+        return [self._shape(i) for i in range(len(self))]
+
+    def regions(self, index):
+        """Return the Regions of an item, shrunk; None if all of it is labelled."""
+        regions = regions_of(self.dataset, index)
+        if regions is None:
+            return None
+        return regions.warped(resize(shape_of(self.dataset, index), self._shape(index)))
+
+    def _shape(self, index):
+        return shrunk_shape(shape_of(self.dataset, index), self.scale)
+
     def _shrink(self, index):
         image, points, labels = self.dataset[index]
         pixels = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1))
@@ -165,7 +187,7 @@ class Shrunk:
 def mean_pixels(dataset):
     """Return the mean number of pixels of an image, over 32 spread evenly."""
     some = np.linspace(0, len(dataset) - 1, min(len(dataset), 32)).astype(int)
-    return float(np.mean([np.prod(dataset[int(i)][0].shape[:2]) for i in some]))
+    return float(np.mean([np.prod(shape_of(dataset, int(i))) for i in some]))
 
 
 def _piece(image, matrix, size):

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from pointlib.config import TrainConfig
 from pointlib.dataset import Dataset
 from pointlib.errors import InputError
+from pointlib.losses import mask_out
 from pointlib.model.folder import read_info
 from pointlib.model.point_model import PointModel
 from pointlib.splits import load_splits
@@ -34,7 +35,6 @@ from pointlib.train.validate import (
 )
 
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
-NOTHING = -30.0  # the logit of "surely no point", used outside the image
 
 
 def fit(
@@ -138,11 +138,9 @@ def train_epoch(setup, state):
 
 
 def loss_of(setup, image, target, valid):
-    """Return the loss of a batch of crops; `valid` is True inside the image."""
+    """Return the loss of a batch of crops; `valid` is True inside the image and its regions."""
     logits = setup.fabric_model(image.contiguous(memory_format=torch.channels_last))
-    # outside the image there is nothing to learn: these logits are perfect for any loss
-    logits = torch.where(valid, logits, NOTHING)
-    return setup.loss_fn(logits, torch.where(valid, target, 0.0))
+    return setup.loss_fn(*mask_out(logits, target, valid))
 
 
 def progress(setup, state, epoch):

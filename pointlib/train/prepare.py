@@ -20,7 +20,7 @@ from lightning_fabric.plugins import MixedPrecision
 from torch.utils.data import DataLoader
 
 from pointlib.config import TrainConfig, find_function
-from pointlib.dataset import check_item, dataset_classes, names_of, sample_indices
+from pointlib.dataset import check_item, dataset_classes, names_of, regions_of, sample_indices
 from pointlib.errors import InputError, brief, suggest
 from pointlib.heatmaps import HEATMAPS, auto_sigma, density
 from pointlib.losses import LOSSES
@@ -376,4 +376,6 @@ def fingerprint(config, info, train, val, *, output):
         for i, name in enumerate(names_of(part)):
             points, labels = points_of(part, i)
             digest.update(repr((name, points.tolist(), labels.tolist())).encode())
+            if regions := regions_of(part, i):
+                digest.update(repr(regions.outlines()).encode())
     return digest.hexdigest()

@@ -9,12 +9,12 @@ import time
 
 import numpy as np
 import torch
-from torch.utils.data import Subset
 
 from pointlib.augment import resize, warp_points
 from pointlib.counts import learn_count_rule
+from pointlib.dataset import PartOf, regions_of
 from pointlib.heatmaps import draw_classes, gaussian_max
-from pointlib.losses import weighted_bce
+from pointlib.losses import mask_out, weighted_bce
 from pointlib.matching import maximum_pairs, radius_of
 from pointlib.metrics import count_errors, precision_recall_f1
 from pointlib.predict.classes import of_classes
@@ -46,9 +46,9 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
     start, info, shapes = time.monotonic(), model.info, []
     by_class, losses, highest, means = {name: [] for name in info.classes}, [], [], []
     for i in range(len(dataset)):
-        image, points, labels = dataset[i]
+        (image, points, labels), regions = dataset[i], regions_of(dataset, i)
         drawn, shape = run_network(model, image), image.shape[:2]
-        shapes.append(shape)
+        shapes.append(regions.labelled_shape(shape) if regions else shape)
         target = draw_classes(  # at the size at which the network sees the image
             warp_points(points, resize(shape, drawn.shape[1:])),
             labels,
@@ -57,14 +57,15 @@ def validate(model, dataset, *, loss_fn=weighted_bce, heatmap_fn=gaussian_max):
             sigma=info.sigma * info.scale,
             heatmap_fn=heatmap_fn,
         )
-        losses.append(float(loss_fn(drawn[None], target[None])))
+        known = _known(regions, resize(shape, drawn.shape[1:]), drawn.shape[1:])
+        losses.append(float(loss_fn(*mask_out(drawn[None], target[None], known))))
         logits = of_classes(drawn, info)
         heights = torch.sigmoid(logits)
         highest.append(float(heights.max()))
         means.append(float(heights.mean()))
         labels = np.asarray(labels)
         for name, found in candidates_of(logits, info.classes, shape).items():
-            by_class[name].append((points[labels == name], found))
+            by_class[name].append((points[labels == name], found.within(regions)))
     options = {"radius": info.radius, "sigma": info.sigma, "exclusive": info.exclusive}
     settings = choose_for_classes(by_class, **options)
     row = {"val_loss": float(np.mean(losses))}
@@ -80,7 +81,14 @@ def spread(dataset, n_images):
     n = min(len(dataset), max(3, round(n_images)))
     if n == len(dataset):
         return dataset
-    return Subset(dataset, np.linspace(0, len(dataset) - 1, n).astype(int).tolist())
+    return PartOf(dataset, np.linspace(0, len(dataset) - 1, n).astype(int))
+
+
+def _known(regions, matrix, shape):
+    """Return which pixels of a heatmap are labelled, (H, W) bool; True if all are."""
+    if regions is None:
+        return torch.tensor(True)
+    return torch.from_numpy(regions.warped(matrix).mask(tuple(shape)))
 
 
 def count_pairs(by_class, settings, *, radius):

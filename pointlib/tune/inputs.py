@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.dataset import image_name, names_of
+from pointlib.dataset import image_name, names_of, regions_of, shape_of
 from pointlib.errors import InputError, suggest
 from pointlib.images import check_image, image_folder, image_shape, list_images, read_image
 from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
+from pointlib.regions import Regions, read_regions, regions_path
 
 RADIUS = 6.0  # px: match radius if no image has two true points
 
@@ -28,6 +29,7 @@ class Item(NamedTuple):
     shape: object  # () -> (H, W), without reading pixels if possible
     truth: tuple | None  # points, labels; later {class: points}
     error: str = ""
+    regions: Regions | None = None  # what of it is labelled; None if all
 
 
 def list_items(images, *, has_points=False, trained=()):
@@ -120,15 +122,17 @@ def _is_one_picture(images):
 
 
 def _file_item(path, *, has_points):
-    truth, error = None, ""
+    truth, error, regions = None, "", None
     try:
+        regions = read_regions(regions_path(path))
         if not has_points and label_state(path) != "unlabelled":
-            truth = read_points(text_path(path), image_shape(path))
+            points, labels = read_points(text_path(path), image_shape(path))
+            inside = regions.contains(points) if regions else np.full(len(points), True)
+            truth = points[inside], labels[inside]
     except InputError as reason:
         error = str(reason)
-    return Item(
-        path.name, path, partial(read_image, path), partial(image_shape, path), truth, error
-    )
+    read, shape = partial(read_image, path), partial(image_shape, path)
+    return Item(path.name, path, read, shape, truth, error, regions)
 
 
 def _dataset_item(dataset, i, name, has_points):
@@ -138,7 +142,7 @@ def _dataset_item(dataset, i, name, has_points):
     def load():
         return _checked_image(dataset[i][0], name)
 
-    shape = partial(image_shape, path) if path else lambda: load().shape[:2]
+    shape = partial(shape_of, dataset, i)
     truth, error = None, ""
     try:
         if not has_points:
@@ -147,7 +151,7 @@ def _dataset_item(dataset, i, name, has_points):
             truth = _checked_truth(points, labels, f"points of {name}")
     except Exception as reason:  # a user's dataset may raise anything
         error = str(reason) if isinstance(reason, InputError) else f"{name}: {reason!r}"
-    return Item(name, path, load, shape, truth, error)
+    return Item(name, path, load, shape, truth, error, regions_of(dataset, i))
 
 
 def _given_item(image, i, has_points):

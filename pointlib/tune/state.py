@@ -235,6 +235,7 @@ class TuningSet:
         for points in (self.truth[i] or {}).values():
             check_points(points, shape=shape, name=f"points of {item.name}")
         self.shapes[i], self._pngs[i] = tuple(shape), pngs
+        found = [peaks.within(item.regions) for peaks in found]
         self.candidates[i] = dict(zip(self.classes, found, strict=True))
 
     def _first_settings(self):
