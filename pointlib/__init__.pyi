@@ -61,6 +61,10 @@ from pointlib.predict.folder import predict_folder as predict_folder
 from pointlib.predict.points import predict_candidates as predict_candidates
 from pointlib.predict.points import predict_heatmap as predict_heatmap
 from pointlib.predict.points import predict_points as predict_points
+from pointlib.regions import Regions as Regions
+from pointlib.regions import read_regions as read_regions
+from pointlib.regions import regions_path as regions_path
+from pointlib.regions import write_regions as write_regions
 from pointlib.sizes import object_size as object_size
 from pointlib.splits import load_splits as load_splits
 from pointlib.splits import load_three as load_three

@@ -7,7 +7,7 @@ A dataset is anything with a length whose items are ``image, points, labels``: i
 points (N, 2) in pixels, labels (N,) str. Write your own and pass it wherever one is needed.
 An image without a text file is not yet labelled and is left out; one with an empty text file is
 labelled as empty and is kept. Where only a part of an image is labelled (regions.py), or a picture
-is large (windows.py), its items are pieces: names such as `a.tif#xywh=0,0,2176,2176` say which.
+is large (windows.py), its items are pieces: names such as `a.tif#xywh=0,0,1664,1664` say which.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,6 +24,7 @@ from pointlib.regions import Regions, read_regions, regions_path
 from pointlib.windows import SIDE, Piece, is_cut, picture_header, pieces_of, read_part
 
 SAMPLE = 64  # images that sigma and the range of the pixel values are estimated from
+SAMPLE_PIXELS = 50e6  # or fewer, if they are larger than this together
 AT = "#xywh="  # between a file and the place of a piece, as in W3C's media fragments
 EDGE = 1e-6  # px: how far inside a point on the right or lower edge of an image counts as being
 MANY, THIN = 20, 3  # more classes with fewer points each are not classes but scores or numbers
@@ -46,7 +47,7 @@ class ImagePointDataset:
     Attributes
     ----------
     names : list of str
-        File names; of a piece with its place: `a.tif#xywh=0,0,2176,2176`.
+        File names; of a piece with its place: `a.tif#xywh=0,0,1664,1664`.
     files, paths : list of str, list of Path
         The image file of each item.
     shapes : list of (H, W)
@@ -88,7 +89,7 @@ class ImagePointDataset:
         _check_names(files, paths, labelled, self.folder)
         items, dtypes, self.n_outside = {}, [], 0
         for file in files:
-            dtype, items[file], n_outside = _open_items(paths[file])
+            dtype, items[file], n_outside = open_items(paths[file])
             dtypes.append((paths[file], dtype))
             self.n_outside += n_outside
         _check_depths(dtypes)
@@ -106,7 +107,9 @@ class ImagePointDataset:
         self._n_points = sum(len(item.points) for item in self._items)
         self.classes = self._checked_classes(classes)
         self.n_channels = n_channels or n_colours(self._items[0].read())
-        self._images = Cache(max_bytes=KEPT_BYTES)
+        # windows of a large picture are read again fast, and training keeps the last few
+        is_cut = any(item.piece.regions and item.is_part for item in self._items)
+        self._images = Cache(max_bytes=KEPT_BYTES // 8 if is_cut else KEPT_BYTES)
 
     def __len__(self):
         return len(self.names)
@@ -165,7 +168,7 @@ class ImagePointDataset:
         return classes
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
     """An image, or a piece of one, and its points."""
 
     name: str
@@ -181,7 +184,7 @@ class _Item(NamedTuple):
         return read_part(self.path, self.piece.box) if self.is_part else read_image(self.path)
 
 
-def _open_items(path):
+def open_items(path):
     """Return an image's dtype, its items, and how many of its points are in none of them."""
     header, regions = picture_header(path), read_regions(regions_path(path))
     pieces = pieces_of(header.shape, regions, side=SIDE if is_cut(path, header) else None)
@@ -193,16 +196,17 @@ def _open_items(path):
     points, labels = read_points(text_path(path), header.shape)
     items, n_outside = [], len(points)
     for piece in pieces:
-        left, top, right, bottom = piece.box
-        shape = (bottom - top, right - left)
+        start, stop = np.array(piece.box[:2]), np.array(piece.box[2:])
+        width, height = (stop - start).tolist()
+        shape, (left, top) = (height, width), piece.box[:2]
         is_part = shape != header.shape
-        name = f"{path.name}{AT}{left},{top},{shape[1]},{shape[0]}" if is_part else path.name
-        inside = np.full(len(points), True)
+        name = f"{path.name}{AT}{left},{top},{width},{height}" if is_part else path.name
+        near = np.flatnonzero(((points >= start - 1) & (points <= stop)).all(axis=1))
         if piece.regions:
-            inside = piece.regions.contains(_off_edges(points, header.shape) - (left, top))
-        own = (points[inside] - (left, top), labels[inside])
-        items.append(_Item(name, path, shape, piece, is_part, *own))
-        n_outside -= int(inside.sum())
+            places = _off_edges(points[near], header.shape)
+            near = near[piece.regions.contains(places - start)]
+        items.append(Item(name, path, shape, piece, is_part, points[near] - start, labels[near]))
+        n_outside -= len(near)
     return header.dtype.name, items, n_outside
 
 
@@ -367,9 +371,13 @@ def too_many_classes(names, n_points):
     )
 
 
-def sample_indices(dataset):
-    """Return the indices of up to 64 items, evenly spaced: the sample for estimates."""
-    return np.linspace(0, len(dataset) - 1, min(len(dataset), SAMPLE)).astype(int)
+def sample_indices(n_images, shape):
+    """Return the indices of up to 64 of some images, evenly spaced: the sample for estimates.
+
+    If they are large, as `shape` (H, W) of the first tells, there are fewer, but at least four.
+    """
+    n_fit = max(4, int(SAMPLE_PIXELS / np.prod(shape)))
+    return np.linspace(0, n_images - 1, min(n_images, SAMPLE, n_fit)).astype(int)
 
 
 def _check_depths(dtypes):

@@ -20,7 +20,7 @@ from pointlib.points import read_text
 SUFFIX = ".regions.json"
 AREAS = ("Polygon", "MultiPolygon")
 TRIES, AT_ONCE = 16, 64  # of a random place: so many times, so many places
-BROADCAST = 4_000_000  # points times edges that are compared at once
+BROADCAST = 1_000_000  # points times edges that are compared at once
 SMALL = 1000  # px: the larger side of the mask that `Regions.share` counts
 
 
@@ -48,7 +48,7 @@ class Regions:
     """
 
     def __init__(self, areas, *, within=None):
-        self.areas = [[np.asarray(ring, dtype=float) for ring in rings] for rings in areas]
+        self.areas = [[_open(np.asarray(ring, dtype=float)) for ring in rings] for rings in areas]
         self.within = within
 
     @classmethod
@@ -88,7 +88,7 @@ class Regions:
 
         Right and bottom are exclusive; without an area all four are 0.
         """
-        corners = [ring for rings in self.areas for ring in rings[:1]]
+        corners = [ring for rings in self.areas for ring in rings]
         if not corners:
             return 0, 0, 0, 0
         corners = np.concatenate(corners)
@@ -124,6 +124,11 @@ class Regions:
             if inside.any():
                 return places[inside.argmax()]
         return outline.mean(axis=0)  # a sliver that none of a thousand places hits
+
+
+def _open(ring):
+    """Return a ring without its last corner, if that is the first again."""
+    return ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring
 
 
 def _edges(rings):

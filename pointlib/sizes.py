@@ -19,7 +19,7 @@ from pointlib.points import nearest_distances
 PER_SIGMA = 2 * np.sqrt(2)  # a disc of this diameter answers most to a Laplacian of sigma 1
 SCALES = 2.0 ** np.arange(0, 7.01, 0.5)  # px, sigma of the Laplacian: diameters of 3 to 360 px
 FINEST = 6.0  # px: from this sigma on an image of half the size tells as much
-SIDE = 2048  # px: larger images are cut to this around the middle of their clicks
+SIDE = 1024  # px: larger images are cut to this around the middle of their clicks
 CLEAR, SURE = 0.3, 3.0  # a peak's least height in standard deviations, and in standard errors
 CALM = 0.35  # of the largest standard deviation of all scales, added to that of each
 ROUNDING = 1e-4  # of the brightest pixel

@@ -27,7 +27,7 @@ COLOURS = {"S", "C"}  # axes of channels
 INDIRECT = (3, 5, 8)  # TIFF's palette, CMYK and Lab: not red, green and blue
 NEEDS_LARGE = "pip install 'pointlib[large]'"
 CUT = 100_000_000  # bytes of pixels: larger TIFFs are cut into pieces to train on
-SIDE, CONTEXT = 2048, 128  # px: of a piece, and how much more is shown on each side of it
+SIDE, CONTEXT = 1536, 128  # px: of a piece, and how much more is shown on each side of it
 
 
 @dataclasses.dataclass
@@ -144,7 +144,7 @@ def pieces_of(shape, regions=None, *, side=None, context=CONTEXT):
         labelled = Regions(core.areas, within=regions).moved(-start)
         if not regions and (x1 - x0, y1 - y0) == (width, height):
             labelled = None
-        elif not labelled.mask((stop - start)[::-1]).any():
+        elif regions and not labelled.mask((stop - start)[::-1]).any():
             continue
         pieces.append(Piece((*start.tolist(), *stop.tolist()), labelled))
     return pieces

@@ -41,6 +41,7 @@ NO_TORCH = [
     "matching",
     "sizes",
     "windows",
+    "regions",
     "plots",
     "cli",
 ] + [

@@ -25,7 +25,7 @@ from pointlib.check.survey import (
     not_looked_at,
     survey,
 )
-from pointlib.dataset import n_colours, sample_indices, too_many_classes
+from pointlib.dataset import n_colours, open_items, sample_indices, too_many_classes
 from pointlib.errors import InputError
 from pointlib.files import need_folder
 from pointlib.heatmaps import auto_sigma
@@ -43,8 +43,10 @@ from pointlib.splits import (
     read_list,
     stray_list,
     why_stray,
+    with_pieces,
 )
 from pointlib.study.ceiling import ceiling
+from pointlib.windows import is_cut
 
 UNEVEN = 4  # ratio of image sizes above which they get a note
 CROWDED = 10  # times the median number of points gets a note
@@ -270,11 +272,12 @@ def _lacking(images, lists):
 
 
 def _training(images, lists, folder):
-    """Return the images that training would use, as `load_splits` chooses them, and is_cut.
+    """Return the images that training would use, as `load_splits` chooses them, and is_halved.
 
-    `is_cut` is whether each is cut in two, and the longer part trains.
+    `is_halved` is whether each is cut in two, and the longer part trains.
     """
-    used = {seen.path.name: seen for seen in images if seen.usable}
+    used = {name: part for seen in images if seen.usable for name, part in _parts(seen)}
+    lists = {part: with_pieces(names, used) for part, names in lists.items()}
     try:
         names, val, _ = divide(list(used), lists, folder)
     except InputError:  # told elsewhere, or nothing can be trained
@@ -283,9 +286,25 @@ def _training(images, lists, folder):
     return (chosen, False) if val else ([_longer_part(seen) for seen in chosen], True)
 
 
+def _parts(seen):
+    """Return (name, Seen) of an image, or of the pieces that training cuts it into."""
+    if seen.regions is None and not is_cut(seen.path, seen.header):
+        return [(seen.path.name, seen)]
+    try:
+        _, items, _ = open_items(seen.path)
+    except InputError:  # told elsewhere
+        return []
+    parts = []
+    for item in items:
+        header = seen.header._replace(shape=item.shape)
+        own = {"points": item.points, "labels": item.labels, "regions": item.piece.regions}
+        parts.append((item.name, seen._replace(header=header, part=item, **own)))
+    return parts
+
+
 def _longer_part(seen):
     """Return the training part of an image cut in two, as `split_by_crops` does."""
-    axis, cut = place_cut(seen.header.shape)
+    axis, cut = place_cut(seen.header.shape, seen.regions)
     first = seen.points[:, 1 - axis] < cut - 0.5
     return seen._replace(points=seen.points[first], labels=seen.labels[first])
 
@@ -299,15 +318,15 @@ def _near(seen):
     return distances
 
 
-def _outlook(images, is_cut, radius):
+def _outlook(images, is_halved, radius):
     """Return sigma, radius, size, ceilings and the number of windows they are measured on."""
     if not any(len(seen.points) for seen in images):
         return float("nan"), radius or float("nan"), None, [], 0
-    sample = [images[i] for i in sample_indices(images)]
+    sample = [images[i] for i in sample_indices(len(images), images[0].header.shape)]
     of_class = [s.points[s.labels == c] for s in sample for c in np.unique(s.labels)]
-    items = [(s.path, s.points, _named(s.labels)) for s in sample]
+    items = [(s, s.points, _named(s.labels)) for s in sample]
     classes = sorted({name for s in images for name in _named(s.labels).tolist()})
-    size, from_size = _size(items, is_cut, classes)
+    size, from_size = _size(items, is_halved, classes)
     radius = radius or from_size or 2 * auto_sigma(of_class)
     labels = np.concatenate([_named(s.labels) for s in sample])
     sigma = auto_sigma(of_class, radius=usual_radius(radius, labels))
@@ -315,14 +334,14 @@ def _outlook(images, is_cut, radius):
     return sigma, radius, size, _ceilings(windows, sigma, radius), len(windows)
 
 
-def _size(items, is_cut, classes):
-    """Return SizeEstimate and match radius of (path, points, labels); None if none can be read."""
+def _size(items, is_halved, classes):
+    """Return SizeEstimate and match radius of (Seen, points, labels); None if none can be read."""
     read = []
-    for path, points, labels in zip(*looked_at(items), strict=True):
+    for seen, points, labels in zip(*looked_at(items), strict=True):
         with suppress(InputError):  # told elsewhere
-            image = read_image(path)
-            if is_cut:
-                axis, cut = place_cut(image.shape)
+            image = seen.part.read() if seen.part else read_image(seen.path)
+            if is_halved:
+                axis, cut = place_cut(image.shape, seen.regions)
                 image = np.split(image, [cut], axis=axis)[0]
             read.append((image, points, labels))
     if not read:

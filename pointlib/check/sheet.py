@@ -33,12 +33,15 @@ from pointlib.plots import (
 )
 from pointlib.points import nearest_distances
 from pointlib.sizes import describe_size
+from pointlib.windows import is_cut, read_part
 
 SHOWN = 5  # files named for each kind of finding
 PICTURES, ACROSS = 12, 4  # thumbnails in total, and per row
 TOP = 1  # y of titles: a fixed one saves matplotlib a search for ticks, a third of the time
 CIRCLED, PART, SMALLEST = 3, 14, 96  # images with circles; shown of each: objects, least px
 SIDE = 700  # px: an image is reduced to about this before it is drawn
+LARGE = 2048  # px: of a picture that training cuts into pieces, so much is shown
+OUTLINE = "#ffd400"  # colour of regions
 SHARES = (5, 25, 50, 75, 95)  # percentiles of the distances
 PROBLEM, NOTE = "#b3261e", "#8a5a00"  # colours of titles on white
 
@@ -58,6 +61,9 @@ def summary(report):
         "n_empty": states["empty"],
         "n_unlabelled": states["unlabelled"],
         "n_points": sum(classes.values()),
+        "n_with_regions": sum(bool(seen.regions) for seen in images),
+        "n_outside": sum(seen.n_outside for seen in images),
+        "labelled_share": _labelled_share(images),
         "classes": classes,
         "sizes": _counted(f"{header.shape[1]} x {header.shape[0]}" for header in readable),
         "depths": _counted(header.dtype.name for header in readable),
@@ -136,7 +142,21 @@ def _draw_circles(report, figure):
         ax.set_axis_off()
         if seen is not None:
             with suppress(InputError):  # unreadable: told elsewhere
-                _circled(seen, read_image(seen.path), report, ax)
+                _circled(*_around(seen), report, ax)
+
+
+def _around(seen):
+    """Return Seen and the pixels of an image; of a large one only of a part around a point."""
+    if not is_cut(seen.path, seen.header):
+        return seen, read_image(seen.path)
+    size = np.array(seen.header.shape[::-1])
+    middle = seen.points[len(seen.points) // 2] if len(seen.points) else size / 2
+    start = np.clip(middle - LARGE / 2, 0, np.maximum(size - LARGE, 0)).astype(int)
+    stop = np.minimum(start + LARGE, size)
+    inside = ((seen.points > start) & (seen.points < stop - 1)).all(axis=1)
+    own = {"points": seen.points[inside] - start, "labels": seen.labels[inside]}
+    own["regions"] = seen.regions and seen.regions.moved(-start)
+    return seen._replace(**own), read_part(seen.path, (*start.tolist(), *stop.tolist()))
 
 
 def _circled(seen, image, report, ax):
@@ -201,11 +221,28 @@ def _counts(facts):
         "sizes": _said(facts["sizes"]),
         "depths": _said(facts["depths"]),
         "channels": _said(facts["channels"]),
+        "labelled": _regions_said(facts),
         "pixels": "of {n_decoded:,} of {n_images:,} images decoded".format(**facts),
     }
     if facts["n_decoded"] < sum(facts["sizes"].values()):
         rows["pixels"] += "; of the others only the header is read (--pixels reads all)"
     return "\n".join(f"{name:<10}{row}" for name, row in rows.items() if row)
+
+
+def _regions_said(facts):
+    """Return how much of the labelled images lies in regions, "" where no image has any."""
+    if not facts["n_with_regions"]:
+        return ""
+    share = f"{facts['labelled_share']:.1%} of the pixels of the labelled images"
+    outside = f"; {facts['n_outside']:,} points outside" if facts["n_outside"] else ""
+    return f"{share}, by the regions of {facts['n_with_regions']:,}{outside}"
+
+
+def _labelled_share(images):
+    """Return the share of the labelled images' pixels that is labelled; None without images."""
+    shapes = [(seen.header.shape, seen.regions) for seen in images if seen.usable]
+    areas = [np.prod(regions.labelled_shape(s) if regions else s) for s, regions in shapes]
+    return float(np.sum(areas) / np.sum([np.prod(s) for s, _ in shapes])) if shapes else None
 
 
 def _spacing(facts, size):
@@ -274,11 +311,14 @@ def _thumbnail(one, classes, ax):
     title = _printable(f"{kind}\n{_short(seen.path.name)}{n_points}")
     ax.set_title(title, color=color, fontsize=10, parse_math=False, y=TOP)
     try:
-        image = read_image(seen.path)
+        seen, image = _around(seen)
     except InputError:
         return
     step = max(1, max(image.shape[:2]) // SIDE)
     show_image(image[::step, ::step], ax)
+    for rings in seen.regions.areas if seen.regions else ():
+        for ring in rings:
+            ax.plot(*np.vstack([ring, ring[:1]]).T / step, color=OUTLINE, linewidth=1.5)
     if not seen.usable:
         return
     for k, name in enumerate(classes):

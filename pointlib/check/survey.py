@@ -16,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.errors import InputError
-from pointlib.images import IMAGE_SUFFIXES, Header, open_image
+from pointlib.images import IMAGE_SUFFIXES, Header, ImageTooLargeError, open_image
 from pointlib.points import read_points, text_path
+from pointlib.regions import SUFFIX, Regions, read_regions, regions_path
+from pointlib.windows import picture_header
 
 PIXEL_BYTES = 200_000_000  # of pixels decoded in one survey, if not all: takes some seconds
 BATCHES = 1000  # at most, for the threads: one task per image would cost too much
@@ -51,6 +53,9 @@ class Seen(NamedTuple):
     text_error: str = ""
     points: np.ndarray = NO_POINTS  # (N, 2) pixels
     labels: np.ndarray = NO_LABELS  # (N,) str
+    regions: Regions | None = None  # what is labelled; None if all
+    n_outside: int = 0  # points outside the regions, which are not among `points`
+    part: object = None  # the dataset.Item of a piece, whose pixels `points` are in
 
     @property
     def usable(self):
@@ -116,8 +121,11 @@ def file_findings(images, texts):
         if seen.text_error:
             outside = "outside the image" in seen.text_error
             kind = "point outside its image" if outside else "unreadable text file"
+            if SUFFIX in seen.text_error:
+                kind, text = "unreadable regions", regions_path(seen.path).name
             line = re.search(r", line (\d+):", seen.text_error)
             yield Finding(kind, "problem", text, seen.text_error, line and int(line[1]))
+        yield from _of_regions(seen)
         if seen.flat:
             what = f"all pixels are equal; points: {len(seen.points)}"
             yield Finding("blank image", "problem" if len(seen.points) else "note", name, what)
@@ -132,6 +140,16 @@ def file_findings(images, texts):
         )
     yield from _stems([seen.path for seen in images])
     yield from _texts(texts, {text_path(seen.path) for seen in images})
+
+
+def _of_regions(seen):
+    """Yield points outside an image's regions, and regions outside the image."""
+    if seen.n_outside:
+        what = f"{seen.n_outside} points lie outside its regions and are not used."
+        yield Finding("points outside the regions", "note", seen.path.name, what)
+    if seen.regions and seen.header and not seen.regions.share(seen.header.shape):
+        what = "its polygons have no pixel of the image."
+        yield Finding("regions outside the image", "problem", seen.path.name, what)
 
 
 def _stems(paths):
@@ -200,17 +218,38 @@ def _look(path, k, *, budget):
                 pixels = read()
                 seen = seen._replace(decoded=True, flat=bool(pixels.min() == pixels.max()))
         seen = seen._replace(header=header)
+    except ImageTooLargeError:
+        return _look_at_large(seen)
     except (InputError, OSError) as error:
         seen = Seen(path, error=str(error))
-    text = text_path(path)
+    return _with_text(seen)
+
+
+def _look_at_large(seen):
+    """Return Seen of a picture that is read by windows: of its pixels only the header."""
+    try:
+        seen = seen._replace(header=picture_header(seen.path))
+    except (InputError, OSError) as error:
+        seen = Seen(seen.path, error=str(error))
+    return _with_text(seen)
+
+
+def _with_text(seen):
+    """Return Seen with the points of its text file, as far as they lie in its regions."""
+    text = text_path(seen.path)
     if not os.path.lexists(text):
         return seen
     try:
+        regions = read_regions(regions_path(seen.path))
         if text.is_file() and text.stat().st_size > TEXT_BYTES:
             raise InputError(f"{text} has {text.stat().st_size:,} bytes; expected a few points.")
         points, labels = read_points(text, seen.header.shape if seen.header else (1, 1))
     except (InputError, OSError) as error:
         return seen._replace(state="unreadable", text_error=str(error))
+    if regions:
+        n, inside = len(points), regions.contains(points)
+        points, labels = points[inside], labels[inside]
+        seen = seen._replace(regions=regions, n_outside=n - len(points))
     state = "labelled" if len(points) else "empty"
     return seen._replace(state=state, points=points, labels=labels)
 

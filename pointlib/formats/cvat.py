@@ -20,6 +20,7 @@ remove unfinished images from the file. Points without a class are written as `p
 from pointlib.errors import InputError
 from pointlib.files import need_file, write_atomic
 from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.labelled import names_region, regions_of_areas
 from pointlib.formats.shared.parts import (
     area_centre,
     box_centre,
@@ -72,6 +73,7 @@ def write(folder, records, form):
     for number, record in enumerate(records):
         name, (height, width) = xml_text(record.image.name), record.shape
         lines.append(f'  <image id="{number}" name="{name}" width="{width}" height="{height}">\n')
+        lines.extend(_polygons(record, form))
         values = form.from_points(record.points, record.shape).tolist()
         lines.extend(
             f'    <points label="{names[label]}" source="manual" occluded="0" '
@@ -80,6 +82,17 @@ def write(folder, records, form):
         )
         lines.append("  </image>\n")
     write_atomic(folder / FILE, "".join([*lines, "</annotations>\n"]))
+
+
+def _polygons(record, form):
+    """Yield a line for each area of a record's regions; CVAT's polygons have no holes."""
+    for outline, *_ in record.regions.areas if record.regions else ():
+        corners = form.from_points(outline, record.shape).tolist()
+        points = ";".join(f"{plain(x)},{plain(y)}" for x, y in corners)
+        yield (
+            f'    <polygon label="labelled" source="manual" occluded="0" points="{points}" '
+            'z_order="0"></polygon>\n'
+        )
 
 
 def looks(source):
@@ -103,11 +116,25 @@ def _record(element, where, pictures, form):
     where = f"{where} ({name!r})"
     image = pictures.find(name, where)
     size = read_size(element.get("width"), element.get("height"), where)
-    rows = []
+    rows, areas = [], []
     for number, shape in enumerate(element, start=1):
-        rows.extend(_rows(shape, f"{where}, {shape.tag} {number}"))
+        here = f"{where}, {shape.tag} {number}"
+        if shape.tag in ("polygon", "box") and names_region(shape.get("label", "")):
+            areas.append([_outline(shape, here)])
+        else:
+            rows.extend(_rows(shape, here))
     values, labels, _ = points_table(rows)
-    return Record(image, size, form.to_points(values, size or pictures.shape(image)), labels)
+    known = size or pictures.shape(image)
+    regions = regions_of_areas(areas, form, known)
+    return Record(image, size, form.to_points(values, known), labels, regions=regions)
+
+
+def _outline(shape, where):
+    """Return the corners (x, y) of a polygon or a box."""
+    if shape.tag == "polygon":
+        return _pairs(shape, where)
+    left, top, right, bottom = read_numbers([shape.get(n) for n in _EDGES], where, _EDGES)
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def _rows(shape, where):
@@ -157,5 +184,6 @@ FORMAT = Format(
     looks,
     convention="corner",
     decimals=6,
+    carries=frozenset({"labels", "empty", "regions"}),
     checked="Datumaro 1.13.12, globox 2.9",
 )

@@ -37,12 +37,14 @@ from pointlib.formats.shared.jsons import (
     read_size,
     read_table,
 )
+from pointlib.formats.shared.labelled import names_region, regions_of_areas
 from pointlib.formats.shared.parts import area_centre
 from pointlib.formats.shared.safe import load_json, need, points_table, read_numbers
 from pointlib.images import IMAGE_SUFFIXES, list_images
 from pointlib.points import class_names
 
 _IMAGE = re.compile(rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})($|[?&#])", re.IGNORECASE)
+_FRAMES = ("polygon", "rectangle")  # kinds that may be regions
 _DOT = 0.5  # percent of the width, of the dots written
 
 
@@ -62,9 +64,12 @@ def read(source, pictures, form):
                 raise InputError(f"{task['where']}: original sizes {sorted(sizes)}; expected one.")
             stated = next(iter(sizes), None)
             shape = stated or pictures.shape(image)
-            rows = [(*_centre(r, shape), r["label"], r["score"]) for r in regions]
+            frames = [r for r in regions if r["kind"] in _FRAMES and names_region(r["label"])]
+            objects = [r for r in regions if r not in frames]
+            rows = [(*_centre(r, shape), r["label"], r["score"]) for r in objects]
             values, labels, scores = points_table(rows)
-            yield Record(image, stated, form.to_points(values, shape), labels, scores)
+            labelled = regions_of_areas([[_corners(r)] for r in frames], form, shape)
+            yield Record(image, stated, form.to_points(values, shape), labels, scores, labelled)
 
 
 def write(folder, records, form):
@@ -225,6 +230,18 @@ def _centre(region, shape):
         f"{where} is a {kind:.40}; keypoints, rectangles, ellipses and polygons are read. Draw "
         "those, or remove it."
     )
+
+
+def _corners(region):
+    """Return the corners (x, y), percent, of a polygon or of a rectangle that is not turned."""
+    value, where = region["value"], region["where"]
+    if region["kind"] == "polygon":
+        return read_table(need(value, "points", list, where), where, least=3)
+    if value.get("rotation"):
+        raise InputError(f"{where} is a turned rectangle as a region. Draw it as a polygon.")
+    names = ("x", "y", "width", "height")
+    x, y, width, height = read_numbers([value.get(n) for n in names], where, names)
+    return [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
 
 
 def _results(record, form):

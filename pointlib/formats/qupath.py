@@ -5,10 +5,11 @@ pixel runs from 0 to 1 (its file `ROITypeAdapters.java` writes a ROI's own numbe
 here six are written). A FeatureCollection, one Feature or a plain list of them are read. A Point or
 MultiPoint gives its points, a Polygon or MultiPolygon the centroid of its area; lines and
 collections are refused, as is any plane z or t but the first. Child objects (`childObjects`) are
-read too; an area that has some only frames them and is not a point. The class is `classification`:
-a name, {"name"}, {"names"} or, before 0.4, {"name", "parentClass"}, joined as QuPath shows them
-("Tumor: Positive"). The name of an object and the nucleus of a cell are ignored. A collection
-without features means "looked, nothing there".
+read too. An annotation's area that has some, that contains other objects, or that is called
+"labelled" or "Region*", is no point but a region: the part of the image that is labelled. The class
+is `classification`: a name, {"name"}, {"names"} or, before 0.4, {"name", "parentClass"}, joined as
+QuPath shows them ("Tumor: Positive"). The name of an object and the nucleus of a cell are ignored.
+A collection without features means "looked, nothing there".
 
 A measurement called score, Probability or Detection probability is the score, if it lies from 0
 to 1. GeoJSON has no NaN, but QuPath writes it, and it is read as no score. Consecutive points of
@@ -25,21 +26,27 @@ from pointlib.errors import InputError
 from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.jsons import heads, one_each, read_table
+from pointlib.formats.shared.labelled import names_region, regions_of_areas
 from pointlib.formats.shared.parts import area_centre
 from pointlib.formats.shared.safe import load_json, need, points_table
+from pointlib.regions import Regions
 
 _SCORES = ("score", "probability", "detection probability")
+SURE = 3  # how many areas inside another make it a region; a point or a detection counts as many
 _POINTS, _AREAS = ("Point", "MultiPoint"), ("Polygon", "MultiPolygon")
 
 
 def read(source, pictures, form):
     """Yield a Record for each file."""
     for path in one_each(source, pictures, (".geojson", ".json"), looks):
-        rows = [row for where, feature in _features(path) for row in _rows(feature, where)]
+        features = list(_features(path))
         image = pictures.find(path.stem, path)
+        shape = pictures.shape(image)
+        objects, areas = _sort(features)
+        rows = [row for where, feature in objects for row in _rows(feature, where)]
         values, labels, scores = points_table(rows)
-        points = form.to_points(values, pictures.shape(image))
-        yield Record(image, None, points, labels, scores)
+        regions = regions_of_areas(areas, form, shape)
+        yield Record(image, None, form.to_points(values, shape), labels, scores, regions)
 
 
 def write(folder, records, form):
@@ -49,7 +56,7 @@ def write(folder, records, form):
         scores = [None] * len(values) if record.scores is None else record.scores.tolist()
         rows = enumerate(zip(record.labels.tolist(), scores, values, strict=True))
         runs = groupby(rows, key=lambda row: (row[1][0], row[0] if row[1][1] is not None else None))
-        features = [_feature([row for _, row in run]) for _, run in runs]
+        features = _outlines(record, form) + [_feature([row for _, row in run]) for _, run in runs]
         text = ",\n".join(map(json.dumps, features))
         path = (folder / "images" / record.image.name).with_suffix(".geojson")
         write_atomic(path, f'{{"type": "FeatureCollection", "features": [\n{text}\n]}}\n')
@@ -67,7 +74,7 @@ def looks(source):
 
 
 def _features(path):
-    """Yield (where, feature) of all objects in a file that do not frame others."""
+    """Yield (where, feature, whether others are inside) of all objects in a file."""
     data = load_json(path, nan=True)
     if isinstance(data, dict):
         whole = data.get("type") == "FeatureCollection"
@@ -83,8 +90,66 @@ def _features(path):
         waiting += [(f"{where} {index}", each) for index, each in enumerate(inside)][::-1]
         rooted = inside and feature.get("geometry") is None
         kind = "" if rooted else need(need(feature, "geometry", dict, where), "type", str, where)
-        if not rooted and not (inside and kind.endswith("Polygon")):
-            yield where, feature
+        if not rooted:
+            yield where, feature, bool(inside) and kind in _AREAS
+
+
+def _sort(features):
+    """Return the (where, feature) that are objects, and the areas of labelled regions.
+
+    An annotation's area is a region if it is named so, has child objects, or contains a detection,
+    a clicked point or three other areas. What else has child objects, as a cell may, is neither.
+    """
+    areas = [_area(feature, where) for where, feature, _ in features]
+    weights, places = [], []
+    for (where, feature, holds), rings in zip(features, areas, strict=True):
+        places.append([] if holds else _places(feature["geometry"], where))
+        weight = 1 if rings and _is_annotation(feature, where) else SURE
+        weights += [weight] * len(places[-1])
+    every = np.reshape([place for own in places for place in own], (-1, 2))
+    objects, regions = [], []
+    for (where, feature, holds), rings, own in zip(features, areas, places, strict=True):
+        is_region = rings and _is_annotation(feature, where)
+        if is_region and not (holds or _names_region(feature, where)):
+            outline = Regions(rings)
+            n_inside = np.dot(outline.contains(every), weights) - outline.contains(own).sum()
+            is_region = n_inside >= SURE
+        if is_region:
+            regions += rings
+        elif not holds:
+            objects.append((where, feature))
+    return objects, regions
+
+
+def _area(feature, where):
+    """Return the areas of a feature, each a list of rings; none if it is no polygon."""
+    geometry = need(feature, "geometry", dict, where)
+    return _rings(geometry, where) if geometry.get("type") in _AREAS else []
+
+
+def _is_annotation(feature, where):
+    """Return whether an object is an annotation, rather than a cell or another detection."""
+    return _properties(feature, where).get("objectType", "annotation") == "annotation"
+
+
+def _names_region(feature, where):
+    """Return whether the name or the class of an object says that it is a labelled region."""
+    properties = _properties(feature, where)
+    name = properties.get("name")
+    label = _label(properties.get("classification"), where)
+    return names_region(label) or (isinstance(name, str) and names_region(name))
+
+
+def _outlines(record, form):
+    """Return a feature, as JSON, for each area of a record's regions."""
+    features = []
+    for area in record.regions.areas if record.regions else ():
+        rings = [form.from_points(np.vstack([r, r[:1]]), record.shape) for r in area]
+        properties = {"objectType": "annotation", "name": "labelled"}
+        places = [np.round(ring, form.decimals).tolist() for ring in rings]
+        geometry = {"type": "Polygon", "coordinates": places}
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+    return features
 
 
 def _properties(feature, where):
@@ -108,15 +173,21 @@ def _places(geometry, where):
     if kind not in _POINTS + _AREAS:
         known = ", ".join(_POINTS + _AREAS)
         raise InputError(f"{where} is a {kind:.40}; {known} are read. Remove it.")
-    parts = need(geometry, "coordinates", list, where)
-    parts = parts if kind.startswith("Multi") else [parts]
     if kind in _POINTS:
-        return read_table(parts, where, least=0)
-    if not parts or not all(isinstance(area, list) and area for area in parts):
-        raise InputError(f"{where}: a {kind} without corners. Remove it.")
-    rings = [[read_table(ring, where, least=3) for ring in area] for area in parts]
+        parts = need(geometry, "coordinates", list, where)
+        return read_table(parts if kind == "MultiPoint" else [parts], where, least=0)
+    rings = _rings(geometry, where)
     holes = [hole for _, *inner in rings for hole in inner]
     return [area_centre([outline for outline, *_ in rings], holes)]
+
+
+def _rings(geometry, where):
+    """Return the areas of a Polygon or MultiPolygon, each a list of rings, (n, 2)."""
+    parts = need(geometry, "coordinates", list, where)
+    parts = parts if geometry["type"] == "MultiPolygon" else [parts]
+    if not parts or not all(isinstance(area, list) and area for area in parts):
+        raise InputError(f"{where}: a {geometry['type']} without corners. Remove it.")
+    return [[read_table(ring, where, least=3) for ring in area] for area in parts]
 
 
 def _label(found, where):
@@ -168,6 +239,6 @@ FORMAT = Format(
     looks,
     convention="corner",
     decimals=6,
-    carries=frozenset({"labels", "empty", "scores"}),
+    carries=frozenset({"labels", "empty", "scores", "regions"}),
     checked="shapely",
 )

@@ -1,7 +1,7 @@
 """`txt`, the kit's own files: a text file beside each image, described in points.py.
 
 One x,y[,label] per line, fractions from the image's edges (corner). An empty file means "looked,
-nothing there"; no file, "not labelled yet".
+nothing there"; no file, "not labelled yet". Regions lie beside it: regions.py.
 """
 
 import re
@@ -11,6 +11,7 @@ from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.safe import peek
 from pointlib.images import IMAGE_SUFFIXES
 from pointlib.points import label_state, read_points, text_path, write_points
+from pointlib.regions import read_regions, regions_path, write_regions
 
 MOST_LISTED, MOST_READ = 2000, 10  # of a folder's files, to recognise it
 _LINE = re.compile(r"\s*([01]?\.\d+|[01])\s*,\s*([01]?\.\d+|[01])\s*(,[^,]+)?", re.ASCII)
@@ -21,7 +22,8 @@ def read(_source, pictures, _form):
     for image in pictures.paths:
         if label_state(image) != "unlabelled":
             shape = pictures.shape(image)
-            yield Record(image, None, *read_points(text_path(image), shape))
+            regions = read_regions(regions_path(image))
+            yield Record(image, None, *read_points(text_path(image), shape), regions=regions)
     note_strays(pictures)
 
 
@@ -30,6 +32,8 @@ def write(folder, records, _form):
     for record in records:
         path = text_path(folder / "images" / record.image.name)
         write_points(path, record.points, record.shape, labels=record.labels)
+        if record.regions:
+            write_regions(regions_path(path), record.regions)
 
 
 def note_strays(pictures):
@@ -60,6 +64,7 @@ FORMAT = Format(
     unit="fraction",
     convention="corner",
     decimals=8,
+    carries=frozenset({"labels", "empty", "regions"}),
     checked="pointlib",
     forbids=",\r\n",
 )

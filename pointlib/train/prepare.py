@@ -20,7 +20,14 @@ from lightning_fabric.plugins import MixedPrecision
 from torch.utils.data import DataLoader
 
 from pointlib.config import TrainConfig, find_function
-from pointlib.dataset import check_item, dataset_classes, names_of, regions_of, sample_indices
+from pointlib.dataset import (
+    check_item,
+    dataset_classes,
+    names_of,
+    regions_of,
+    sample_indices,
+    shape_of,
+)
 from pointlib.errors import InputError, brief, suggest
 from pointlib.heatmaps import HEATMAPS, auto_sigma, density
 from pointlib.losses import LOSSES
@@ -167,7 +174,8 @@ def describe_data(train, config):
 
     The words are "" if the configuration gives a match radius.
     """
-    every = [check_item(train[int(i)], f"train[{i}]") for i in sample_indices(train)]
+    some = sample_indices(len(train), shape_of(train, 0))
+    every = [check_item(train[int(i)], f"train[{i}]") for i in some]
     n_channels = np.atleast_3d(every[0][0]).shape[2]
     classes = tuple(config.classes or dataset_classes(train))
     radius, size = choose_radius(every, classes, config)

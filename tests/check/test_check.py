@@ -14,13 +14,15 @@ from conftest import blobs
 from pointlib.check import folder as check_module
 from pointlib.check import survey as survey_module
 from pointlib.check.folder import check_folder
-from pointlib.check.sheet import describe_check, draw_sheet, write_sheet
+from pointlib.check.sheet import describe_check, draw_sheet, summary, write_sheet
 from pointlib.cli import main
 from pointlib.config import TrainConfig
 from pointlib.errors import InputError
 from pointlib.images import write_image
-from pointlib.points import write_points
+from pointlib.points import text_path, write_points
+from pointlib.regions import Regions, regions_path, write_regions
 from pointlib.splits import load_splits
+from pointlib.synthetic import draw_cells
 from pointlib.train.prepare import describe_data
 
 SHAPE = (48, 64)
@@ -541,3 +543,36 @@ def test_lists_without_a_class_are_told(make_folder):
     assert [(f.severity, f.file, f.text) for f in told] == [
         ("note", "val.txt", "no point of class drone")
     ]
+
+
+def test_regions_are_counted_and_shown(tmp_path):
+    """The report says how much is labelled, and that points outside are not used."""
+    for i in range(3):
+        scene, path = draw_cells((120, 160), n=40, seed=i), tmp_path / "set" / f"{i}.png"
+        write_image(path, scene.image)
+        write_points(text_path(path), scene.points, (120, 160))
+    regions = Regions.box(-0.5, -0.5, 79.5, 119.5)
+    write_regions(regions_path(tmp_path / "set" / "0.png"), regions)
+    report = check_folder(tmp_path / "set")
+    outside = int((~regions.contains(draw_cells((120, 160), n=40, seed=0).points)).sum())
+    facts = summary(report)
+    assert (facts["n_with_regions"], facts["n_outside"]) == (1, outside)
+    assert facts["labelled_share"] == pytest.approx(5 / 6)
+    assert facts["n_points"] == 120 - outside
+    assert f"83.3% of the pixels of the labelled images, by the regions of 1; {outside} points" in (
+        describe_check(report)
+    )
+    kinds = {finding.kind for finding in report.findings}
+    assert "points outside the regions" in kinds
+    assert main(["check", str(tmp_path / "set"), "--output", str(tmp_path / "sheet")]) == 0
+    assert (tmp_path / "sheet" / "check.png").stat().st_size > 10_000
+
+
+def test_regions_that_cannot_be_read_are_a_problem(tmp_path):
+    """The finding names the file of the regions."""
+    scene = draw_cells((40, 60), n=5)
+    write_image(tmp_path / "a.png", scene.image)
+    write_points(tmp_path / "a.txt", scene.points, (40, 60))
+    (tmp_path / "a.regions.json").write_text("{")
+    (finding,) = (f for f in check_folder(tmp_path).findings if f.severity == "problem" and f.file)
+    assert (finding.kind, finding.file) == ("unreadable regions", "a.regions.json")

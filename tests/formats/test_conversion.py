@@ -13,8 +13,10 @@ from pointlib.cli import main
 from pointlib.errors import InputError
 from pointlib.formats import FORMATS, convert, find_format, formats_table, recognise
 from pointlib.formats.shared.base import Format, Pictures
-from pointlib.images import list_images
+from pointlib.images import list_images, write_image
 from pointlib.points import read_points, text_path, write_points
+from pointlib.regions import Regions, read_regions, write_regions
+from pointlib.synthetic import draw_cells
 
 SHAPE = (100, 200)
 POINTS = np.array([(10.5, 20.25), (30, 40), (30, 40), (-0.5, 99.5)])
@@ -863,3 +865,29 @@ def test_convert_of_real_points_is_exact(real, tmp_path, name):
         )  # eight decimals of 700 px
         assert labels.tolist() == [row.get("label", "") for row in own]
     assert (tmp_path / "new" / "val.txt").read_text() == (real / name / "val.txt").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(n for n, f in FORMATS.items() if "regions" in f.carries))
+def test_regions_survive_a_conversion(tmp_path, name):
+    """There and back, the same part of the image is labelled; other formats say what is lost."""
+    folder = tmp_path / "set"
+    scene = draw_cells((60, 80), n=9)
+    write_image(folder / "a.png", scene.image)
+    write_points(folder / "a.txt", scene.points, (60, 80))
+    regions = Regions([[[[3.5, 3.5], [70.25, 3.5], [60.0, 50.0]]]])
+    write_regions(folder / "a.regions.json", regions)
+    convert(folder, tmp_path / "there", from_="txt", to=name)
+    convert(tmp_path / "there", tmp_path / "back", from_=name)
+    found = read_regions(tmp_path / "back" / "images" / "a.regions.json")
+    np.testing.assert_allclose(found.areas[0][0], regions.areas[0][0], atol=1e-6)
+
+
+def test_formats_without_regions_say_so(tmp_path):
+    """COCO cannot express that only a part is labelled."""
+    scene = draw_cells((60, 80), n=9)
+    write_image(tmp_path / "set" / "a.png", scene.image)
+    write_points(tmp_path / "set" / "a.txt", scene.points, (60, 80))
+    write_regions(tmp_path / "set" / "a.regions.json", Regions.box(3, 3, 50, 40))
+    lines = []
+    convert(tmp_path / "set", tmp_path / "out", from_="txt", to="coco", log=lines.append)
+    assert any("only a part is labelled, which coco cannot express" in line for line in lines)

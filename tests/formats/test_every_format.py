@@ -190,7 +190,7 @@ def test_declaration_is_what_its_numbers_mean(name):
     found = form.from_points([(10.5, 20.25)], shape)[0]
     assert np.allclose(found, expected if form.axes == "xy" else expected[::-1])
     assert form.about
-    assert form.carries <= {"labels", "empty", "scores"}
+    assert form.carries <= {"labels", "empty", "scores", "regions"}
 
 
 # hostile files: whatever they hold, an InputError comes or nothing does

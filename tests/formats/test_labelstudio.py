@@ -276,3 +276,24 @@ def test_labelstudio_is_recognised(tmp_path):
     assert not looks(write_json(tmp_path / "coco.json", {"images": [], "annotations": []}))
     assert not looks(write_json(tmp_path / "empty.json", ""))
     assert not looks(tmp_path / "nowhere")
+
+
+def test_areas_called_region_are_what_is_labelled(tmp_path):
+    """A rectangle or polygon of the class ROI is no point."""
+    box = {"x": 10, "y": 20, "width": 50, "height": 40, "rotation": 0, "rectanglelabels": ["ROI"]}
+    points = [[10, 10], [60, 10], [60, 50]]
+    polygon = {"points": points, "polygonlabels": ["region"]}
+    dot = {"x": 30, "y": 30, "width": 0.5, "keypointlabels": ["cell"]}
+    kinds = ("rectanglelabels", "polygonlabels", "keypointlabels")
+    result = [
+        {"id": kind, "type": kind, "value": value}
+        for kind, value in zip(kinds, (box, polygon, dot), strict=True)
+    ]
+    task = {"data": {"image": "a.png"}, "annotations": [{"result": result}]}
+    write_json(make_folder(tmp_path) / "tasks.json", [task])
+    found = read("labelstudio", tmp_path)["a.png"]
+    height, width = SHAPE
+    assert found.labels.tolist() == ["cell"]
+    corners = np.array([[10, 20], [60, 20], [60, 60], [10, 60]]) / 100 * [width, height] - 0.5
+    np.testing.assert_allclose(found.regions.areas[0][0], corners)
+    assert len(found.regions.areas) == 2

@@ -212,3 +212,60 @@ def test_qupath_is_recognised(tmp_path):
     assert looks(path)
     assert looks(folder)
     assert not looks(write_json(tmp_path / "coco.json", {"images": [], "annotations": []}))
+
+
+def polygon(left, top, right, bottom, **properties):
+    """Return a rectangle as QuPath exports it."""
+    ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+    return feature("Polygon", [ring], **properties)
+
+
+@pytest.mark.parametrize(
+    ("frame", "inside"),
+    [
+        ({"objectType": "annotation"}, [{"objectType": "detection"}]),
+        ({"objectType": "annotation", "name": "labelled"}, []),
+        ({"objectType": "annotation", "classification": {"name": "Region*"}}, []),
+        ({"objectType": "annotation"}, [{"objectType": "annotation"}] * 3),
+        ({}, ["point"]),
+    ],
+)
+def test_areas_around_objects_are_regions(tmp_path, frame, inside):
+    """An annotation that contains a detection, a click or three areas is no point: it is labelled."""
+    objects = [
+        feature("Point", [10 + k, 12]) if own == "point" else polygon(10, 10, 14, 14, **own)
+        for k, own in enumerate(inside)
+    ]
+    found = read_features(tmp_path, polygon(4, 4, 34, 24, **frame), *objects)
+    assert len(found.points) == len(inside)
+    assert found.regions.bounds(SHAPE) == (4, 4, 34, 24)
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        [polygon(4, 4, 34, 24), polygon(10, 10, 14, 14)],  # a cell and its nucleus, say
+        [polygon(4, 4, 34, 24, objectType="cell"), polygon(10, 10, 14, 14, objectType="detection")],
+    ],
+)
+def test_areas_that_are_objects_stay_points(tmp_path, objects):
+    """One area in another does not make a region, nor is a detection ever one."""
+    found = read_features(tmp_path, *objects)
+    assert len(found.points) == 2
+    assert found.regions is None
+
+
+def test_regions_are_written_and_read_again(tmp_path):
+    """What the kit writes as labelled comes back, hole and all."""
+    from pointlib.regions import Regions
+
+    hole = [[10.0, 10.0], [12.0, 10.0], [12.0, 13.0]]
+    regions = Regions([[[[3.5, 3.5], [30.0, 3.5], [30.0, 20.0]], hole]])
+    folder = make_folder(tmp_path)
+    record = Record(folder / "a.png", SHAPE, np.array([[5.0, 4.0]]), np.array([""]), None, regions)
+    (folder / "images").mkdir(exist_ok=True)
+    FORMATS["qupath"].write(folder, [record], FORMATS["qupath"])
+    (folder / "images" / "a.geojson").rename(folder / "a.geojson")
+    found = read("qupath", folder)["a.png"]
+    assert found.points.tolist() == [[5.0, 4.0]]
+    assert found.regions.outlines() == regions.outlines()

@@ -14,6 +14,7 @@ import numpy as np
 from pointlib.errors import InputError, suggest
 from pointlib.formats.shared.pictures import Pictures
 from pointlib.points import check_points
+from pointlib.regions import Regions
 
 __all__ = ["Format", "Pictures", "Record"]  # what a format's own file needs
 
@@ -26,6 +27,7 @@ class Record(NamedTuple):
     points: np.ndarray  # (N, 2), kit coordinates
     labels: np.ndarray  # (N,) str, "" for no class
     scores: np.ndarray | None = None  # (N,) in [0, 1]; None if clicked or not stated
+    regions: Regions | None = None  # what of the image is labelled; None if all, or not stated
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Format:
     unit : "pixels", "fraction" or "percent" (of width and height)
     convention : "centre" (0 is the centre of the first pixel) or "corner" (0 is the image's edge)
     decimals : that `write` writes, in its unit; None for full float precision
-    carries : what its files can store: "labels", "empty" (looked, nothing there), "scores"
+    carries : what its files can store: "labels", "empty" (looked, nothing there), "scores",
+        "regions" (which part of an image is labelled)
     checked : the program that reads and wrote such files in the tests; "" if unverified
     forbids : characters not allowed in class names; if any, so are spaces at either end
     merges : whether points with equal (rounded) positions become one in its files

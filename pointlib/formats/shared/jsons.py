@@ -13,6 +13,7 @@ import numpy as np
 from pointlib.errors import InputError
 from pointlib.files import need_file
 from pointlib.formats.shared.safe import read_numbers
+from pointlib.regions import SUFFIX
 
 HEAD = 65_536  # bytes of a file that are read to recognise it
 MOST_LISTED = 2_000  # names in a folder that are checked to recognise it
@@ -36,12 +37,16 @@ def heads(source, *suffixes):
 
 
 def files_in(folder, *suffixes, most=None):
-    """Return the files in a folder with one of the suffixes, by name, without hidden ones."""
+    """Return the files in a folder with one of the suffixes, by name.
+
+    Hidden ones and the kit's own regions are left out.
+    """
     if not Path(folder).is_dir():
         return []
     with os.scandir(folder) as entries:
         names = [entry.name for entry in (islice(entries, MOST_LISTED) if most else entries)]
-    paths = [Path(folder, name) for name in sorted(names) if name[0] != "."]
+    names = [name for name in names if name[0] != "." and not name.endswith(SUFFIX)]
+    paths = [Path(folder, name) for name in sorted(names)]
     return [path for path in paths if path.suffix.lower() in suffixes and path.is_file()][:most]
 
 

@@ -102,6 +102,12 @@ def find_losses(records, writer):
     n_empty = sum(len(record.points) == 0 for record in records)
     if "empty" not in writer.carries and n_empty:
         lost.append(f"Lost: that {n_empty} images are empty, which {writer.name} cannot express.")
+    n_parts = sum(record.regions is not None for record in records)
+    if "regions" not in writer.carries and n_parts:
+        lost.append(
+            f"Lost: that of {n_parts} images only a part is labelled, which {writer.name} cannot "
+            "express."
+        )
     if writer.decimals is None:
         return lost
     moved, n_merged = _round(records, writer)
@@ -117,7 +123,17 @@ def find_losses(records, writer):
 
 
 def find_oddities(records, reader):
-    """Return sentences on points that are valid but look wrong."""
+    """Return sentences on what is valid but looks wrong, or should be known."""
+    if n_parts := sum(record.regions is not None for record in records):
+        return [
+            f"{n_parts} images are labelled in part, by areas around their points: regions.",
+            *_odd_points(records, reader),
+        ]
+    return _odd_points(records, reader)
+
+
+def _odd_points(records, reader):
+    """Return a sentence on points that look like fractions."""
     points = np.concatenate([np.empty((0, 2)), *(record.points for record in records)])
     if reader.unit == "pixels" and len(points) > 1 and (points >= -0.5).all() and points.max() <= 1:
         return ["All points are in the first pixel: the file may hold fractions, not pixels."]
