@@ -69,6 +69,9 @@ def predict(
     text: Annotated[bool, typer.Option(help="Also write points as text files.")] = False,
     overlays: Annotated[bool, typer.Option(help="Also write images with points drawn.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler, such as tcp://node1:8786.")
+    ] = None,
     tile: Annotated[int, typer.Option(min=1, help="Side of the pieces of a large picture.")] = 1024,
     level: Annotated[int, typer.Option(min=0, help="Of a pyramid; 0 is the largest.")] = 0,
     region: Annotated[str | None, typer.Option(help="x0,y0,x1,y1: only a part, in pixels.")] = None,
@@ -77,8 +80,9 @@ def predict(
     """Find points in an image or a folder of images, and write points.csv and counts.csv.
 
     A picture of any size, or a folder of more than 200 images, is predicted in pieces, by as many
-    processes as --workers says, one CPU thread each; stopped, the same command goes on. Reading
-    BigTIFF, SVS, OME-TIFF and OME-Zarr in parts needs pip install 'pointlib[large]'.
+    processes as --workers says, one CPU thread each, or by the workers of a Dask cluster, which
+    needs pip install 'pointlib[cluster]'; stopped, the same command goes on. Reading BigTIFF, SVS,
+    OME-TIFF and OME-Zarr in parts needs pip install 'pointlib[large]'.
     """
     from pointlib.config import find_function
     from pointlib.counts import describe_rules
@@ -99,11 +103,12 @@ def predict(
         "min_distance": settings.min_distance,
         "threshold_fn": find_function(settings.thresholding, THRESHOLDS, what="thresholding"),
     }
-    asked = workers > 1 or level > 0 or region is not None
+    pieces["scheduler"] = scheduler
+    asked = workers > 1 or scheduler or level > 0 or region is not None
     if asked and (text or overlays):
         raise InputError(
             "--text and --overlays are for images that are predicted whole; leave out --workers, "
-            "--level and --region, or these."
+            "--scheduler, --level and --region, or these."
         )
     plain = chosen["threshold_fn"] is find_peaks and not (text or overlays or _has_gpu())
     if asked or (plain and is_large(settings.image_path, model.info)):

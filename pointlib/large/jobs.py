@@ -8,6 +8,7 @@ About the command. Not about processes (pool.py) nor about pieces (pictures.py, 
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,7 +38,7 @@ PARTS = ".parts"  # in the output, while a job runs
 VERSION = 1  # of the files of the pieces
 
 
-def predict_large(
+def predict_large(  # noqa: PLR0913 - an option each
     model_folder: str | Path,
     path: str | Path,
     output: str | Path,
@@ -48,6 +49,7 @@ def predict_large(
     region: tuple[float, float, float, float] | None = None,
     piece: int = SIDE,
     workers: int = 1,
+    scheduler: str | None = None,
     trust_code: bool = False,
     on_piece: Callable[[int, int], object] = lambda *_: None,
 ) -> dict[str, Any]:
@@ -71,6 +73,9 @@ def predict_large(
     workers : int
         Number of processes, one CPU thread each. A script that asks for more than one needs
         ``if __name__ == "__main__":`` about its own work, since each of them imports it.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``tcp://node1:8786``, whose workers do the pieces. They
+        must see model, pictures and output under the same paths.
     trust_code : bool
         As `load_model` takes it.
     on_piece : callable
@@ -90,7 +95,9 @@ def predict_large(
     >>> predict_large("model", "slide.png", "predictions")["n_images"]
     1
     """
-    path, output, model_folder = Path(path), need_place(output), Path(model_folder)
+    # absolute paths: the workers of a cluster start in folders of their own
+    path, model_folder = (Path(os.path.abspath(given)) for given in (path, model_folder))
+    output = Path(os.path.abspath(need_place(output)))
     info = read_info(model_folder)
     own = {"threshold": threshold, "min_distance": min_distance}
     own = {key: None if value is None else float(value) for key, value in own.items()}
@@ -113,7 +120,7 @@ def predict_large(
         what = [settings, level, region, job.pieces, [(f.name, *_stat(f)) for f in files]]
         rules = {} if level or region is not None else rules  # they were learnt from whole pictures
     place = output / PARTS / _digest(model_folder, what)
-    parts = run(job, place, workers=workers, on_piece=on_piece)
+    parts = run(job, place, workers=workers, on_piece=on_piece, scheduler=scheduler)
     rows, unreadable = job.rows(parts)
     write_tables(output, rows, info.classes, rules)
     shutil.rmtree(place)

@@ -20,7 +20,7 @@ from pointlib.files import write_atomic
 LOST = 3  # times in a row that processes may end without a piece done
 
 
-def run(job, place, *, workers, on_piece):
+def run(job, place, *, workers, on_piece, scheduler=None):
     """Do the pieces of a job that have no file yet; return the arrays of all, in order.
 
     Parameters
@@ -32,6 +32,8 @@ def run(job, place, *, workers, on_piece):
         Folder of the files, made if needed.
     workers : int
         Number of processes.
+    scheduler : str, optional
+        Address of a Dask scheduler, whose workers do the pieces instead: see cluster.py.
     on_piece : callable
         Called with (pieces done, pieces in all), at the start too.
     """
@@ -45,7 +47,11 @@ def run(job, place, *, workers, on_piece):
 
     waiting = left()
     note(len(waiting))
-    if workers > 1:
+    if scheduler is not None and waiting:
+        from pointlib.large.cluster import run_on_cluster
+
+        run_on_cluster(job, place, waiting, scheduler, note)
+    elif workers > 1:
         _by_workers(job, place, left, workers, note)
     elif waiting:
         _by_one(job, place, waiting, note)
