@@ -291,7 +291,8 @@ def _check_bytes(path, size, kind, *, most=None):
         channels = f" with {n_channels} channels" if n_channels > 1 else ""
         raise ImageTooLargeError(
             f"{path} is {width} x {height}{channels} of {dtype}, {n_bytes / 1e6:,.0f} MB of "
-            f"pixels; at most {most / 1e6:,.0f} MB are read. Cut it into tiles, or save it smaller."
+            f"pixels; at most {most / 1e6:,.0f} MB are read at once. Save it as a TIFF in tiles of "
+            "256 or 512 px, which is read in parts, or save it smaller."
         )
 
 

@@ -9,9 +9,11 @@ they are large: windows.py.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pointlib.errors import InputError, brief
 from pointlib.files import write_atomic
@@ -47,7 +49,9 @@ class Regions:
     50
     """
 
-    def __init__(self, areas, *, within=None):
+    def __init__(
+        self, areas: Sequence[Sequence[ArrayLike]], *, within: "Regions | None" = None
+    ) -> None:
         self.areas = [[_open(np.asarray(ring, dtype=float)) for ring in rings] for rings in areas]
         self.within = within
 

@@ -12,7 +12,7 @@ import collections
 import torch
 
 from pointlib.errors import InputError, brief
-from pointlib.large.pool import part_file, save
+from pointlib.large.parts import part_file, save
 
 AHEAD = 2  # pieces that each worker has been sent, so that it never waits for the next
 PATIENCE = 60  # seconds to wait for a scheduler, and for its first worker

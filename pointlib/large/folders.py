@@ -5,6 +5,7 @@ about processes (pool.py).
 """
 
 import numpy as np
+import torch
 
 from pointlib.errors import InputError, one_line
 from pointlib.model.folder import load_model
@@ -67,7 +68,8 @@ class _Worker:
 
     def __init__(self, job):
         self.job = job
-        self.network = load_model(job.model, trust_code=job.trust_code)
+        network = load_model(job.model, trust_code=job.trust_code)
+        self.network = network.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
 
     def do(self, k):
         """Return what is found in the images of a piece, one after the other."""

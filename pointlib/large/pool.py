@@ -6,16 +6,15 @@ thread, so the numbers in a file do not depend on how many there are.
 About processes and files. Not about what a piece is: pictures.py, folders.py.
 """
 
-import io
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
-import numpy as np
 import torch
 
 from pointlib.errors import InputError
-from pointlib.files import write_atomic
+from pointlib.large.cluster import run_on_cluster
+from pointlib.large.parts import load, part_file, save
 
 LOST = 3  # times in a row that processes may end without a piece done
 
@@ -40,7 +39,8 @@ def run(job, place, *, workers, on_piece, scheduler=None):
     place.mkdir(parents=True, exist_ok=True)
 
     def left():
-        return [k for k in range(job.n_pieces) if not part_file(place, k).is_file()]
+        done = {path.name for path in place.iterdir()}  # a million are listed in seconds
+        return [k for k in range(job.n_pieces) if part_file(place, k).name not in done]
 
     def note(n_left):
         on_piece(job.n_pieces - n_left, job.n_pieces)
@@ -48,31 +48,12 @@ def run(job, place, *, workers, on_piece, scheduler=None):
     waiting = left()
     note(len(waiting))
     if scheduler is not None and waiting:
-        from pointlib.large.cluster import run_on_cluster
-
         run_on_cluster(job, place, waiting, scheduler, note)
     elif workers > 1:
         _by_workers(job, place, left, workers, note)
     elif waiting:
         _by_one(job, place, waiting, note)
     return [load(part_file(place, k)) for k in range(job.n_pieces)]
-
-
-def part_file(place, k):
-    """Return the path of the file of a piece."""
-    return place / f"{k:07d}.npz"
-
-
-def save(path, arrays):
-    """Write a dict of arrays, whole or not at all."""
-    np.savez(file := io.BytesIO(), **arrays)
-    write_atomic(path, file.getvalue())
-
-
-def load(path):
-    """Return the dict of arrays of a file."""
-    with np.load(path, allow_pickle=False) as saved:
-        return dict(saved)
 
 
 def _by_one(job, place, waiting, note):

@@ -203,10 +203,11 @@ def _once(maxima):
     Neighbouring pixels of the same height are one plateau: its first pixel stands for it.
     """
     order = np.lexsort((*maxima.pixels.T,))  # in reading order
-    pixels, scores = maxima.pixels[order], maxima.scores[order]
-    place = {tuple(pixel): k for k, pixel in enumerate(pixels.tolist())}
-    keep = np.ones(len(pixels), bool)
-    for k, (x, y) in enumerate(pixels.tolist()):
-        before = ((x - 1, y), (x - 1, y - 1), (x, y - 1), (x + 1, y - 1))
-        keep[k] = not any(scores[place[p]] == scores[k] for p in before if p in place)
+    (x, y), scores = maxima.pixels[order].T.astype(np.int64), maxima.scores[order]
+    stride = x.max(initial=0) + 3  # so that x - 1 and x + 1 never are places of another row
+    places = y * stride + x + 1
+    keep = np.ones(len(places), bool)
+    for before in (1, stride - 1, stride, stride + 1):  # left, and the three above
+        k = np.searchsorted(places, places - before)  # never beyond the end: they are smaller
+        keep &= ~((places[k] == places - before) & (scores[k] == scores))
     return Maxima(*(column[order][keep] for column in maxima))

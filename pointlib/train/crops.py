@@ -121,7 +121,7 @@ class TrainingCrops(torch.utils.data.Dataset):
         groups = np.split(images, range(TOGETHER, len(images), TOGETHER))
         return np.concatenate([rng.permutation(np.repeat(some, times)) for some in groups])[:n]
 
-    def _matrix(self, rng, shape, points, labels, regions):
+    def _matrix(self, rng, shape, points, labels, regions=None):
         """Return the matrix that maps a random place of the image to the crop's centre."""
         middle = (self.size - 1) / 2
         centre = self._centre(rng, shape, points, labels, regions)

@@ -479,8 +479,8 @@ def test_fit_starts_anew_when_points_were_edited(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "finish", lambda *_: None)
     fit(*parts, config=config, output=tmp_path / "m", log=quiet)
     monkeypatch.undo()
-    points, labels = parts[0].points(0)
-    parts[0]._records[0] = (points + 1, labels)
+    item = parts[0]._items[0]
+    parts[0]._items[0] = item._replace(points=item.points + 1)
     lines = []
     fit(*parts, config=config, output=tmp_path / "m", log=lines.append)
     assert any("has other settings or images: starting again" in line for line in lines)
