@@ -123,7 +123,7 @@ def convert(
     records, renamed = rename_classes(records, options.classes)
     lists, listed = _find_lists(pictures, records, options.skip)
     notes += [f"Images: {pictures.folder}.", *more, *renamed, *listed]
-    notes += find_oddities(records, reader)
+    notes += [*pictures.notes, *find_oddities(records, reader)]
     result = _count(target, pictures, records, reader, writer)._replace(notes=tuple(notes))
     for sentence in (*result.notes, *result.lost) if options.log else ():
         options.log(sentence)
@@ -203,7 +203,8 @@ def _write(target, pictures, records, lists, *, writer, options):
     temporary = make_temporary(target.parent)
     try:
         folder = temporary / "dataset"
-        _bring_images(pictures.paths, folder / "images", options)
+        if writer.brings_images:
+            _bring_images(pictures.paths, folder / "images", options)
         writer.write(folder, records, writer)
         for name, names in lists.items():
             write_atomic(folder / f"{name}.txt", "".join(f"{line}\n" for line in names))

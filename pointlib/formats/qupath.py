@@ -25,7 +25,7 @@ import numpy as np
 from pointlib.errors import InputError
 from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
-from pointlib.formats.shared.jsons import heads, one_each, read_table
+from pointlib.formats.shared.jsons import heads, names_crs, one_each, read_table
 from pointlib.formats.shared.labelled import names_region, regions_of_areas
 from pointlib.formats.shared.parts import area_centre
 from pointlib.formats.shared.safe import load_json, need, points_table
@@ -67,6 +67,7 @@ def looks(source):
     places = (source, source / "images") if source.is_dir() else (source,)
     return any(
         head[:1] in ("{", "[")
+        and not names_crs(head)
         and any(f'"{word}"' in head for word in ("FeatureCollection", "Feature"))
         for place in places
         for head in heads(place, ".geojson", ".json")

@@ -28,7 +28,8 @@ def _found():
 
 FORMATS = _found()
 MOST_LISTED, MOST_TRIED = 10_000, 30  # of a folder's entries, to suggest their format
-COLUMNS = ("format", "files", "axes", "unit", "(0, 0) is", "empty images", "classes", "scores")
+COLUMNS = ("format", "files", "axes", "unit", "(0, 0) is")
+CARRIED = {"empty": "empty images", "labels": "classes", "scores": "scores", "regions": "regions"}
 
 
 def find_format(name):
@@ -55,11 +56,9 @@ def recognise(source):
 
 def formats_table(*, markdown=False):
     """Return the table of all formats as text, or in Markdown."""
-    rows = [(*COLUMNS, "checked with")]
+    rows = [(*COLUMNS, *CARRIED.values(), "checked with")]
     for form in FORMATS.values():
-        carried = [
-            "kept" if word in form.carries else "lost" for word in ("empty", "labels", "scores")
-        ]
+        carried = ["kept" if word in form.carries else "lost" for word in CARRIED]
         what = (form.name, form.about, ", ".join(form.axes), form.unit, place(form))
         rows.append((*what, *carried, form.checked or "unverified"))
     if markdown:

@@ -33,10 +33,13 @@ from pathlib import Path
 import numpy as np
 
 from pointlib.errors import InputError
-from pointlib.formats import FORMATS, convert
+from pointlib.formats import FORMATS as EVERY
+from pointlib.formats import convert
 from pointlib.formats.shared.base import Record
 from pointlib.images import write_image
 
+# maps need pictures with a place in the world, and are read by GDAL
+FORMATS = {name: form for name, form in EVERY.items() if form.unit != "map"}
 SECONDS = 10  # of CPU for one case
 WAIT = 300  # seconds on the clock, for one that waits without computing
 MEMORY = 1_500_000_000  # bytes on top of what the process has when it starts

@@ -830,7 +830,7 @@ def test_commands_show_the_table(capsys):
     assert all(printed.count(f"{name}") >= 2 for name in FORMATS)
     assert len(formats_table().split("\n")) == len(FORMATS) + 1
     widths = {row.count("|") for row in formats_table(markdown=True).split("\n")}
-    assert widths == {10}
+    assert widths == {11}
 
 
 def test_command_converts(folder, tmp_path, capsys):

@@ -24,7 +24,7 @@ def test_spoilt_files_of_every_format_end_in_input_error(capsys):
     with capsys.disabled():
         print(f"\n{done.stdout}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(done.stdout.split("\n")) == len(FORMATS) + 2
+    assert len(done.stdout.split("\n")) == len(fuzz.FORMATS) + 2
 
 
 def test_make_case_follows_from_its_name():

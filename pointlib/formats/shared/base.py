@@ -46,7 +46,7 @@ class Format:
     looks : looks(source) -> bool
         Whether a file or folder is most likely of this format. Quick; never raises.
     axes : "xy" or "yx"
-    unit : "pixels", "fraction" or "percent" (of width and height)
+    unit : "pixels", "fraction" or "percent" (of width and height), or "map" (of the picture's CRS)
     convention : "centre" (0 is the centre of the first pixel) or "corner" (0 is the image's edge)
     decimals : that `write` writes, in its unit; None for full float precision
     carries : what its files can store: "labels", "empty" (looked, nothing there), "scores",
@@ -54,6 +54,7 @@ class Format:
     checked : the program that reads and wrote such files in the tests; "" if unverified
     forbids : characters not allowed in class names; if any, so are spaces at either end
     merges : whether points with equal (rounded) positions become one in its files
+    brings_images : whether the images are copied beside its files
     box : side, pixels, of the boxes that it writes around points; None if it has no boxes
     """
 
@@ -71,12 +72,13 @@ class Format:
     forbids: str = ""
     merges: bool = False
     box: float | None = None
+    brings_images: bool = True
 
     def __post_init__(self):
         """Raise InputError for values that are not listed above."""
         for word, known in (
             (self.axes, ("xy", "yx")),
-            (self.unit, ("pixels", "fraction", "percent")),
+            (self.unit, ("pixels", "fraction", "percent", "map")),
             (self.convention, ("centre", "corner")),
         ):
             if word not in known:

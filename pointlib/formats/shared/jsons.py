@@ -36,6 +36,11 @@ def heads(source, *suffixes):
         return
 
 
+def names_crs(head):
+    """Return whether a GeoJSON that begins so names a reference system: map coordinates."""
+    return "FeatureCollection" in head and '"crs"' in head
+
+
 def files_in(folder, *suffixes, most=None):
     """Return the files in a folder with one of the suffixes, by name.
 

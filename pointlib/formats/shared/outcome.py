@@ -67,7 +67,7 @@ def show_example(records, form):
     record = next((record for record in records if len(record.points)), None)
     order = f"{form.axes[0]}, {form.axes[1]}"
     lines = [f"{form.name}: {order} in {form.unit}, (0, 0) is {place(form)}"]
-    if record is not None:
+    if record is not None and form.unit != "map":
         points = record.points[:EXAMPLES]
         values = form.from_points(points, record.shape)
         lines += [
@@ -79,6 +79,8 @@ def show_example(records, form):
 
 def place(form):
     """Return where a format's (0, 0) is."""
+    if form.unit == "map":
+        return "the CRS's origin"
     return "a pixel's centre" if form.convention == "centre" else "a pixel's corner"
 
 

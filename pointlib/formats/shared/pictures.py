@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pointlib.errors import InputError, suggest
 from pointlib.files import need_file, need_folder
-from pointlib.images import IMAGE_SUFFIXES, check_names, image_shape, list_images
+from pointlib.images import IMAGE_SUFFIXES, check_names, list_images
+from pointlib.windows import picture_header
 
 FOLDERS = ("images", "jpegimages", "imgs", "img", "image", "frames", "photos", "pictures")
 ASIDE = ("annotations", "labels", "ground_truth", "json", "xml", "gt")  # images are beside these
@@ -67,6 +68,7 @@ class Pictures:
         self._known |= {path.name: path for path in self.paths}
         self._deep = any(path.is_dir() for path in self.folder.iterdir())
         self._found, self._named, self._shapes = {}, {}, {}
+        self.notes = []
 
     def find(self, name, where):
         """Return the path of the image that a file calls `name`; `where` is for messages.
@@ -95,7 +97,7 @@ class Pictures:
     def shape(self, path):
         """Return (H, W) of an image, from its header; (1, 1) for a missing one."""
         if path not in self._shapes:
-            self._shapes[path] = (1, 1) if path in self._absent else image_shape(path)
+            self._shapes[path] = (1, 1) if path in self._absent else picture_header(path).shape
         return self._shapes[path]
 
     def is_missing(self, path):
@@ -105,6 +107,12 @@ class Pictures:
     def is_named(self, path):
         """Return whether the source's files name this image."""
         return path in self._named
+
+    def note_outside(self, path, n_points, example):
+        """Note that points of a file lie in none of the pictures."""
+        self.notes.append(
+            f"{n_points} points of {path} lie in none of the images, such as {example}: left out."
+        )
 
     def drop(self, paths):
         """Remove pictures that are not images of the source, such as the format's own files."""
