@@ -50,7 +50,6 @@ class ImagePointDataset:
         File names; of a piece with its place: `a.tif#xywh=0,0,1664,1664`.
     files, paths : list of str, list of Path
         The image file of each item.
-    shapes : list of (H, W)
     classes : tuple of str
     n_channels : int
     n_unlabelled : int
@@ -103,12 +102,11 @@ class ImagePointDataset:
         self.names = [item.name for item in self._items]
         self.files = [file_name(name) for name in self.names]
         self.paths = [item.path for item in self._items]
-        self.shapes = [item.shape for item in self._items]
         self._n_points = sum(len(item.points) for item in self._items)
         self.classes = self._checked_classes(classes)
         self.n_channels = n_channels or n_colours(self._items[0].read())
         # windows of a large picture are read again fast, and training keeps the last few
-        is_cut = any(item.piece.regions and item.is_part for item in self._items)
+        is_cut = any(item.is_part and min(item.shape) >= SIDE for item in self._items)
         self._images = Cache(max_bytes=KEPT_BYTES // 8 if is_cut else KEPT_BYTES)
 
     def __len__(self):
@@ -127,6 +125,10 @@ class ImagePointDataset:
         """Return points (N, 2) and labels (N,) of one image without reading its pixels."""
         item = self._items[index]
         return item.points, np.where(item.labels == "", self.classes[0], item.labels)
+
+    def shape(self, index):
+        """Return (H, W) of an item, without reading its pixels."""
+        return self._items[index].shape
 
     def regions(self, index):
         """Return the Regions of an item, in its pixels, or None if all of it is labelled."""
@@ -273,10 +275,9 @@ class PartOf:
         names = names_of(dataset)
         self.names = [names[i] for i in self.indices]
 
-    @property
-    def shapes(self):
-        """(H, W) of each item."""
-        return [shape_of(self.dataset, i) for i in self.indices]
+    def shape(self, index):
+        """Return (H, W) of an item."""
+        return shape_of(self.dataset, self.indices[index])
 
     @property
     def classes(self):
@@ -308,8 +309,8 @@ def regions_of(dataset, index):
 
 def shape_of(dataset, index):
     """Return (H, W) of an item, without reading its pixels if the dataset knows it."""
-    if hasattr(dataset, "shapes"):
-        return dataset.shapes[index]
+    if hasattr(dataset, "shape"):
+        return dataset.shape(index)
     return np.shape(dataset[index][0])[:2]
 
 

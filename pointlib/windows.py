@@ -185,7 +185,7 @@ def _open_whole(path, level):
     image = read_image(path)
 
     def read(top, bottom, left, right):
-        return image[top:bottom, left:right]
+        return image[top:bottom, left:right].copy()  # who keeps it must not keep the whole
 
     return Picture(path, image.shape, image.dtype, image.shape[:2], 1, read)
 

@@ -279,7 +279,7 @@ MUTANTS = [
     Mutant(
         "images of the training are not left out",
         "tune/inputs.py",
-        "if path.name not in trained] or paths",
+        "if path.name not in seen] or paths",
         "if path.name] or paths",
         unit("tune/tuning_set"),
     ),

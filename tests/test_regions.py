@@ -35,8 +35,9 @@ from pointlib.study.suspects import label_errors
 from pointlib.thresholds import find_peaks
 from pointlib.train.crops import Shrunk, TrainingCrops, learn_range
 from pointlib.train.validate import validate
+from pointlib.tune.inputs import list_items
 from pointlib.tune.state import open_tuning_set
-from pointlib.windows import pieces_of
+from pointlib.windows import pieces_of, read_part
 
 SQUARE = [[10, 10], [30, 10], [30, 30], [10, 30]]
 HOLE = [[15, 15], [20, 15], [20, 20], [15, 20]]
@@ -172,7 +173,7 @@ def test_pieces_have_names_that_lists_and_splits_take(tmp_path):
     (name,) = dataset.names
     assert name == "0.png#xywh=372,272,356,316"
     assert dataset.files == ["0.png"]
-    assert dataset[0][0].shape[:2] == dataset.shapes[0] == (316, 356)
+    assert dataset[0][0].shape[:2] == dataset.shape(0) == (316, 356)
     assert ImagePointDataset(folder, names=[name]).names == [name]
     with pytest.raises(InputError, match=r"0\.png is not cut there"):
         ImagePointDataset(folder, names=["0.png#xywh=0,0,5,5"])
@@ -228,7 +229,7 @@ def test_shrunk_images_have_shrunk_regions():
         [(np.zeros((80, 100, 1)), [[30.0, 40.0]], ["point"])], regions=[regions]
     )
     small = Shrunk(PartOf(dataset, [0]), 0.5)
-    assert small.shapes == [(40, 50)]
+    assert small.shape(0) == (40, 50)
     assert small.regions(0).contains(small[0][1]).all()
     assert small.regions(0).share((40, 50)) == pytest.approx(regions.share((80, 100)), abs=0.01)
 
@@ -250,6 +251,20 @@ def bright_spots(spots, shape=(60, 90)):
     model = build_model(ModelInfo(n_channels=1, radius=3.0))
     model.network = torch.nn.Identity()
     return 255 * gaussian_max(spots, shape, sigma=2).numpy()[:, :, None], model
+
+
+def test_the_tuner_leaves_out_a_folders_images_that_were_trained_in_part(tmp_path):
+    """The model names pieces; their images are not for choosing thresholds."""
+    regions = Regions.box(499.5, 399.5, 599.5, 459.5)
+    save(tmp_path, n=2, shape=(900, 1000), regions=regions)
+    trained = ["0.png#xywh=372,272,356,316"]
+    assert [item.name for item in list_items(tmp_path, trained=trained)] == ["1.png"]
+
+
+def test_a_piece_does_not_keep_its_picture_in_memory(tmp_path):
+    """A cached piece of a JPEG or PNG holds its own pixels only."""
+    save(tmp_path, shape=(900, 1000), regions=Regions.box(499.5, 399.5, 599.5, 459.5))
+    assert read_part(tmp_path / "0.png", (100, 0, 200, 50)).base is None
 
 
 def test_scores_count_inside_only():

@@ -161,20 +161,16 @@ class Shrunk:
         """Return image (H, W, C) float32, points and labels; cached while memory lasts."""
         return self._kept.get(index, lambda: self._shrink(index))
 
-    @property
-    def shapes(self):
-        """(H, W) of each item, shrunk."""
-        return [self._shape(i) for i in range(len(self))]
+    def shape(self, index):
+        """Return (H, W) of an item, shrunk."""
+        return shrunk_shape(shape_of(self.dataset, index), self.scale)
 
     def regions(self, index):
         """Return the Regions of an item, shrunk; None if all of it is labelled."""
         regions = regions_of(self.dataset, index)
         if regions is None:
             return None
-        return regions.warped(resize(shape_of(self.dataset, index), self._shape(index)))
-
-    def _shape(self, index):
-        return shrunk_shape(shape_of(self.dataset, index), self.scale)
+        return regions.warped(resize(shape_of(self.dataset, index), self.shape(index)))
 
     def _shrink(self, index):
         image, points, labels = self.dataset[index]

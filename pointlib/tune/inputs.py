@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.dataset import image_name, names_of, regions_of, shape_of
+from pointlib.dataset import file_name, image_name, names_of, regions_of, shape_of
 from pointlib.errors import InputError, suggest
 from pointlib.images import check_image, image_folder, image_shape, list_images, read_image
 from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
@@ -47,7 +47,8 @@ def list_items(images, *, has_points=False, trained=()):
     if isinstance(images, (str, os.PathLike)):
         folder = Path(images)
         paths = [folder] if folder.is_file() else list_images(image_folder(folder))
-        paths = [path for path in paths if path.name not in trained] or paths
+        seen = set(map(file_name, trained))  # of images labelled in part, pieces are named
+        paths = [path for path in paths if path.name not in seen] or paths
         items = [_file_item(path, has_points=has_points) for path in paths]
     elif _is_dataset(images):
         names = names_of(images)
