@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 
 from pointlib.errors import InputError
 from pointlib.formats import FORMATS, convert, recognise
 from pointlib.formats.shared import maps
+from pointlib.formats.shared.base import Pictures
 from pointlib.points import read_points, write_points
 from pointlib.synthetic import draw_cells
 
@@ -18,6 +20,7 @@ pyproj = pytest.importorskip("pyproj")
 SHAPE = (60, 90)
 NORTH_UP = rasterio.Affine(0.2, 0, 500_000.0, 0, -0.2, 5_400_000.0)
 TURNED = NORTH_UP @ rasterio.Affine.rotation(30) @ rasterio.Affine.shear(4)
+GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)  # of a GeoTIFF
 TRANSFORMS = pytest.mark.parametrize("transform", [NORTH_UP, TURNED], ids=["north up", "turned"])
 BOTH = pytest.mark.parametrize("name", ["gpkg", "geojson"])
 
@@ -141,6 +144,58 @@ def test_map_coordinates_over_plain_pictures_are_refused(tmp_path):
     match = r"is in map coordinates, WGS 84 / UTM zone 33N, such as 5000.* has no georeference"
     with pytest.raises(InputError, match=match):
         convert(tmp_path / "map" / "points.geojson", tmp_path / "o", images=tmp_path / "plain")
+
+
+def test_scores_of_one_picture_do_not_hang_on_anothers(tmp_path):
+    """Found points keep their scores beside a picture whose points were clicked."""
+    east = NORTH_UP @ rasterio.Affine.translation(90, 0)
+    features = []
+    for name, transform, own in (("a.tif", NORTH_UP, {"score": 0.75}), ("b.tif", east, {})):
+        geotiff(tmp_path / "photos" / name, transform)
+        place = list(transform @ (20.5, 30.5))
+        geometry = {"type": "Point", "coordinates": place}
+        features.append({"type": "Feature", "properties": own, "geometry": geometry})
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
+    data = {"type": "FeatureCollection", "crs": crs, "features": features}
+    (tmp_path / "t.geojson").write_text(json.dumps(data))
+    records = maps.read_places(tmp_path / "t.geojson", Pictures(tmp_path / "photos"))
+    scores = {record.image.name: record.scores for record in records}
+    assert scores["a.tif"].tolist() == [0.75]
+    assert scores["b.tif"] is None
+
+
+def test_a_turned_tiff_is_refused(tmp_path):
+    """Its pixels are shown upright and its transform is not: points would land elsewhere."""
+    geotiff(tmp_path / "a.tif")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        tags = [t for t in file.pages[0].tags if t.code in GEO_TAGS]
+        kept = [(t.code, t.dtype, t.count, t.value, True) for t in tags]
+    options = {"extratags": [*kept, (274, "H", 1, 6, True)], "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(SHAPE, np.uint8), **options)
+    with pytest.raises(InputError, match=r"stored turned \(orientation 6\)"):
+        maps.place_of(tmp_path / "a.tif", SHAPE)
+
+
+@pytest.mark.filterwarnings("ignore:The given matrix is equal to Affine.identity")
+def test_a_system_without_a_transform_is_no_place(tmp_path):
+    """Pixels are never taken for metres where a TIFF says its CRS only."""
+    geotiff(tmp_path / "a.tif", rasterio.Affine.identity())
+    assert maps.place_of(tmp_path / "a.tif", SHAPE) is None
+
+
+def test_a_picture_leads_to_no_other_file(tmp_path):
+    """A list of other files that is called .tif, which GDAL would follow, has no place."""
+    geotiff(tmp_path / "a.tif")
+    source = f"<SourceFilename>{tmp_path / 'a.tif'}</SourceFilename><SourceBand>1</SourceBand>"
+    band = f'<VRTRasterBand dataType="Byte" band="1"><SimpleSource>{source}</SimpleSource>'
+    text = (
+        '<VRTDataset rasterXSize="90" rasterYSize="60"><SRS>EPSG:32633</SRS>'
+        f"<GeoTransform>5e5,.2,0,5.4e6,0,-.2</GeoTransform>{band}</VRTRasterBand></VRTDataset>"
+    )
+    (tmp_path / "v.tif").write_text(text)
+    with rasterio.open(tmp_path / "v.tif") as followed:
+        assert followed.crs is not None
+    assert maps.place_of(tmp_path / "v.tif", SHAPE) is None
 
 
 def test_pictures_of_two_systems_share_the_first_ones(tmp_path):

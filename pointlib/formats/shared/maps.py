@@ -16,10 +16,10 @@ import numpy as np
 from pointlib.errors import InputError, brief
 from pointlib.formats.shared.base import Record
 from pointlib.formats.shared.parts import area_centre
-from pointlib.formats.shared.safe import points_table
+from pointlib.windows import picture_header
 
 NEEDS_GEO = "pip install 'pointlib[geo]'"
-LAYER = "points"
+LAYER, DRIVER = "points", "GTiff"
 WKB_POINT, WKB_POLYGON, WKB_PARTS = 1, 3, (4, 6)  # OGC 06-103r4, table 7
 
 
@@ -45,12 +45,18 @@ def place_of(path, shape):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         try:
-            with rasterio.open(path) as picture:
+            # TIFF only: other drivers of GDAL open files that a picture names
+            with rasterio.open(path, driver=DRIVER) as picture:
                 crs, transform = picture.crs, picture.transform
-        except rasterio.errors.RasterioError as error:
-            raise InputError(f"{path} cannot be read for its place ({brief(error)}).") from error
-    if crs is None:
+        except rasterio.errors.RasterioError:  # no TIFF: it has no place
+            return None
+    if crs is None or transform.is_identity:  # without a transform GDAL gives the identity
         return None
+    if (turn := picture_header(path).turn) != 1:
+        raise InputError(
+            f"{path} is stored turned (orientation {turn}), and its transform is of the pixels as "
+            "stored, not as they are shown and clicked. Save it upright, as gdalwarp does."
+        )
     return Place(pyproj.CRS.from_user_input(crs), np.reshape(transform[:6], (2, 3)), shape)
 
 
@@ -84,7 +90,8 @@ def read_places(path, pictures):
         used |= inside
         if inside.any():
             pictures.find(image.name, path)
-            own = None if np.isnan(scores).all() else scores[inside]
+            own = scores[inside]
+            own = None if np.isnan(own).any() else own  # as other formats: all of an image or none
             yield Record(image, None, points[inside], labels[inside], own)
     if not used.all() and not used.any():
         raise InputError(f"{what}; none of its {len(used)} points lies in {pictures.folder}.")
@@ -145,8 +152,7 @@ def _read(path):
     rows = np.repeat(np.arange(len(found)), [len(own) for own in found])
     places = np.reshape([place for own in found for place in own], (-1, 2)).astype(float)
     names, labels = (_texts(table.get(key), rows) for key in ("image", "label"))
-    _, _, scores = points_table([(0, 0, "", s) for s in _scores(table.get("score"), rows)])
-    scores = np.full(len(rows), np.nan) if scores is None else scores
+    scores = _scores(table.get("score"), rows)
     return pyproj.CRS.from_user_input(meta["crs"]), places, names, labels, scores
 
 
@@ -158,9 +164,9 @@ def _texts(column, rows):
 
 
 def _scores(column, rows):
-    """Return a column of scores for these rows, None where there is none in [0, 1]."""
+    """Return a column of scores for these rows, NaN where there is none in [0, 1]."""
     values = np.full(len(rows), np.nan) if column is None else np.asarray(column, float)[rows]
-    return [float(v) if 0 <= v <= 1 else None for v in values]
+    return np.where((values >= 0) & (values <= 1), values, np.nan)
 
 
 def _decode(wkb, start=0):
