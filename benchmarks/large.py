@@ -19,11 +19,20 @@ import numpy as np
 import tifffile
 import torch
 
-from pointlib import ModelInfo, build_model, draw_cells, load_model, save_model
+from pointlib import MemoryDataset, TrainConfig, draw_cells, fit, load_model
 from pointlib.predict.reach import halo_of
 from pointlib.predict.tiles import SMALL
 
 PIECE = 512  # px, of the files' tiles
+# what a process took itself: getrusage would count the peak of the process that started it too
+CODE = """
+import re, sys
+from pathlib import Path
+from pointlib.cli import main
+status = main(sys.argv[1:])
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+sys.exit(status)
+"""
 
 
 def main():
@@ -35,7 +44,7 @@ def main():
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        save_model(build_model(ModelInfo(n_channels=3)), folder / "model")
+        train(folder / "model")
         bare, halo = time_bare(folder / "model")
         share = (SMALL + 2 * halo) ** 2 / SMALL**2
         print(f"a window is {share:.2f} times its tile: the halo, {halo} px")
@@ -52,9 +61,23 @@ def main():
         print(f"{arguments.huge:,} px, a region of 2,048 px: {megabytes:,.0f} MB")
 
 
+def train(folder):
+    """Train a model on one scene: one that knows nothing finds millions of points in noise."""
+    image, points, labels = a_scene()
+    dataset = MemoryDataset([(image, points, labels)])
+    config = TrainConfig(num_epochs=3, threads=1)
+    fit(dataset, dataset, config=config, output=folder, log=lambda _: None)
+
+
+def a_scene():
+    """Return an image in colour, its points and labels."""
+    scene = draw_cells((PIECE, PIECE), n=250, seed=0)
+    return np.dstack([scene.image] * 3), scene.points, scene.labels
+
+
 def draw(path, side):
     """Write a picture of this side, tile after tile."""
-    scene = np.dstack([draw_cells((PIECE, PIECE), n=250, seed=0).image] * 3)
+    scene, *_ = a_scene()
     n_tiles = (side // PIECE) ** 2
     tifffile.imwrite(
         path,
@@ -74,11 +97,7 @@ def measure(folder, name, *options):
     chosen = [f"infer.model={folder / 'model'}", f"infer.image_path={folder / name}"]
     chosen += [f"infer.output={folder / 'out'}"]
     settings = [word for text in chosen for word in ("--set", text)]
-    code = (
-        "import resource, sys; from pointlib.cli import main; status = main(sys.argv[1:]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
-    )
-    command = [sys.executable, "-c", code, "predict", *settings, *options]
+    command = [sys.executable, "-c", CODE, "predict", *settings, *options]
     said = subprocess.run(  # noqa: S603 - our own command
         command, check=True, capture_output=True, text=True, cwd=folder
     )

@@ -236,6 +236,11 @@ def write_regions(path: str | Path, regions: Regions) -> None:
     >>> from pointlib import Regions, write_regions
     >>> write_regions("a.regions.json", Regions([[[[0, 0], [10, 0], [5, 8]]]]))
     """
+    write_atomic(path, format_regions(regions))
+
+
+def format_regions(regions):
+    """Return the text of a regions' file."""
     features = [
         {
             "type": "Feature",
@@ -245,7 +250,7 @@ def write_regions(path: str | Path, regions: Regions) -> None:
         for rings in regions.areas
     ]
     text = ",\n".join(map(json.dumps, features))
-    write_atomic(path, f'{{"type": "FeatureCollection", "features": [\n{text}\n]}}\n')
+    return f'{{"type": "FeatureCollection", "features": [\n{text}\n]}}\n'
 
 
 def _closed(ring):

@@ -21,6 +21,7 @@ from pointlib.images import image_folder, list_images
 
 TICK = 0.4  # seconds between two rounds of the background thread
 MAX_WAITING = 20  # notices kept for the first listener
+PUT_ASIDE = (("mark", "skipped"), ("mark", "unlabelled"))  # edits that need no picture
 _open_ledgers = {}
 _registry = threading.RLock()
 
@@ -104,7 +105,7 @@ class Ledger:
         return self._store.paths[self._store.check_name(name)]
 
     def state(self, name):
-        """Return "unlabelled", "labelled", "empty" or "skipped"."""
+        """Return "unlabelled", "started", "labelled", "empty" or "skipped"."""
         with self._lock:
             return self._store.summary(self._store.check_name(name))[0]
 
@@ -129,8 +130,9 @@ class Ledger:
         ----------
         edit : dict
             "session" and "edit" (1, 2, ...) identify it: an edit is applied only once. "op" is
-            add, move, label, delete or reject, with "image" and "points"; mark, with "image" and
-            "mark"; undo or redo, of the folder's last step.
+            add, move, label, delete or reject, with "image" and "points"; region or unregion, with
+            "image" and "regions"; mark, with "image" and "mark" (and "whole": what is done is the
+            whole image, not its regions); undo or redo, of the folder's last step.
         by : callable, optional
             The listener that is not notified of this change.
 
@@ -138,8 +140,8 @@ class Ledger:
         -------
         dict
             session, edit, n (the journal's last line), image, op, changes and rejections (dicts of
-            id and point, None if it is gone), mark ("" if there is none), state, counts,
-            total, note (what was undone), duplicate.
+            id and point, None if it is gone), regions (of id and rings), mark ("" if there is
+            none), state, counts, total, note (what was undone), duplicate.
         """
         sender, op, store = _sender(edit), edit.get("op"), self._store
         with self._telling():
@@ -154,6 +156,17 @@ class Ledger:
         if step:
             self._tell({"type": "changed", **outcome}, but=by)
         return outcome
+
+    @property
+    def learnt(self):
+        """What was said last of a model that was learnt from the folder, a dict; {} if nothing."""
+        return dict(self._store.history.learnt)
+
+    def note_learnt(self, facts):
+        """Journal facts about a model that was learnt from the folder, a dict of JSON's kinds."""
+        with self._telling():
+            self._store.journal.check()
+            self._store.note({"session": self.session, "op": "learnt", **facts})
 
     def flush(self):
         """Write journal and text files to disk; InputError if that fails."""
@@ -193,7 +206,13 @@ class Ledger:
     def _edit(self, edit):
         """Return the image of an edit and the lines of its step; no lines if nothing changes."""
         name = self._store.check_name(edit.get("image"))
-        return name, edit_lines(edit, self._store.look(name), classes=self.classes)
+        try:
+            annotation = self._store.look(name)
+        except InputError:  # an image that cannot be read may be put aside
+            if (edit.get("op"), edit.get("mark")) not in PUT_ASIDE:
+                raise
+            annotation = self._store.history.annotation(name)
+        return name, edit_lines(edit, annotation, classes=self.classes)
 
     def _turn(self, edit):
         """Return the image and the line of an undo or redo."""

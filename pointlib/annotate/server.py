@@ -18,7 +18,7 @@ from pointlib.widgets.pictures import thumbnail
 from pointlib.widgets.server import PictureServer, picture_for
 
 SIGMA = 3.0  # px: default size of blobs
-EDIT = ("session", "edit", "image", "op", "points", "mark")  # the keys of an edit
+EDIT = ("session", "edit", "image", "op", "points", "regions", "mark", "whole")  # keys of an edit
 URGENCY = ("image", "suggestions", "prefetch", "warm", "thumb")  # kinds of jobs, most urgent first
 
 

@@ -14,6 +14,8 @@ from collections import Counter
 from operator import itemgetter
 from typing import NamedTuple
 
+import numpy as np
+
 from pointlib.errors import InputError, brief, plural
 from pointlib.points import check_points
 
@@ -21,10 +23,18 @@ OUTSIDE = "outside"  # the session of changes that others made to a text file
 # What journals call an accepted or rejected suggestion; kept so that all versions can read them.
 SUGGESTED = "ghost"
 SOURCES = ("hand", "magnet", SUGGESTED, "code")
+MARKS = ("done", "started", "empty", "skipped", "unlabelled")
+ALONE = ("empty", "skipped")  # marks that an image with points cannot have
 _point_fields = itemgetter("x", "y", "label", "source", "score")
 _REPEATED = {"session", "image", "op", "label", "source"}
+SAVE_REGIONS = "save-regions"  # the op of a line on what a regions' file is to hold
 LARGEST_GAP = 100  # consecutive edit numbers that may be missing because they were refused
 _ID = re.compile(r"[0-9a-f]{6}-[0-9]+", re.ASCII)
+_WORDS = {  # of a step's op: verb, kind of what it changed, and its noun
+    "reject": ("reject", "rejected", "suggestion"),
+    "region": ("draw", "regions", "region"),
+    "unregion": ("remove", "regions", "region"),
+}
 
 
 class Point(NamedTuple):
@@ -38,12 +48,12 @@ class Point(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One thing that a step changed: `kind` is "points", "rejected" or "mark"."""
+    """One thing that a step changed: `kind` is "points", "rejected", "regions" or "mark"."""
 
     kind: str
     id: str
-    before: Point | str | None
-    after: Point | str | None
+    before: Point | tuple | str | None
+    after: Point | tuple | str | None
 
 
 class Step(NamedTuple):
@@ -68,8 +78,10 @@ class Annotation:
     ----------
     points, rejected : dict of str to Point
         By id; `rejected` are suggestions that the user rejected.
+    regions : dict of str to tuple
+        By id: the rings of an area in which every object is clicked, each a tuple of (x, y).
     mark : str
-        "empty", "skipped" or "".
+        "empty", "skipped" or, if there are points, "started" (more are to come) or "done"; or "".
     shape : tuple of int or None
         (H, W) of the image that the points lie in, if known.
     counts : Counter
@@ -77,18 +89,21 @@ class Annotation:
     """
 
     def __init__(self):
-        self.points, self.rejected, self.mark, self.shape = {}, {}, "", None
-        self.counts = Counter()
+        self.points, self.rejected, self.regions = {}, {}, {}
+        self.mark, self.shape, self.counts = "", None, Counter()
 
     @property
     def state(self):
-        """One of "unlabelled", "labelled", "empty", "skipped"."""
-        return "labelled" if self.points else self.mark or "unlabelled"
+        """One of "unlabelled", "started", "labelled", "empty", "skipped"."""
+        if self.points:
+            return "started" if self.mark == "started" else "labelled"
+        return self.mark if self.mark in ALONE else "unlabelled"
 
     def copy(self):
         """Return a copy that later edits do not change."""
         other = Annotation()
         other.points, other.rejected = dict(self.points), dict(self.rejected)
+        other.regions = dict(self.regions)
         other.mark, other.shape, other.counts = self.mark, self.shape, self.counts.copy()
         return other
 
@@ -97,7 +112,7 @@ class Annotation:
         return self.mark if kind == "mark" else getattr(self, kind).get(key)
 
     def put(self, kind, key, value):
-        """Set a point, a rejected suggestion or the mark; None removes it."""
+        """Set a point, a rejected suggestion, a region or the mark; None removes it."""
         if kind == "mark":
             self.mark = value
             return
@@ -115,9 +130,9 @@ class Annotation:
         """Replace `old` by `new`; return False if the current value is another."""
         if self.get(change.kind, change.id) != old:
             return False
-        if change.kind == "mark" and new and self.points:
+        if change.kind == "mark" and new in ALONE and self.points:
             return False
-        if change.kind == "points" and new:
+        if change.kind == "points" and new and self.mark in ALONE:
             self.mark = ""  # it was set by another program meanwhile
         self.put(change.kind, change.id, new)
         return True
@@ -176,8 +191,10 @@ class History:
     forgotten : int
         How many steps before `done` are only in the journal.
     seen : Seen
-    saves : dict of str to list
-        The last two "save" lines of each image.
+    saves, region_saves : dict of str to list
+        The last two lines of each image on what its text file, its regions' file, is to hold.
+    learnt : dict
+        The last line on a model that was learnt from the folder; {} if there is none.
     changed : dict of str to int
         The number of the last line that changed each image.
     """
@@ -185,7 +202,8 @@ class History:
     def __init__(self, *, kept=math.inf):
         self.images, self.done, self.undone, self.seen = {}, [], [], Seen()
         self.kept, self.forgotten, self._images_known = kept, 0, set()
-        self.saves, self.changed, self.last_step, self.is_clean = {}, {}, 0, True
+        self.saves, self.region_saves, self.learnt = {}, {}, {}
+        self.changed, self.last_step, self.is_clean = {}, 0, True
 
     def annotation(self, image):
         """Return the annotation of an image, a new one if it has none yet."""
@@ -221,8 +239,7 @@ class History:
         first = lines[0]
         self.is_clean = first["op"] in ("close", "journal")
         for line in lines:
-            if line["op"] == "save":
-                self.saves[line["image"]] = [*self.saves.get(line["image"], []), line][-2:]
+            self._note(line)
         if "step" not in first:
             return None
         self.last_step, self.changed[first["image"]] = first["step"], lines[-1]["n"]
@@ -231,6 +248,14 @@ class History:
         if first["op"] in ("undo", "redo"):
             return self._turn(first)
         return self._do(lines)
+
+    def _note(self, line):
+        """Remember what a line says about files and models."""
+        if line["op"] == "learnt":
+            self.learnt = line
+        for op, saves in (("save", self.saves), (SAVE_REGIONS, self.region_saves)):
+            if line["op"] == op:
+                saves[line["image"]] = [*saves.get(line["image"], []), line][-2:]
 
     def _check(self, lines):
         """Raise TypeError or ValueError if no edit can have written these lines."""
@@ -244,6 +269,8 @@ class History:
                     self._images_known.add(image)
             if line["op"] in ("add", "move", "label", "reject"):
                 _check_point(line)
+            if line["op"] in ("region", "unregion"):
+                _check_region(line)
             for key in _REPEATED & line.keys():  # shared strings need a fifth of the memory
                 line[key] = sys.intern(line[key])
 
@@ -318,16 +345,31 @@ def _check_point(line):
         raise TypeError(f"score is {line['score']!r}")
 
 
+def _check_region(line):
+    """Raise TypeError or ValueError if a line's region is invalid."""
+    if type(line["id"]) is not str:
+        raise TypeError(f"id is {line['id']!r}")
+    try:
+        check_rings(line["rings"])
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
 def _effects(line, annotation):
     """Yield (kind, id, value) of what one line of a step sets."""
     op = line["op"]
-    if op == "save":
+    if op in ("save", SAVE_REGIONS):
         return
     if op == "mark":
         yield "mark", "", "" if line["mark"] == "unlabelled" else line["mark"]
         return
-    if op == "add" and annotation.mark:
-        yield "mark", "", ""
+    if op in ("region", "unregion"):
+        yield "regions", line["id"], None if op == "unregion" else check_rings(line["rings"])
+        return
+    if op == "add":
+        mark = line.get("mark", "" if annotation.mark in ALONE else annotation.mark)
+        if mark != annotation.mark:
+            yield "mark", "", mark
     point = Point(*_point_fields(line))
     kind = "rejected" if op == "reject" else "points"
     yield kind, line["id"], None if op == "delete" else point
@@ -336,10 +378,11 @@ def _effects(line, annotation):
 def describe_step(step):
     """Return a step in words: `add 3 points`, `mark empty`."""
     if step.op == "mark":
-        return f"mark {step.changes[0].after or 'unlabelled'}"
-    kind, what = ("rejected", "suggestion") if step.op == "reject" else ("points", "point")
+        marks = [change.after for change in step.changes if change.kind == "mark"]
+        return f"mark {marks[0] or 'unlabelled'}"
+    verb, kind, what = _WORDS.get(step.op, (step.op, "points", "point"))
     n = sum(change.kind == kind for change in step.changes)
-    return f"{step.op} {plural(n, what)}"
+    return f"{verb} {plural(n, what)}"
 
 
 def edit_lines(edit, annotation, *, classes):
@@ -348,16 +391,20 @@ def edit_lines(edit, annotation, *, classes):
     Parameters
     ----------
     edit : dict
-        With "op" and, as that needs them, "points" (id, x, y, label, source, score) or "mark".
+        With "op" and, as that needs them, "points" (id, x, y, label, source, score), "regions"
+        (id, rings) or "mark".
     annotation : Annotation
         The current one of the image, with its shape.
     classes : tuple of str
     """
     op, points = edit.get("op"), edit.get("points")
     if op == "mark":
-        return _mark_lines(edit.get("mark"), annotation)
+        return _mark_lines(edit, annotation)
+    if op in ("region", "unregion"):
+        return _region_lines(op, edit.get("regions"), annotation)
     if op not in _NEW:
-        raise InputError(f"op {op!r} is not known; expected {', '.join(_NEW)}, mark, undo, redo.")
+        known = ", ".join([*_NEW, "region", "unregion", "mark", "undo", "redo"])
+        raise InputError(f"op {op!r} is not known; expected {known}.")
     if not isinstance(points, list) or not points or not all(isinstance(p, dict) for p in points):
         raise InputError(f"{op} has no points; expected a list of them, each with its id.")
     known = annotation.rejected if op == "reject" else annotation.points
@@ -374,17 +421,71 @@ def edit_lines(edit, annotation, *, classes):
             raise InputError(f"class {new.label!r} is not one of {', '.join(classes)}.")
         if new != old or op == "delete":
             lines.append({"op": op, "id": point["id"], **new._asdict()})
+    # the first point starts an image; a recording says whether it did so there
+    if op == "add" and not annotation.points and edit.get("mark", "started") == "started":
+        lines[0]["mark"] = "started"
     return lines
 
 
-def _mark_lines(mark, annotation):
-    if mark not in ("empty", "skipped", "unlabelled"):
-        raise InputError(f"mark {mark!r} is not known; expected empty, skipped or unlabelled.")
-    n = len(annotation.points)
-    if n and mark != "unlabelled":
+def _mark_lines(edit, annotation):
+    """Return the lines of a mark; "whole" says of "done" that it holds outside the regions too."""
+    mark, n = edit.get("mark"), len(annotation.points)
+    if mark not in MARKS:
+        raise InputError(f"mark {mark!r} is not known; expected {', '.join(MARKS)}.")
+    if mark == "done" and not n:
+        mark = "empty"  # looked, nothing here
+    if n and mark in (*ALONE, "unlabelled"):
         what = "1 point here: delete it" if n == 1 else f"{n:,} points here: delete them"
         raise InputError(f"{what} first (Ctrl+A, Delete).")
-    return [] if mark == (annotation.mark or "unlabelled") else [{"op": "mark", "mark": mark}]
+    if mark == "started" and not n:
+        raise InputError("There is no point here: this image is not started yet.")
+    is_new = annotation.state != {"done": "labelled"}.get(mark, mark)
+    lines = [{"op": "mark", "mark": mark}] if is_new else []
+    return lines + (_unregion_all(annotation) if edit.get("whole") else [])
+
+
+def _unregion_all(annotation):
+    return [{"op": "unregion", "id": key, "rings": r} for key, r in annotation.regions.items()]
+
+
+def _region_lines(op, regions, annotation):
+    if not isinstance(regions, list) or not all(isinstance(r, dict) for r in regions):
+        raise InputError(f"{op} has no regions; expected a list of them, each with its id.")
+    known = annotation.regions
+    ids = [region.get("id") for region in regions]
+    if op == "unregion":
+        _check_ids(ids, known, is_new=False)
+        return [{"op": op, "id": key, "rings": known[key]} for key in ids]
+    _check_ids([key for key in ids if key not in known], known, is_new=True)
+    lines = []
+    for key, region in zip(ids, regions, strict=True):
+        rings = _inside(check_rings(region.get("rings")), annotation.shape)
+        if rings != known.get(key):
+            lines.append({"op": op, "id": key, "rings": rings})
+    return lines
+
+
+def check_rings(rings):
+    """Return an area's rings as tuples of (x, y) floats; InputError if they are not rings."""
+    try:
+        rings = tuple(tuple((float(x), float(y)) for x, y in ring) for ring in rings)
+        good = rings and all(len(ring) >= 3 and np.isfinite(ring).all() for ring in rings)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise InputError("a region's outline is invalid; expected three or more corners (x, y).")
+    return rings
+
+
+def _inside(rings, shape):
+    """Return rings with their corners moved onto the image, to a thousandth of a pixel."""
+    if shape is None:
+        return rings
+    limit = np.array(shape[::-1]) - 0.5
+    moved = [np.clip(np.round(ring, 3), -0.5, limit) for ring in rings]
+    if any(np.ptp(ring, axis=0).min() < 1 for ring in moved):
+        raise InputError("This region is less than a pixel wide. Draw it again, larger.")
+    return tuple(tuple(map(tuple, ring.tolist())) for ring in moved)
 
 
 def _check_ids(ids, known, *, is_new):

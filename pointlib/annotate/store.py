@@ -1,10 +1,10 @@
-"""The store: keeps a folder's history, journal and text files consistent.
+"""The store: keeps a folder's history, journal, text files and regions' files consistent.
 
-A change is journalled, then applied; its text file follows when `save` is called. Before an image
-is shown, edited or saved, `look` checks whether another program wrote its text file: the file wins,
-and the difference becomes a step of the journal that cannot be undone. The journal records a text
-file's digest ("save") before the file is written, so that our own writing is never mistaken for
-another program's, whenever the process ends.
+A change is journalled, then applied; its files follow when `save` is called. Before an image is
+shown, edited or saved, `look` checks whether another program wrote one of them: the file wins, and
+the difference becomes a step of the journal that cannot be undone. The journal records a file's
+digest ("save", "save-regions") before the file is written, so that our own writing is never
+mistaken for another program's, whenever the process ends.
 
 Not about users' edits, threads and listeners: ledger.py.
 """
@@ -15,8 +15,16 @@ import shutil
 import threading
 from collections import Counter
 
+from pointlib.annotate.areas import areas_content, areas_difference, read_areas, scaled_rings
 from pointlib.annotate.journal import Journal, read_steps
-from pointlib.annotate.steps import OUTSIDE, Annotation, ForgottenError, History, Point
+from pointlib.annotate.steps import (
+    OUTSIDE,
+    SAVE_REGIONS,
+    Annotation,
+    ForgottenError,
+    History,
+    Point,
+)
 from pointlib.annotate.texts import (
     Saved,
     Text,
@@ -29,10 +37,11 @@ from pointlib.annotate.texts import (
     text_lines,
     wrong_label,
 )
-from pointlib.errors import InputError, suggest
-from pointlib.files import move, write_atomic
+from pointlib.errors import InputError, plural, suggest
+from pointlib.files import keep_copy, move, write_atomic
 from pointlib.images import check_names, image_shape, list_images
 from pointlib.points import read_points, text_path
+from pointlib.regions import regions_path
 
 KEPT = 10_000  # steps kept in memory for undo; for older ones the journal is read again
 
@@ -48,7 +57,7 @@ class Store:
     history : History
     journal : Journal
     unsaved : set of str
-        Images whose text file is out of date.
+        Images of which a file is out of date.
     news : list of dict
         Events for the listeners; whoever sends them clears the list.
     """
@@ -57,7 +66,7 @@ class Store:
         self.folder, self.lock, self.unsaved, self.news = folder, threading.RLock(), set(), []
         self.paths = {path.name: path for path in list_images(folder)}
         check_names((str(folder), *self.paths))
-        self._texts = {}
+        self._texts, self._areas = {}, {}  # what is known about the files of each image
         self.history = History(kept=KEPT)
         try:
             self.journal = Journal(folder, session, on_step=self.history.take_read)
@@ -107,7 +116,7 @@ class Store:
     def outcome(self, sender, name, op, *, step=None, is_duplicate=False):
         """Return the outcome of an edit, as `Ledger.apply` describes it."""
         state, counts = self.summary(name)
-        of = {"points": {}, "rejected": {}, "mark": {}}
+        of = {"points": {}, "rejected": {}, "regions": {}, "mark": {}}
         for change in step.changes if step else ():
             of[change.kind][change.id] = change.after
         changes, rejections = (
@@ -122,6 +131,7 @@ class Store:
             "op": op,
             "changes": changes,
             "rejections": rejections,
+            "regions": [{"id": key, "rings": rings} for key, rings in of["regions"].items()],
             "mark": self.history.images[name].mark if name in self.history.images else "",
             "state": state,
             "counts": {label: counts[label] for label in self.classes},
@@ -144,12 +154,17 @@ class Store:
             self.unsaved.add(name)
         return step
 
-    def look(self, name):
-        """Return the annotation of an image, updated with what others did to it and its text file.
+    def note(self, line):
+        """Journal a line that is no step."""
+        self._write([line])
 
-        InputError if the image or its text file cannot be used.
+    def look(self, name):
+        """Return the annotation of an image, updated with what others did to it and its files.
+
+        InputError if the image or one of its files cannot be used.
         """
         text, path = self._texts.setdefault(name, Text()), text_path(self.paths[name])
+        areas, outlines = self._areas.setdefault(name, Text()), regions_path(self.paths[name])
         annotation = self.history.annotation(name)
         if (picture := signature(self.paths[name])) != text.picture:
             shape = image_shape(self.paths[name])
@@ -158,39 +173,60 @@ class Store:
             annotation.shape, text.picture = shape, picture
         if text.is_foreign(path):
             self._take_over(name, annotation, text, path)
+        if areas.is_foreign(outlines):
+            self._take_over_regions(name, annotation, areas, outlines)
         self._raw.pop(name, None)
         return annotation
 
     def save(self, name):
-        """Write an image's text file: a temporary file, its line in the journal, then the move.
+        """Write an image's files: each to a temporary file, its line in the journal, then the move.
 
-        Holds the lock only briefly, so that edits need not wait. InputError or OSError if it
+        Holds the lock only briefly, so that edits need not wait. InputError or OSError if one
         cannot be written: the image then stays unsaved.
         """
         with self.lock:
+            if self._is_put_aside(name):
+                self.unsaved.discard(name)
+                return
             annotation, upto = self.look(name).copy(), self.history.changed.get(name, 0)
             self.unsaved.discard(name)
-        text, path = self._texts[name], text_path(self.paths[name])
+        text, areas, image = self._texts[name], self._areas[name], self.paths[name]
         try:
-            content = self._content(annotation)
-            saved, ready = Saved(digest(content), upto), self.journal.path.with_name(path.name)
-            is_new = text.disk.digest != saved.digest
-            if is_new and content is not None:
-                write_atomic(ready, content)
-            with self.lock:
-                self._announce(name, annotation, saved)
-            self.journal.sync()
-            if signature(path) != text.signature:
-                self.unsaved.add(name)  # another program just wrote it: look at it first, next time
-            else:
-                self.journal.check()  # a last check that the journal is still ours
-                if is_new:
-                    _put(ready, path, is_wanted=content is not None)
-                with self.lock:
-                    text.disk, text.signature = saved, None  # None: look compares digests next
+            content, outlines = self._content(annotation), areas_content(annotation.regions)
+            self._save_file(name, annotation, text, text_path(image), content, upto)
+            if digest(outlines) != areas.disk.digest or areas.disk != areas.saved:
+                self._save_file(name, annotation, areas, regions_path(image), outlines, upto)
         except (InputError, OSError):
             self.unsaved.add(name)
             raise
+
+    def _save_file(self, name, annotation, text, path, content, upto):
+        """Bring one of an image's files up to date."""
+        saved, ready = Saved(digest(content), upto), self.journal.path.with_name(path.name)
+        is_new = text.disk.digest != saved.digest
+        if is_new and content is not None:
+            write_atomic(ready, content)
+        with self.lock:
+            self._announce(name, annotation, text, saved)
+        self.journal.sync()
+        if signature(path) != text.signature:
+            self.unsaved.add(name)  # another program just wrote it: look at it first, next time
+            return
+        self.journal.check()  # a last check that the journal is still ours
+        if is_new:
+            if text.is_theirs:  # it may say more than we read
+                keep_copy(path)
+            _put(ready, path, is_wanted=content is not None)
+        with self.lock:
+            text.disk, text.signature = saved, None  # None: look compares digests next
+            text.is_theirs = False
+
+    def _is_put_aside(self, name):
+        """Return whether an image was skipped and has no file: there is nothing to write."""
+        annotation = self.history.annotation(name)
+        files = [known.get(name, Text()).saved.digest for known in (self._texts, self._areas)]
+        is_bare = not (annotation.points or annotation.regions or any(files))
+        return annotation.mark in ("", "skipped") and is_bare
 
     def _journalled(self):
         return self.history.changed.keys() | self.history.saves.keys()
@@ -205,14 +241,23 @@ class Store:
         for name in sorted(self._journalled() & self.paths.keys()):
             lines = self.history.saves.get(name, [])
             text = self._texts[name] = Text(lines, is_clean=is_clean)
+            annotation = self.history.annotation(name)
+            outlines = self.history.region_saves.get(name, [])
+            areas = self._areas[name] = Text(outlines, is_clean=is_clean)
             if lines:
-                self.history.annotation(name).shape = lines[-1]["height"], lines[-1]["width"]
+                annotation.shape = lines[-1]["height"], lines[-1]["width"]
             try:
-                if is_foreign := text.is_foreign(text_path(self.paths[name])):
-                    text.disk = text.saved  # most likely changed by others after our last save
-                if text.disk != text.saved or self.history.changed.get(name, 0) > text.disk.upto:
+                foreign = [
+                    one
+                    for one, path_of in ((text, text_path), (areas, regions_path))
+                    if one.is_foreign(path_of(self.paths[name]))
+                ]
+                for one in foreign:
+                    one.disk = one.saved  # most likely changed by others after our last save
+                is_late = self.history.changed.get(name, 0) > text.disk.upto
+                if is_late or text.disk != text.saved or areas.disk != areas.saved:
                     self.unsaved.add(name)
-                if is_foreign:
+                if foreign:
                     self.look(name)
             except InputError as error:
                 self.unsaved.add(name)  # checked again until it is fixed
@@ -232,16 +277,20 @@ class Store:
             self.journal.read_only = "An edit was interrupted. Run this cell again."
             raise
 
-    def _announce(self, name, annotation, saved):
-        """Journal what the text file is going to hold, so that it is recognised as ours.
+    def _announce(self, name, annotation, text, saved):
+        """Journal what a file is going to hold, so that it is recognised as ours.
 
         If a save failed, its current content is journalled first: the last two lines count as ours.
         """
-        text = self._texts[name]
         if text.saved != saved:
             both = [saved] if text.disk == text.saved else [text.disk, saved]
-            self._write([{"image": name, **_save_line(annotation, one)} for one in both])
+            op = self._op(name, text)
+            self._write([{"image": name, **_save_line(annotation, one, op)} for one in both])
             text.saved = saved
+
+    def _op(self, name, text):
+        """Return the op of the journal's lines on a file."""
+        return "save" if text is self._texts[name] else SAVE_REGIONS
 
     def _take_over(self, name, annotation, text, path):
         """Journal and apply what another program wrote into the text file of an image."""
@@ -261,13 +310,41 @@ class Store:
         if not points and not is_waiting:
             mark = "empty" if found else "" if annotation.mark == "empty" else annotation.mark
             lines += [{"op": "mark", "mark": mark or "unlabelled"}] * (mark != annotation.mark)
-        ids = _new_ids(digest(f"{name} {found}".encode()), annotation)
-        lines += [{"op": "add", "id": next(ids), **point._asdict()} for point in added]
+        ids = _new_ids(digest(f"{name} {found}".encode()), annotation.points)
+        adds = [{"op": "add", "id": next(ids), **point._asdict()} for point in added]
+        if adds and not annotation.points:
+            adds[0]["mark"] = ""  # that program says nothing of more points to come
+        lines += adds
         self._commit_outside(name, lines, text, found)
         text.signature, text.error = now, ""
         if lines and name not in self._raw:
             moved = f"{len(added)} points added, {len(gone)} removed"
             change = moved if added or gone else f"now {lines[0]['mark']}"
+            self.notice("warning", f"{path.name} was changed by another program: {change}.")
+
+    def _take_over_regions(self, name, annotation, areas, path):
+        """Journal and apply what another program wrote into the regions' file of an image."""
+        now = signature(path)
+        if areas.error and now == areas.signature:
+            raise InputError(areas.error)
+        found = digest(read_bytes(path))
+        try:
+            outlines = read_areas(path, annotation.shape)
+        except InputError as error:
+            areas.error, areas.signature = f"{error} Until then {name} cannot be edited.", now
+            raise InputError(areas.error) from error
+        is_waiting = name in self.unsaved
+        base = self._base(name, areas, annotation) if is_waiting else annotation
+        added, gone = areas_difference(outlines, annotation.regions, base.regions)
+        kept = annotation.regions
+        lines = [{"op": "unregion", "id": key, "rings": kept[key]} for key in gone]
+        ids = _new_ids(digest(f"{name} regions {found}".encode()), kept)
+        lines += [{"op": "region", "id": next(ids), "rings": rings} for rings in added]
+        is_first = not areas.saved.digest
+        self._commit_outside(name, lines, areas, found)
+        areas.signature, areas.error, areas.is_theirs = now, "", bool(found)
+        if lines and not is_first:
+            change = f"{plural(len(added), 'region')} added, {len(gone)} removed"
             self.notice("warning", f"{path.name} was changed by another program: {change}.")
 
     def _resize(self, name, annotation, text, shape):
@@ -277,6 +354,9 @@ class Store:
             for key, p in points.items():
                 x, y = (p.x + 0.5) * shape[1] / width - 0.5, (p.y + 0.5) * shape[0] / height - 0.5
                 lines.append({"op": op, "id": key, **p._replace(x=x, y=y)._asdict()})
+        scale = shape[1] / width, shape[0] / height
+        for key, rings in annotation.regions.items():
+            lines.append({"op": "region", "id": key, "rings": scaled_rings(rings, scale)})
         if not lines:
             return
         annotation.shape = shape
@@ -290,13 +370,14 @@ class Store:
         self.notice("warning", f"{name} {what}; its points keep their relative positions.")
 
     def _commit_outside(self, name, lines, text, found):
-        """Journal what others did, with the digest of their text file; notify the listeners.
+        """Journal what others did, with the digest of their file; notify the listeners.
 
         Unsaved edits are not in that file, so its `upto` stays.
         """
         is_waiting, annotation = name in self.unsaved, self.history.annotation(name)
         saved = Saved(found, text.disk.upto if is_waiting else self.journal.n + len(lines) + 1)
-        step = self.commit(name, [*lines, _save_line(annotation, saved)], (OUTSIDE, None))
+        said = _save_line(annotation, saved, self._op(name, text))
+        step = self.commit(name, [*lines, said], (OUTSIDE, None))
         text.disk = text.saved = saved
         if not is_waiting:
             self.unsaved.discard(name)
@@ -346,12 +427,12 @@ def _put(ready, path, *, is_wanted):
     move(ready, path)
 
 
-def _new_ids(text, annotation):
+def _new_ids(text, known):
     """Yield ids that depend only on `text`, so that a recording can be replayed on a copy."""
     ids = (f"{text[:6]}-{i}" for i in itertools.count(1))
-    return (key for key in ids if key not in annotation.points)
+    return (key for key in ids if key not in known)
 
 
-def _save_line(annotation, saved):
+def _save_line(annotation, saved, op):
     height, width = annotation.shape
-    return {"op": "save", **saved._asdict(), "width": width, "height": height}
+    return {"op": op, **saved._asdict(), "width": width, "height": height}

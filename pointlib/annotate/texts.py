@@ -1,6 +1,6 @@
 """Text files as the annotator sees them: who wrote an image's file, and how it differs.
 
-A text file is identified by the SHA-1 of its bytes, "" if there is none. Its time, size and inode,
+A file is identified by the SHA-1 of its bytes, "" if there is none. Its time, size and inode,
 which are cheap to read, tell whether it may have changed.
 
 Not about writing it, nor about what a difference leads to: store.py.
@@ -25,7 +25,7 @@ class Saved(NamedTuple):
 
 
 class Text:
-    """What is known about one text file.
+    """What is known about one text file, or regions' file.
 
     Parameters
     ----------
@@ -41,7 +41,9 @@ class Text:
     signature, picture : tuple or None
         Of the text file and of the image, when last read.
     error : str
-        "", or why the text file cannot be used.
+        "", or why the file cannot be used.
+    is_theirs : bool
+        Whether another program wrote what is on disk.
     """
 
     def __init__(self, lines=(), *, is_clean=True):
@@ -49,6 +51,7 @@ class Text:
         self.saved = saves[-1]
         self.disk = self.saved if is_clean else saves[-2:][0]
         self.signature, self.picture, self.error = None, None, ""
+        self.is_theirs = False
 
     def is_foreign(self, path):
         """Return whether another program wrote the file since the last look, or it is invalid."""

@@ -28,6 +28,7 @@ from pointlib.errors import InputError, plural, suggest
 from pointlib.files import need_file
 from pointlib.images import encode_image, open_picture
 from pointlib.points import check_points
+from pointlib.regions import Regions
 from pointlib.widgets.channel import read_module, read_style
 from pointlib.widgets.pictures import check_size, thumbnail
 
@@ -70,7 +71,8 @@ class Annotator(anywidget.AnyWidget):
     read_only : str
         "", or a sentence on why edits are refused.
     state : str
-        "unlabelled", "labelled", "empty" (looked, nothing here) or "skipped".
+        "unlabelled", "started" (points, more to come), "labelled" (done: all are clicked), "empty"
+        (looked, nothing here) or "skipped".
     states, counts : dict
         Of all images: {image: state}, {image: {class: number of points}}.
 
@@ -82,6 +84,7 @@ class Annotator(anywidget.AnyWidget):
     >>> annotator.add([[10, 12], [30.5, 20]])
     >>> annotator.points.tolist()
     [[10.0, 12.0], [30.5, 20.0]]
+    >>> annotator.mark("done")
     >>> annotator.states
     {'a.png': 'labelled'}
     >>> annotator.close()
@@ -188,9 +191,30 @@ class Annotator(anywidget.AnyWidget):
         if chosen.size:
             self._edit("delete", points=[{"id": key} for key in chosen.tolist()])
 
-    def mark(self, mark: str) -> None:
-        """Mark this image "empty" (looked, nothing here), "skipped" or "unlabelled"."""
-        self._edit("mark", mark=mark)
+    @property
+    def regions(self) -> Regions | None:
+        """The areas of this image in which every object is clicked; None: there are none."""
+        areas = self._ledger.load(self.image).regions
+        return Regions(list(areas.values())) if areas else None
+
+    @regions.setter
+    def regions(self, regions: Regions | None) -> None:
+        areas = self._ledger.load(self.image).regions
+        if areas:
+            self._edit("unregion", regions=[{"id": key} for key in areas])
+        if regions is not None:
+            ids = (f"{self._session}-{next(self._ids)}" for _ in regions.areas)
+            rings = [[ring.tolist() for ring in area] for area in regions.areas]
+            areas = [{"id": k, "rings": r} for k, r in zip(ids, rings, strict=True)]
+            self._edit("region", regions=areas)
+
+    def mark(self, mark: str, *, whole: bool = False) -> None:
+        """Mark this image "done", "started", "empty" (looked, nothing here) or "skipped".
+
+        "done" holds for the image's regions if it has some; with `whole` it holds for all of the
+        image, and they are removed. "unlabelled" takes "empty" and "skipped" back.
+        """
+        self._edit("mark", mark=mark, whole=whole)
 
     def undo(self) -> None:
         """Undo the last step in this folder, in whatever image, and go there."""
@@ -292,8 +316,17 @@ def recorded_edits(lines):
     for _, step in groupby(own, key=lambda line: line["step"]):
         points = list(step)
         first = {key: points[0][key] for key in EDIT if key in points[0]}
-        rows = [
-            {key: line[key] for key in ("id", *Point._fields)} for line in points if "id" in line
-        ]
-        edits.append(first | ({"points": rows} if rows else {}))
+        edits.append(first | _parts(first["op"], points))
     return edits
+
+
+def _parts(op, lines):
+    """Return the parts of an edit, a dict, from the lines of its step."""
+    if op == "mark":
+        return {"whole": len(lines) > 1}  # the others take its regions away
+    if op in ("region", "unregion"):
+        return {"regions": [{key: line[key] for key in ("id", "rings")} for line in lines]}
+    if op in ("undo", "redo"):
+        return {}
+    points = [{key: line[key] for key in ("id", *Point._fields)} for line in lines]
+    return {"points": points, "mark": lines[0].get("mark", "")}

@@ -106,7 +106,7 @@ def test_image_comes_with_its_points_and_becomes_the_current_one(browser, annota
     assert data == (folder / "a.png").read_bytes()
     assert (content["width"], content["height"], content["mime"]) == (56, 40, "image/png")
     assert (content["channels"], content["deep"], content["error"]) == (1, False, "")
-    assert (content["total"], content["state"], content["counts"]) == (1, "labelled", {"point": 1})
+    assert (content["total"], content["state"], content["counts"]) == (1, "started", {"point": 1})
     point = {"id": "abcdef-1", "x": 10.25, "y": 20.5, "label": "point", "source": "hand"}
     assert content["points"] == [point | {"score": None}]
     browser.ask("image", index=2)

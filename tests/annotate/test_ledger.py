@@ -23,6 +23,7 @@ from pointlib.annotate.steps import replay
 from pointlib.errors import InputError
 from pointlib.images import write_image
 from pointlib.points import read_points, text_path
+from pointlib.regions import Regions, read_regions, regions_path, write_regions
 
 SHAPE = (20, 30)
 CLASSES = ("seedling", "weed")
@@ -141,7 +142,7 @@ def test_add_is_journalled_before_it_is_acknowledged(hand, folder):
     assert point == {"x": 1.1, "y": 2.2, "label": "weed", "source": "ghost", "score": 0.5}
     assert point.items() <= line.items()
     assert (line["session"], line["edit"], line["image"]) == ("aaaaaa", 1, "a.png")
-    assert outcome["state"] == "labelled"
+    assert outcome["state"] == "started"
     assert outcome["counts"] == {"seedling": 0, "weed": 1}
     assert (outcome["total"], outcome["duplicate"]) == (1, False)
 
@@ -190,6 +191,7 @@ def test_edit_that_changes_nothing_is_no_step(hand, folder):
 
 
 P = {"id": "aaaaaa-9", "x": 1, "y": 1, "label": "weed", "source": "hand", "score": None}
+R = {"id": "aaaaaa-9", "rings": [[[1, 1], [9, 1], [9, 9]]]}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,15 @@ P = {"id": "aaaaaa-9", "x": 1, "y": 1, "label": "weed", "source": "hand", "score
         ({"op": "label", "points": [{"id": "aaaaaa-1", "label": "x"}]}, "class 'x'"),
         ({"op": "paint"}, "op 'paint' is not known"),
         ({"op": "redo"}, "nothing to redo"),
-        ({"op": "mark", "mark": "done"}, "mark 'done' is not known"),
+        ({"op": "mark", "mark": "over"}, "mark 'over' is not known; expected done, started"),
+        ({"op": "mark", "mark": "unlabelled"}, "1 point here: delete it first"),
+        ({"op": "mark", "mark": "started", "image": "b.png"}, "no point here: this image is not"),
+        ({"op": "region"}, "region has no regions; expected a list"),
+        ({"op": "region", "regions": [R | {"id": 3}]}, "is invalid; expected six hex digits"),
+        ({"op": "region", "regions": [R | {"rings": [[[0, 0], [9, 9]]]}]}, "three or more corners"),
+        ({"op": "region", "regions": [R | {"rings": [[[0, 0], [9, 0], [9, "x"]]]}]}, "corners"),
+        ({"op": "region", "regions": [R | {"rings": [[[40, 0], [90, 0], [90, 9]]]}]}, "a pixel"),
+        ({"op": "unregion", "regions": [R]}, "aaaaaa-9 is not in this image"),
         ({"op": "mark", "mark": "empty"}, r"1 point here: delete it first \(Ctrl\+A, Delete\)"),
         ({"image": "a.pgn"}, "no image 'a.pgn'. Did you mean 'a.png'"),
         ({"image": None}, "no image None"),
@@ -259,7 +269,7 @@ def test_unlabelled_never_becomes_empty_without_a_mark(hand, folder):
         ledger.flush()
         assert [ledger.state(name) for name in ledger.names] == ["unlabelled"] * 3
         assert not list(folder.glob("*.txt"))
-    assert not any(line.get("mark") for line in journal(folder))
+    assert {line["mark"] for line in journal(folder) if "mark" in line} == {"started"}
 
 
 def test_mark_empty_writes_an_empty_file_and_skipped_none(hand, folder):
@@ -279,11 +289,174 @@ def test_adding_clears_the_mark_in_the_same_step(hand, folder):
     """A point in an image marked empty: one undo brings the mark back."""
     hand.send("mark", "a.png", mark="empty")
     hand.add("a.png", (1, 1), (2, 2))
-    assert hand.ledger.load("a.png").mark == ""
+    assert hand.ledger.load("a.png").mark == "started"
     outcome = hand.send("undo")
     assert (outcome["mark"], outcome["state"], outcome["total"]) == ("empty", "empty", 0)
     hand.ledger.flush()
     assert text(folder) == []
+
+
+# ---- done, and regions
+
+BOX = [[[2.0, 3.0], [20.0, 3.0], [20.0, 15.0], [2.0, 15.0]]]
+BOX_AREAS = [[np.array(BOX[0])]]
+
+
+def draw(hand, image="a.png", rings=BOX):
+    """Draw a region; return its id."""
+    key = hand.point(0, 0)["id"]
+    hand.send("region", image, regions=[{"id": key, "rings": rings}])
+    return key
+
+
+def regions_of(folder, name="a.png"):
+    """Return the outlines in an image's regions' file, None where there is none."""
+    found = read_regions(regions_path(folder / name))
+    return found and [ring.tolist() for rings in found.areas for ring in rings]
+
+
+def test_a_point_starts_an_image_and_done_is_said(hand):
+    """A click makes no image labelled; "done" does, later clicks leave it so, undo takes it back."""
+    hand.add("a.png", (1, 1))
+    assert hand.ledger.state("a.png") == "started"
+    assert hand.send("mark", "a.png", mark="done")["state"] == "labelled"
+    hand.add("a.png", (2, 2))
+    assert reopened(hand).state("a.png") == "labelled"
+    hand.send("undo")
+    assert hand.send("undo")["note"] == "undid: mark done in a.png"
+    assert hand.ledger.state("a.png") == "started"
+    assert hand.send("redo")["state"] == "labelled"
+    assert hand.send("mark", "a.png", mark="started")["state"] == "started"
+
+
+def test_done_without_a_point_is_empty(hand, folder):
+    """Looked, nothing here: the same as the mark of that name, with its empty file."""
+    assert hand.send("mark", "a.png", mark="done")["state"] == "empty"
+    hand.ledger.flush()
+    assert text(folder) == []
+
+
+def test_points_that_others_wrote_make_an_image_labelled(hand, folder):
+    """Another program's text file says nothing of points to come."""
+    (folder / "b.txt").write_text("0.5,0.5,weed\n")
+    hand.ledger.load("b.png")
+    assert hand.ledger.state("b.png") == "labelled"
+    hand.add("b.png", (3, 3))
+    assert hand.ledger.state("b.png") == "labelled"
+
+
+def test_region_is_drawn_changed_removed_and_undone(hand, folder):
+    """Each is a step, survives a kill, and is in the file that trainings read."""
+    key = draw(hand)
+    hand.ledger.flush()
+    assert regions_of(folder) == BOX
+    wider = [[[0.0, 0.0], [25.0, 0.0], [25.0, 19.0]]]
+    outcome = hand.send("region", "a.png", regions=[{"id": key, "rings": wider}])
+    assert [r["id"] for r in outcome["regions"]] == [key]
+    ledger = reopened(hand)
+    assert np.array(ledger.load("a.png").regions[key]).tolist() == wider
+    hand.send("unregion", "a.png", regions=[{"id": key}])
+    ledger.flush()
+    assert regions_of(folder) is None
+    assert hand.send("undo")["note"] == "undid: remove 1 region in a.png"
+    hand.send("undo")
+    ledger.flush()
+    assert regions_of(folder) == BOX
+    assert ledger.state("a.png") == "unlabelled"
+
+
+def test_done_keeps_regions_unless_it_is_the_whole_image(hand, folder):
+    """Done says something of the regions, or of all; then they go, in one step."""
+    draw(hand)
+    hand.add("a.png", (4, 4))
+    hand.send("mark", "a.png", mark="done")
+    assert len(hand.ledger.load("a.png").regions) == 1
+    outcome = hand.send("mark", "a.png", mark="done", whole=True)
+    assert [r["rings"] for r in outcome["regions"]] == [None]
+    hand.ledger.flush()
+    assert regions_of(folder) is None
+    hand.send("undo")
+    assert len(hand.ledger.load("a.png").regions) == 1
+
+
+def test_corners_are_put_onto_the_image(hand):
+    """A rectangle drawn past the edge ends at the edge."""
+    key = draw(hand, rings=[[[-9, -9], [99, -9], [99, 99], [-9, 99]]])
+    rings = hand.ledger.load("a.png").regions[key]
+    assert rings == (((-0.5, -0.5), (29.5, -0.5), (29.5, 19.5), (-0.5, 19.5)),)
+
+
+def test_regions_of_another_program_are_taken_over(hand, folder):
+    """Its file wins, as a text file does; what was there is not lost."""
+    events = listen(hand.ledger)
+    write_regions(regions_path(folder / "a.png"), Regions(BOX_AREAS))
+    assert len(hand.ledger.load("a.png").regions) == 1
+    (key,) = hand.ledger.load("a.png").regions
+    hand.ledger.flush()
+    write_regions(regions_path(folder / "a.png"), Regions.box(0.5, 0.5, 9.5, 9.5))
+    hand.ledger.load("a.png")
+    assert any("1 region added, 1 removed" in event.get("text", "") for event in events)
+    assert key not in hand.ledger.load("a.png").regions
+    assert len(reopened(hand).load("a.png").regions) == 1
+
+
+def test_file_that_another_program_wrote_is_kept_before_it_is_replaced(hand, folder):
+    """It may hold names and colours that are not read."""
+    path = regions_path(folder / "a.png")
+    write_regions(path, Regions(BOX_AREAS))
+    theirs = path.read_text().replace("labelled", "my region")
+    path.write_text(theirs)
+    draw(hand, rings=[[[21, 1], [25, 1], [25, 9]]])
+    hand.ledger.flush()
+    assert len(regions_of(folder)) == 2
+    assert (folder / "a.regions.json.bak").read_text() == theirs
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("nonsense", "is not JSON"), ('{"type": "Point", "coordinates": [1, 2]}', "has a Point")],
+)
+def test_regions_that_cannot_be_read_refuse_edits_until_mended(hand, folder, content, words):
+    """They are not overwritten; a mended file goes on."""
+    path = regions_path(folder / "a.png")
+    path.write_text(content)
+    with pytest.raises(InputError, match=words):
+        hand.add("a.png", (1, 1))
+    assert path.read_text() == content
+    path.unlink()
+    hand.add("a.png", (1, 1))
+    assert hand.ledger.state("a.png") == "started"
+
+
+def test_resized_image_keeps_its_regions_in_place(hand, folder):
+    """Twice the size, twice the outline, from pixel corners."""
+    key = draw(hand)
+    hand.ledger.flush()
+    write_image(folder / "a.png", np.zeros((40, 60), dtype=np.uint8))
+    rings = np.array(hand.ledger.load("a.png").regions[key])
+    assert np.allclose(rings + 0.5, 2 * (np.array(BOX) + 0.5))
+
+
+def test_unreadable_image_can_be_put_aside(hand, folder):
+    """Skipped without a picture, taken back, and nothing is written beside it."""
+    (folder / "b.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match="b.png"):
+        hand.add("b.png", (1, 1))
+    assert hand.send("mark", "b.png", mark="skipped")["state"] == "skipped"
+    hand.ledger.flush()
+    assert reopened(hand, is_crash=False).state("b.png") == "skipped"
+    assert hand.send("mark", "b.png", mark="unlabelled")["state"] == "unlabelled"
+    assert text(folder, "b.txt") is None
+
+
+def test_what_a_model_learnt_from_is_remembered(hand):
+    """The last such line is there after a restart; it is no step, and undo passes over it."""
+    hand.add("a.png", (1, 1))
+    hand.ledger.note_learnt({"points": 20, "images": 1})
+    hand.ledger.note_learnt({"points": 40, "images": 2})
+    assert reopened(hand).learnt["points"] == 40
+    hand.send("undo")
+    assert hand.ledger.load("a.png").points == {}
 
 
 # ---- undo
@@ -943,19 +1116,37 @@ def places_of_all(ledger):
 # ---- at random
 
 
+def region_at_random(hand, rng, image, regions):
+    """Draw, change or remove a region; return (op, image, regions)."""
+    if regions and rng.random() < 0.4:
+        removed = [{"id": str(rng.choice(list(regions)))}]
+        hand.send("unregion", image, regions=removed)
+        return "unregion", image, removed
+    left, top = rng.uniform((-0.5, -0.5), (15, 10)).round(3).tolist()
+    right, bottom = rng.uniform((18, 12), (29.5, 19.5)).round(3).tolist()
+    is_change = regions and rng.random() < 0.5
+    key = str(rng.choice(list(regions))) if is_change else hand.point(0, 0)["id"]
+    drawn = [{"id": key, "rings": [[[left, top], [right, top], [right, bottom]]]}]
+    hand.send("region", image, regions=drawn)
+    return "region", image, drawn
+
+
 def act_at_random(hand, rng):
     """Send one random edit that should be accepted; return (op, image, points or mark)."""
     image = str(rng.choice(hand.ledger.names))
     annotation = hand.ledger._store.history.images.get(image)
     keys = list(annotation.points) if annotation else []
-    ops = ["add", "add", "move", "label", "delete", "delete", "mark", "undo", "redo"]
+    ops = ["add", "add", "move", "label", "delete", "delete", "mark", "region", "undo", "redo"]
     op = str(rng.choice(ops))
+    if op == "region":
+        return region_at_random(hand, rng, image, annotation.regions if annotation else {})
     history = hand.ledger._store.history
     if op in ("undo", "redo") and (history.done if op == "undo" else history.undone):
         hand.send(op)
         return op, None, None
-    if op == "mark" and not keys:
-        mark = str(rng.choice(["empty", "skipped", "unlabelled"]))
+    if op == "mark":
+        marks = ["done", "started"] if keys else ["empty", "skipped", "unlabelled"]
+        mark = str(rng.choice(marks))
         hand.send("mark", image, mark=mark)
         return "mark", image, mark
     if op not in ("move", "label", "delete") or not keys:
@@ -977,10 +1168,10 @@ def act_at_random(hand, rng):
 
 
 class Lists:
-    """The plain model: a list of points an image, and a copy of everything before each step."""
+    """The plain model: points and regions an image, and a copy of everything before each step."""
 
     def __init__(self, names):
-        self.now, self.done, self.undone = dict.fromkeys(names, ("", ())), [], []
+        self.now, self.done, self.undone = dict.fromkeys(names, ("", (), ())), [], []
 
     def do(self, op, image, what):
         """Do what the ledger was told."""
@@ -989,13 +1180,16 @@ class Lists:
             target.append(self.now)
             self.now = source.pop()
             return
-        mark, points = self.now[image]
-        rows = {row[0]: list(row) for row in points}
-        if op == "mark":
+        mark, points, regions = self.now[image]
+        rows, areas = {row[0]: list(row) for row in points}, dict(regions)
+        if op == "mark" and state(mark, points) != {"done": "labelled"}.get(what, what):
             mark = "" if what == "unlabelled" else what
-        for point in [] if op == "mark" else what:
+        if op in ("region", "unregion"):
+            areas |= {region["id"]: region.get("rings") for region in what}
+            areas = {key: rings for key, rings in areas.items() if rings}
+        for point in what if op in ("add", "delete", "move", "label") else []:
             if op == "add":
-                mark = ""
+                mark = mark if points else "started"
                 rows[point["id"]] = [point[k] for k in ("id", "x", "y", "label")]
             elif op == "delete":
                 del rows[point["id"]]
@@ -1003,29 +1197,50 @@ class Lists:
                 rows[point["id"]][1:3] = point["x"], point["y"]
             else:
                 rows[point["id"]][3] = point["label"]
-        new = (mark, tuple(map(tuple, rows.values())))
-        if (mark, sorted(new[1])) != (self.now[image][0], sorted(points)):
+        new = (mark, tuple(map(tuple, rows.values())), tuple(areas.items()))
+        is_same = mark == self.now[image][0] and sorted(new[1]) == sorted(points)
+        if not is_same or areas != dict(regions):
             self.done.append(self.now)
             self.undone = []
             self.now = self.now | {image: new}
 
     def state(self):
-        """Return {image: (mark, points sorted)}."""
-        return {name: (mark, sorted(points)) for name, (mark, points) in self.now.items()}
+        """Return {image: (mark, points sorted, regions sorted)}."""
+        return {
+            name: (mark, sorted(points), sorted(regions))
+            for name, (mark, points, regions) in self.now.items()
+        }
+
+
+def state(mark, points):
+    """Return the state of an image with a mark and points."""
+    if points:
+        return "started" if mark == "started" else "labelled"
+    return mark if mark in ("empty", "skipped") else "unlabelled"
 
 
 def state_of(ledger):
     """Return the ledger's state in the form of the model's."""
-    found = {}
-    for name in ledger.names:
-        annotation = ledger.load(name)
-        found[name] = annotation.mark, sorted((key, *p[:3]) for key, p in annotation.points.items())
-    return found
+    return {name: plain(ledger.load(name)) for name in ledger.names}
+
+
+def plain(annotation):
+    """Return an annotation in the form of the model's."""
+    points = sorted((key, *p[:3]) for key, p in annotation.points.items())
+    regions = sorted(
+        (key, [[list(corner) for corner in ring] for ring in rings])
+        for key, rings in annotation.regions.items()
+    )
+    return annotation.mark, points, regions
 
 
 def check_texts(folder, model):
-    """Compare the text files with the model: as many points, there, of that class."""
-    for name, (mark, points) in model.now.items():
+    """Compare the files with the model: as many points, there, of that class; the regions."""
+    for name, (mark, points, areas) in model.now.items():
+        found = read_regions(regions_path(folder / name))
+        drawn = [np.array(rings[0]).tolist() for _, rings in areas]
+        kept = [np.round(rings[0], 3).tolist() for rings in found.areas] if found else []
+        assert sorted(kept) == sorted(drawn)
         path = text_path(folder / name)
         if not points:
             assert path.exists() == (mark == "empty")
@@ -1079,8 +1294,7 @@ def test_ten_thousand_random_edits_agree_with_plain_lists(tmp_path, monkeypatch)
     check_texts(tmp_path, model)
     hand.ledger.end()
     records = replay(journal(tmp_path))
-    final = {n: sorted((k, *p[:3]) for k, p in r.points.items()) for n, r in records.items()}
-    assert final == {name: points for name, (_, points) in model.state().items()}
+    assert {name: plain(record) for name, record in records.items()} == model.state()
     for path in (tmp_path / ".pointlib").glob("*.cut"):
         assert path.stat().st_size > 0
 
@@ -1122,7 +1336,9 @@ def test_random_edits_from_inside_and_outside_agree(folder, monkeypatch):
                 [r[:2] for r in found], [r[:2] for r in sorted(expected)], atol=1e-5
             ), number
             rows = tuple((key, *p[:3]) for key, p in annotation.points.items())
-            model.now = model.now | {name: ("" if rows else "empty", rows)}
+            mark, before, regions = model.now[name]
+            mark = (mark if before else "") if rows else "empty"
+            model.now = model.now | {name: (mark, rows, regions)}
             model.done, model.undone = [], []
         assert state_of(hand.ledger) == model.state(), number
 
