@@ -155,6 +155,7 @@ class AnnotateConfig(Section):
     dataset_path: str | None = None
     classes: Classes | None = None  # null: the labels found
     model: str | None = None  # model folder, for suggestions and the magnet
+    learn: bool = False  # learn a model while people click
 
 
 class Config(Section):

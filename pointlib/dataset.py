@@ -189,14 +189,21 @@ class Item(NamedTuple):
 def open_items(path):
     """Return an image's dtype, its items, and how many of its points are in none of them."""
     header, regions = picture_header(path), read_regions(regions_path(path))
-    pieces = pieces_of(header.shape, regions, side=SIDE if is_cut(path, header) else None)
-    if not pieces:
+    points, labels = read_points(text_path(path), header.shape)
+    items = cut_items(path, header, regions, points, labels)
+    if not items:
         raise InputError(
             f"{regions_path(path)} has no pixel of {path.name}, {header.shape[1]} x "
             f"{header.shape[0]}. Its polygons are in pixels from the upper left corner."
         )
-    points, labels = read_points(text_path(path), header.shape)
-    items, n_outside = [], len(points)
+    n_outside = len(points) - sum(len(item.points) for item in items)
+    return header.dtype.name, items, n_outside
+
+
+def cut_items(path, header, regions, points, labels):
+    """Return the items of an image with these regions, points and labels: itself, or its pieces."""
+    pieces = pieces_of(header.shape, regions, side=SIDE if is_cut(path, header) else None)
+    items = []
     for piece in pieces:
         start, stop = np.array(piece.box[:2]), np.array(piece.box[2:])
         width, height = (stop - start).tolist()
@@ -208,8 +215,7 @@ def open_items(path):
             places = _off_edges(points[near], header.shape)
             near = near[piece.regions.contains(places - start)]
         items.append(Item(name, path, shape, piece, is_part, points[near] - start, labels[near]))
-        n_outside -= len(near)
-    return header.dtype.name, items, n_outside
+    return items
 
 
 def _off_edges(points, shape):

@@ -19,14 +19,14 @@ Press `?` in it for all keys. What you click is saved as you go, beside the imag
 CODE = "from pointlib.annotate.widget import Annotator\n\nAnnotator({arguments})"
 
 
-def write_notebook(folder, *, classes=None, model=None):
+def write_notebook(folder, *, classes=None, model=None, learn=False):
     """Write the notebook that opens the annotator on a folder of images.
 
     Parameters
     ----------
     folder : str or Path
         Images, or a folder that holds them in `images/`.
-    classes, model : optional
+    classes, model, learn : optional
         As for `Annotator`.
 
     Returns
@@ -44,6 +44,8 @@ def write_notebook(folder, *, classes=None, model=None):
         for name in ("pointlib.json", "model.safetensors"):
             need_file(Path(model) / name, "model file")
         arguments.append(f"model={str(Path(model).resolve())!r}")
+    if learn:
+        arguments.append("learn=True")
     content = _notebook(CODE.format(arguments=", ".join(arguments)))
     try:
         return _write_unless_changed(folder / ".pointlib", content)

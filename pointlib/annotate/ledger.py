@@ -123,6 +123,19 @@ class Ledger:
         with self._telling():
             return self._store.look(self._store.check_name(name)).copy()
 
+    def load_readable(self, name):
+        """Return the same, or None if the image or its text file cannot be used."""
+        try:
+            return self.load(name)
+        except InputError:
+            return None
+
+    @property
+    def changed(self):
+        """The number of the last line of the journal that changed each image, a dict."""
+        with self._lock:
+            return dict(self._store.history.changed)
+
     def apply(self, edit, *, by=None):
         """Check, journal and apply one edit. InputError: refused, nothing changed.
 

@@ -8,10 +8,12 @@ Not about storing points (ledger.py), nor about the widget's look and keys (anno
 """
 
 import contextlib
+from pathlib import Path
 
 import numpy as np
 
 from pointlib.annotate.blobs import check_sigma
+from pointlib.annotate.learn import Learner
 from pointlib.errors import InputError
 from pointlib.widgets.channel import Worker
 from pointlib.widgets.pictures import thumbnail
@@ -36,6 +38,7 @@ class AnnotatorServer(PictureServer):
     ----------
     index : int
         The current image.
+    learner : Learner
     """
 
     reassurance = " The edits acknowledged so far are safe."
@@ -44,6 +47,11 @@ class AnnotatorServer(PictureServer):
         super().__init__(send, URGENCY)
         self.ledger, self.helper, self.index, self.sigma = ledger, helper, 0, SIGMA
         self._thinker = Worker(self._complain, URGENCY)
+        start = helper.model if isinstance(helper.model, Path) else None
+        self.learner = Learner(ledger, self._say_learning, start=start)
+        self._learnt = None  # when the model in use was learnt
+        if helper.model is None:
+            self._use_learnt()
         ledger.listeners.add(self.post)
 
     @property
@@ -61,8 +69,9 @@ class AnnotatorServer(PictureServer):
         self._sigma = check_sigma(sigma)
 
     def close(self):
-        """Stop listening and working."""
+        """Stop listening, working and learning."""
         self.ledger.listeners.discard(self.post)
+        self.learner.close()
         for worker in (self._painter, self._thinker):
             worker.stop()
 
@@ -96,6 +105,7 @@ class AnnotatorServer(PictureServer):
             "has_model": self.helper.model is not None,
             "sigma": self.sigma,
             "dark": self.helper.dark,
+            "learning": self.learner.facts(),
         }
         self._welcome(message, facts)
 
@@ -117,6 +127,26 @@ class AnnotatorServer(PictureServer):
         """Run the model on an image ahead of time: magnet and suggestions then wait less."""
         if self.helper.model is not None:
             self._thinker.put(("warm",), lambda: self.helper.candidates(path))
+
+    def _take_learn(self, message):
+        if message.get("now"):
+            self.learner.ask()
+        else:
+            self.learner.turn(message["on"])
+
+    def _use_learnt(self):
+        """Use the learnt model, if there is one; return whether it is another than before."""
+        when = self.learner.learnt.get("time")
+        if when in (None, self._learnt):
+            return False
+        self._learnt = when
+        self.helper.use(self.learner.model)
+        return True
+
+    def _say_learning(self, facts):
+        """Tell the browser how learning goes; after a lesson, use its model."""
+        is_new = facts["share"] is None and self._use_learnt()
+        self.post({"type": "learning", "is_new": is_new, **facts})
 
     def _take_suggestions(self, message):
         self.helper.dark = message.get("dark")
@@ -175,6 +205,10 @@ class AnnotatorServer(PictureServer):
         return {
             "points": points,
             "rejected": rejected,
+            "regions": [
+                {"id": key, "rings": rings}
+                for key, rings in (annotation.regions.items() if annotation else ())
+            ],
             "mark": annotation.mark if annotation else "",
             "state": self.ledger.state(name),
             "counts": counts,

@@ -36,6 +36,12 @@ class Helper:
         self.model, self.dark, self._lock = model, None, threading.Lock()
         self._found = Cache(max_items=4)  # candidates of images
 
+    def use(self, model):
+        """Use another model from now on, a folder or a PointModel."""
+        with self._lock:  # a prediction with the one before ends first
+            self.model = Path(model).resolve() if isinstance(model, (str, Path)) else model
+            self._found = Cache(max_items=4)
+
     @property
     def default(self):
         """The default source: "model" or "blobs"."""

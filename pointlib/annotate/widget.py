@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from itertools import count, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import numpy as np
@@ -52,6 +52,9 @@ class Annotator(anywidget.AnyWidget):
         Default: those in the folder's text files, else the one class "point".
     model : str, Path or PointModel, optional
         A trained model, for suggestions and the click magnet.
+    learn : bool
+        Learn a model from what is done while people click: see annotate/learn.py. It goes on from
+        `model`, if that is a folder. The button in the browser turns it on and off too.
     height : int
         Height of the widget, pixels.
 
@@ -68,6 +71,8 @@ class Annotator(anywidget.AnyWidget):
     classes, images : tuple of str, list of str
     image : str
         The current image; `points`, `labels` and `state` are of this image.
+    learnt_model : Path
+        The folder of the model that is learnt here; it exists after the first lesson.
     read_only : str
         "", or a sentence on why edits are refused.
     state : str
@@ -100,6 +105,7 @@ class Annotator(anywidget.AnyWidget):
         *,
         classes: Sequence[str] | None = None,
         model: "str | Path | PointModel | None" = None,
+        learn: bool = False,
         height: int = 640,
     ) -> None:
         self._is_open = False
@@ -110,6 +116,8 @@ class Annotator(anywidget.AnyWidget):
         self._session, self._edits, self._ids = secrets.token_hex(3), count(1), count(1)
         self.on_msg(lambda _widget, content, _buffers: self._server.receive(content))
         self._is_open = True
+        if learn:
+            self._server.learner.turn(True)
 
     def __repr__(self):
         n_points = sum(sum(counts.values()) for counts in self.counts.values())
@@ -246,6 +254,27 @@ class Annotator(anywidget.AnyWidget):
         good = scores >= threshold
         self._add(points[good], labels[good], SUGGESTED, scores=scores[good].tolist())
         return int(good.sum())
+
+    def learn(self) -> dict[str, Any]:
+        """Learn now from what is done or in regions; wait, and return what it came to.
+
+        The model is in the folder `learnt_model`, as any training writes it.
+
+        Returns
+        -------
+        dict
+            ``points`` and ``images`` it learnt from; ``f1``, its standard ``error`` and ``n_held``,
+            the points held back that it was scored on: f1 is None if there are none.
+        """
+        learner = self._server.learner
+        learner.ask()
+        learner.wait()
+        facts = learner.facts()
+        if facts["why"]:
+            raise InputError(facts["why"])
+        return {key: facts[key] for key in ("points", "images", "f1", "error", "n_held")}
+
+    learnt_model = property(lambda self: self._server.learner.model)
 
     def play(self, journal_path: str | Path, *, pause: float = 0.0) -> int:
         """Replay the steps of a journal in this folder; return their number.

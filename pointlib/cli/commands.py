@@ -239,6 +239,7 @@ def annotate(
     jupyter: Annotated[list[str] | None, typer.Argument(help="For JupyterLab, after --.")] = None,
     classes: Annotated[str | None, typer.Option(help="Such as seedling,weed.")] = None,
     model: Annotated[Path | None, typer.Option(help="Model folder, for suggestions.")] = None,
+    learn: Annotated[bool, typer.Option(help="Learn a model while you click.")] = False,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Default: 8888 or the next free one.")
     ] = None,
@@ -254,7 +255,12 @@ def annotate(
         names = list(check_classes([c.strip() for c in classes.split(",")], {}))
     if jupyter and not jupyter[0].startswith("-"):
         raise InputError(f"one folder at a time; got also {' '.join(jupyter)}.")
-    notebook = write_notebook(settings.dataset_path, classes=names, model=model or settings.model)
+    notebook = write_notebook(
+        settings.dataset_path,
+        classes=names,
+        model=model or settings.model,
+        learn=learn or settings.learn,
+    )
     say(f"{notebook} opens in JupyterLab. Ctrl+C here stops it; every click is already saved.")
     launch(notebook, port=port, browser=browser, options=jupyter or ())
 

@@ -171,6 +171,8 @@ def validate_part(setup, part):
 def score_start(setup, state, log):
     """Score the model that a training goes on from; only an epoch as good is kept in its place.
 
+    As good is: by less than a standard error worse, as between epochs.
+
     Where it was trained on images that validate now, its score says nothing, and it is not kept.
     """
     trained = read_info(setup.config.start).training.get("images", {}).get("train", ())
@@ -182,7 +184,7 @@ def score_start(setup, state, log):
         return
     row, *found = validate_part(setup, setup.watched)
     remember(setup, state, row | {"epoch": 0}, *found)
-    state.best["floor"] = row["f1"]
+    state.best["floor"] = row["f1"] - standard_error(row)
     log(f"before the first epoch: F1 {row['f1']:.3f}, count error {row['mae']:.1f}")
 
 
