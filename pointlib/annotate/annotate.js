@@ -66,7 +66,8 @@ export const KEYS = [
   { group: "View", show: "h", keys: ["h"], text: "hide or show the points", run: (app) => app.toggleHidden() },
   { group: "Keyboard only", show: "Arrows", keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].flatMap((key) => [key, `Shift+${key}`, `Ctrl+${key}`]), text: "move the selection, or a crosshair, by 1 px (Shift 10, Ctrl 100)", run: (app, event) => app.arrow(event) },
   { group: "Keyboard only", show: "Space", keys: ["Space", "Shift+Space", "Ctrl+Space"], text: "click at the crosshair", run: (app, event) => app.clickCrosshair(event) },
-  { group: "Keyboard only", show: "Escape", keys: ["Escape"], text: "clear the selection, then leave the image", run: (app) => app.escape() },
+  { group: "Keyboard only", show: "Escape", keys: ["Escape"], text: "close what is open, clear the selection; keys stay here", run: (app) => app.escape() },
+  { group: "Keyboard only", show: "Tab", text: "to the buttons and on, out of the widget (Shift+Tab back)" },
   { group: "Assistance", show: "m", keys: ["m"], text: "magnet: clicks snap to the blob under them", run: (app) => app.toggleMagnet() },
   { group: "Assistance", show: "g", keys: ["g"], text: "suggestions: none, blobs, the model's points", run: (app) => app.stepSuggestions() },
   { group: "Assistance", show: "Enter", keys: ["Enter"], text: "accept all suggestions in view (click: one)", run: (app) => app.acceptInView() },
@@ -828,13 +829,11 @@ class Annotator extends Display {
   }
 
   escape() {
-    const { help, panel, top, root } = this.page;
+    const { help, panel, top } = this.page;
     if (!help.hidden) return this.toggleHelp();
-    if (!top.matches(":focus")) return focus(top);
     if (!panel.hidden) return this.togglePanel();
-    if (this.gesture || this.selection.size || this.crosshair) return this.letGo();
-    top.blur();
-    focus(root.parentElement?.closest("[tabindex]"));
+    if (!top.matches(":focus")) return focus(top);
+    if (this.gesture || this.selection.size || this.crosshair) this.letGo();
   }
 
   letGo(keep = false) {

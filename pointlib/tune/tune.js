@@ -91,7 +91,8 @@ export const KEYS = [
   { group: "View", show: "o", keys: ["o"], text: "heatmap over the image", run: (app) => app.toggleOverlay() },
   { group: "View", show: "m", keys: ["m"], text: "the next colour map", run: (app) => app.stepMap() },
   { group: "View", show: "h", keys: ["h"], text: "hide or show all marks", run: (app) => app.toggleHidden() },
-  { group: "Other", show: "Escape", keys: ["Escape"], text: "close what is open, then leave the image", run: (app) => app.escape() },
+  { group: "Other", show: "Escape", keys: ["Escape"], text: "close what is open; keys stay here", run: (app) => app.escape() },
+  { group: "Other", show: "Tab", text: "to the controls and on, out of the widget (Shift+Tab back)" },
   { group: "Other", show: "?", keys: ["?"], text: "this help", run: (app) => app.toggleHelp() },
   { group: "Other", show: "Ctrl+S", keys: ["Ctrl+S"], text: "not needed: \u201cUse these\u201d writes the settings", run: (app) => app.say("\u201cUse these\u201d writes the settings into the model\u2019s folder.") },
 ];
@@ -1357,14 +1358,12 @@ class Tuner extends Display {
   }
 
   escape() {
-    const { help, panel, top, root, ask } = this.page;
+    const { help, panel, top, ask } = this.page;
     if (!help.hidden) return this.toggleHelp();
     if (!ask.hidden) return this.confirm(false);
-    if (!top.matches(":focus")) return focus(top);
     if (!panel.hidden) return this.togglePanel();
-    if (this.spot) return this.hover(null);
-    top.blur();
-    focus(root.parentElement?.closest("[tabindex]"));
+    if (!top.matches(":focus")) return focus(top);
+    if (this.spot) this.hover(null);
   }
 
   // -------------------------------------------------------------- messages

@@ -239,6 +239,7 @@ export const STAGE_TOP = `  <canvas class="pl-layer pl-top" data-is="top" tabind
     data-lm-suppress-shortcuts="true"></canvas>
   <div class="pl-centre" data-is="centre" hidden></div>
   <div class="pl-toasts" data-is="toasts" aria-live="polite"></div>
+  <div class="pl-elsewhere" aria-hidden="true">Keys go elsewhere: click here to use the keys of this widget</div>
 ${DISPLAY_PANEL}
 ${HELP}`;
 
@@ -283,6 +284,7 @@ export function make(tag, properties = {}, ...children) {
 /** The elements of one view, by name. @returns {any} */
 export function buildPage(name, html, keys, fields) {
   const root = make("div", { className: `pl-widget ${name}`, innerHTML: html });
+  Object.assign(root, { role: "group", ariaLabel: name.slice(3), tabIndex: -1 }); // to take the focus from a click, but not from Tab
   const page = { root };
   for (const element of root.querySelectorAll("[data-is]")) page[element.dataset.is] = element;
   for (const button of root.querySelectorAll("button")) {
@@ -385,7 +387,7 @@ export class Display {
   view = { k: 1, ox: 0, oy: 0 }; fitted = true; size = { width: 0, height: 0 }; dpr = 1; dirty = new Set();
   frame = 0; frames = 0; sprites = new Recent(500, () => {}); spare = make("canvas"); stamps = null;
   // input
-  pointers = new Map(); gesture = null; pointer = null;
+  pointers = new Map(); gesture = null; pointer = null; hasKeys = false; opened = false;
   // connection
   session = newSession(); welcomed = false; base64 = false; heard = performance.now(); ticked = this.heard;
   pinged = this.heard; silent = false; timers = new Map(); ending = new AbortController();
@@ -509,6 +511,7 @@ export class Display {
   showPicture(entry) {
     const [before, name] = [this.shownSize, this.names[this.index]];
     this.entry = entry;
+    this.takeKeys();
     this.showText(entry.error);
     if (entry.error) return;
     this.shownSize = entry.record;
@@ -613,8 +616,8 @@ export class Display {
   // -------------------------------------------------------------- input
 
   /** Listen until the view ends. */
-  on(target, type, run) {
-    target.addEventListener(type, run, { signal: this.ending.signal, passive: false });
+  on(target, type, run, capture = false) {
+    target.addEventListener(type, run, { signal: this.ending.signal, passive: false, capture });
   }
 
   listen() {
@@ -629,8 +632,9 @@ export class Display {
     on(top, "mousedown", (event) => event.button === 1 && event.preventDefault());
     on(top, "auxclick", (event) => event.preventDefault());
     on(top, "contextmenu", (event) => event.ctrlKey && event.preventDefault());
-    // JupyterLab checks this on the focused element itself: otherwise x would cut the cell
-    on(root, "focusin", ({ target }) => (target.dataset.lmSuppressShortcuts = "true"));
+    on(root, "focusin", ({ target }) => this.gainKeys(target));
+    on(root, "focusout", ({ relatedTarget }) => (this.hasKeys &&= !relatedTarget || root.contains(relatedTarget)));
+    this.on(document, "pointerdown", ({ target }) => (this.hasKeys &&= root.contains(target)), true);
     on(root, "keydown", (event) => this.key(event));
     on(root, "click", (event) => this.pressButton(event));
     on(root, "input", ({ target }) => target.type === "range" && this.enter(target));
@@ -668,9 +672,41 @@ export class Display {
     this.zoom(Math.exp(-clamp(event.deltaY * unit, -400, 400) * speed), this.at(event));
   }
 
+  /** Something inside has the focus now. What takes no focus itself, as the status line, gives it to the image. */
+  gainKeys(target) {
+    this.hasKeys = true;
+    // JupyterLab checks this on the focused element itself: otherwise x would cut the cell
+    target.dataset.lmSuppressShortcuts = "true";
+    if (target === this.page.root) focus(this.page.top);
+  }
+
+  /** With the first image the keys act here, unless somebody types, or looks at something else. */
+  takeKeys() {
+    const at = document.activeElement;
+    const idle = !at || at === document.body || (at.closest(".jp-Notebook") && !at.closest("input, textarea, select, iframe, .pl-widget") && !at.isContentEditable);
+    if (!this.opened && idle && document.hasFocus()) focus(this.page.top);
+    this.opened = true;
+  }
+
+  /** If what had the focus is gone, hidden or disabled, the image has it: not the notebook. */
+  keepKeys() {
+    if (this.hasKeys && document.activeElement === document.body && document.hasFocus()) focus(this.page.top);
+  }
+
+  /**
+   * No key goes on from here. Any key that reaches JupyterLab's notebook gives the focus to the
+   * selected cell, maybe another than this one's, and the next key acts there. Elsewhere, as in VS
+   * Code, keys with Ctrl may be the application's.
+   */
+  stopKey(event) {
+    if (event.key === "Tab") this.hasKeys = false; // until it is seen where it went
+    if (this.page.root.closest(".jp-Notebook") || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
+  }
+
   /** Sliders keep the keys that move them, other fields most keys, buttons Enter and Space. */
   key(event) {
     const name = keyName(event);
+    this.stopKey(event);
     if (name === "enter" && event.target.matches("[type=number]")) { // JupyterLab keeps Enter from counting as a change
       event.target.blur();
       focus(event.target);
@@ -695,12 +731,14 @@ export class Display {
     this.goto(this.imageAt(clamp(to, 0, last)));
   }
 
-  /** Run the action of a button's key; after a mouse click the image gets the focus back. */
+  /** Run the action of a button's key; after a mouse click the image gets the focus. */
   pressButton({ target, detail }) {
-    const { help, panel, top } = this.page;
+    const { root, help, panel, top } = this.page;
     const key = target.closest("[data-key]")?.dataset.key;
     if (key) this.actions.get(key)(this, { key });
-    if (detail && help.hidden && panel.hidden && target.closest("button, .pl-thumb")) focus(top);
+    const done = help.hidden && panel.hidden && target.closest("button, .pl-strip");
+    if (detail && (done || !root.matches(":focus-within"))) focus(top); // the corner that resizes takes none
+    this.keepKeys();
   }
 
   /** A field has a new value; an empty one means automatic. */
@@ -733,6 +771,7 @@ export class Display {
       this.send(this.welcomed ? { type: "ping", t: now } : { type: "hello", base64: this.base64 });
     }
     if ((window.devicePixelRatio || 1) !== this.dpr) this.resize();
+    this.keepKeys();
     this.silent = now - this.heard > SILENCE;
     this.showBanner(now - this.heard);
   }
