@@ -19,8 +19,8 @@
 
 import {
   COLOURS, INKS, FINE, DRAG, clamp, attempt, toStage, toImage, pointRadius, plural, printed,
-  actionsOf, actionAt, stamp, STAGE_TOP, DISPLAY_BUTTONS, STRIP, ZOOM_BUTTONS, TONE_FIELDS, make, describe, cleared,
-  decodePicture, focus, closeAll, Display, mount,
+  actionsOf, actionAt, stamp, STAGE_TOP, DISPLAY_BUTTONS, STRIP, ZOOM_BUTTONS, ROOM_BUTTONS, ROOM_KEYS, TONE_FIELDS, make, describe, cleared,
+  decodePicture, scrollTo, focus, closeAll, Display, mount,
 } from "../widgets/common.js";
 
 // ---------------------------------------------------------------------------- constants
@@ -64,9 +64,11 @@ export const KEYS = [
   { group: "View", show: "f", keys: ["f"], text: "fit the image into the view", run: (app) => app.fit() },
   { group: "View", show: "+ \u2212", keys: ["+", "=", "-"], text: "zoom", run: (app, event) => app.zoom(event.key === "-" ? 1 / 1.4 : 1.4) },
   { group: "View", show: "h", keys: ["h"], text: "hide or show the points", run: (app) => app.toggleHidden() },
+  ...ROOM_KEYS,
   { group: "Keyboard only", show: "Arrows", keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].flatMap((key) => [key, `Shift+${key}`, `Ctrl+${key}`]), text: "move the selection, or a crosshair, by 1 px (Shift 10, Ctrl 100)", run: (app, event) => app.arrow(event) },
   { group: "Keyboard only", show: "Space", keys: ["Space", "Shift+Space", "Ctrl+Space"], text: "click at the crosshair", run: (app, event) => app.clickCrosshair(event) },
-  { group: "Keyboard only", show: "Escape", keys: ["Escape"], text: "clear the selection, then leave the image", run: (app) => app.escape() },
+  { group: "Keyboard only", show: "Escape", keys: ["Escape"], text: "close what is open, clear the selection; keys stay here", run: (app) => app.escape() },
+  { group: "Keyboard only", show: "Tab", text: "to the buttons and on, out of the widget (Shift+Tab back)" },
   { group: "Assistance", show: "m", keys: ["m"], text: "magnet: clicks snap to the blob under them", run: (app) => app.toggleMagnet() },
   { group: "Assistance", show: "g", keys: ["g"], text: "suggestions: none, blobs, the model's points", run: (app) => app.stepSuggestions() },
   { group: "Assistance", show: "Enter", keys: ["Enter"], text: "accept all suggestions in view (click: one)", run: (app) => app.acceptInView() },
@@ -436,11 +438,11 @@ const OUTLINES = {
 
 /** Elements with `data-is` are found by that name; buttons with `data-key` act like that key. */
 const PAGE = `
-<div class="pl-bar" role="group" aria-label="Tools">
-  <div class="pl-chips" data-is="chips" role="group" aria-label="Class of new points"></div>
+<div class="pl-bar" data-is="tools" role="group" aria-label="Tools">
+  <div class="pl-slot" data-is="slot"><div class="pl-chips" data-is="chips" role="group" aria-label="Class of new points"></div></div>
   <div class="pl-group">
-    <button data-key="ctrl+z" title="Undo (Ctrl+Z)">Undo</button>
-    <button data-key="ctrl+y" title="Redo (Ctrl+Shift+Z)">Redo</button>
+    <button data-key="ctrl+z" title="Undo (Ctrl+Z)">\u21b6</button>
+    <button data-key="ctrl+y" title="Redo (Ctrl+Shift+Z)">\u21b7</button>
     <button data-key="delete" title="Delete the selection (Delete)">Delete</button>
   </div>
   <div class="pl-group">
@@ -449,17 +451,9 @@ const PAGE = `
   </div>
   <div class="pl-group">
     <button data-key="m" data-is="magnet" aria-pressed="false" title="Magnet: clicks snap to the blob under them (m)">Magnet</button>
-    <label title="Size of the objects that magnet and blobs look for: see the ring on the image">Size <input
-      type="range" data-is="sigma" min="1" max="60" step="0.5" value="3"
-      aria-label="Size of the objects, across"><span class="pl-value"></span></label>
-    <select data-is="dark" aria-label="Blobs brighter or darker than their surroundings" title="Blobs brighter or darker than their surroundings"><option
-      value="">bright/dark</option><option>bright</option><option>dark</option></select>
-  </div>
-  <div class="pl-group">
-    <label>Suggestions <select data-is="suggestions" aria-label="Suggestions: points to accept (g)"><option>none</option>
+    <label>Suggest <select data-is="suggestions" aria-label="Suggestions: points to accept (g)"><option>none</option>
       <option>blobs</option><option>model</option></select></label>
-    <label>Score <input type="range" data-is="score" min="0" max="1" step="0.01" value="0.3" disabled
-      aria-label="Lowest score of a suggestion"><span class="pl-value"></span></label>
+    <button data-opens="assist" aria-expanded="false" title="Assistance: size, brightness and score of what is looked for">Assist</button>
   </div>
 ${DISPLAY_BUTTONS}
 </div>
@@ -467,6 +461,15 @@ ${DISPLAY_BUTTONS}
   <canvas class="pl-layer" data-is="image" aria-hidden="true"></canvas>
   <canvas class="pl-layer" data-is="points" aria-hidden="true"></canvas>
 ${STAGE_TOP}
+  <div class="pl-panel pl-flat" data-is="assist" role="group" aria-label="Assistance" hidden>
+    <label title="Size of the objects that magnet and blobs look for: see the ring on the image">Size <input
+      type="range" data-is="sigma" min="1" max="60" step="0.5" value="3"
+      aria-label="Size of the objects, across"><span class="pl-value"></span></label>
+    <select data-is="dark" aria-label="Blobs brighter or darker than their surroundings" title="Blobs brighter or darker than their surroundings"><option
+      value="">bright/dark</option><option>bright</option><option>dark</option></select>
+    <label>Score <input type="range" data-is="score" min="0" max="1" step="0.01" value="0.3" disabled
+      aria-label="Lowest score of a suggestion"><span class="pl-value"></span></label>
+  </div>
   <div class="pl-banner" data-is="banner" role="alert" hidden></div>
 </div>
 ${STRIP}
@@ -475,6 +478,7 @@ ${STRIP}
   <div class="pl-group">
 ${ZOOM_BUTTONS}
   </div>
+${ROOM_BUTTONS}
   <progress data-is="meter" aria-label="Images done" max="1" value="0"></progress>
   <span class="pl-progress" data-is="progress"></span>
 </div>`;
@@ -659,6 +663,11 @@ class Annotator extends Display {
     if (dirty.has("top")) drawTopLayer(this);
   }
 
+  resize() {
+    super.resize();
+    this.revealChip();
+  }
+
   toggleHidden() {
     this.hidden = !this.hidden;
     this.say(this.hidden ? "Points are hidden (h)." : "Points are shown.");
@@ -828,13 +837,12 @@ class Annotator extends Display {
   }
 
   escape() {
-    const { help, panel, top, root } = this.page;
+    const { help, top } = this.page;
     if (!help.hidden) return this.toggleHelp();
+    if (this.panelOpen) return this.togglePanel();
     if (!top.matches(":focus")) return focus(top);
-    if (!panel.hidden) return this.togglePanel();
     if (this.gesture || this.selection.size || this.crosshair) return this.letGo();
-    top.blur();
-    focus(root.parentElement?.closest("[tabindex]"));
+    this.leaveFilled();
   }
 
   letGo(keep = false) {
@@ -850,13 +858,19 @@ class Annotator extends Display {
     if (i < 0 || i >= this.classes.length) return;
     this.label = i;
     this.showChips();
+    this.revealChip();
     this.request("points");
+  }
+
+  /** Of more classes than there is room for, the chosen one is seen. */
+  revealChip() {
+    scrollTo(this.page.slot, this.page.chips.children[this.label] ?? this.page.chips);
   }
 
   toggleMagnet() {
     this.magnet = !this.magnet;
     this.page.magnet.ariaPressed = String(this.magnet);
-    this.say(this.magnet ? "Magnet on: a click snaps to the blob that fits the ring (Size)." : "Magnet off.");
+    this.say(this.magnet ? "Magnet on: a click snaps to the blob that fits the ring (Assist: Size)." : "Magnet off.");
     this.request("top");
   }
 
@@ -1065,8 +1079,9 @@ class Annotator extends Display {
   // -------------------------------------------------------------- input
 
   listen() {
-    const { top, root } = this.page;
+    const { top, root, slot } = this.page;
     super.listen();
+    for (const type of ["mouseleave", "focusout"]) this.on(slot, type, () => this.revealChip());
     this.on(top, "blur", () => this.drop());
     this.on(root, "keyup", (event) => event.key.startsWith("Arrow") && !this.gesture && this.drop());
     this.on(window, "pagehide", () => this.drop());

@@ -13,8 +13,8 @@
  */
 
 import {
-  COLOURS, FINE, DRAG, clamp, toStage, toImage, pointRadius, plural, shortName, distinctPart, printed, STAGE_TOP, DISPLAY_BUTTONS, STRIP, ZOOM_BUTTONS,
-  TONE_FIELDS, make, describe, cleared, decodePicture, focus, closeAll, Display, mount,
+  COLOURS, FINE, DRAG, clamp, toStage, toImage, pointRadius, plural, shortName, distinctPart, printed, STAGE_TOP, DISPLAY_BUTTONS, STRIP, ZOOM_BUTTONS, ROOM_BUTTONS, ROOM_KEYS,
+  TONE_FIELDS, make, describe, cleared, decodePicture, scrollTo, focus, closeAll, Display, mount,
 } from "../widgets/common.js";
 import {
   FLOOR, GOALS, countAt, bestPairs, Tally, figures, addUp, sweepOf, bestThreshold, plateau,
@@ -91,7 +91,9 @@ export const KEYS = [
   { group: "View", show: "o", keys: ["o"], text: "heatmap over the image", run: (app) => app.toggleOverlay() },
   { group: "View", show: "m", keys: ["m"], text: "the next colour map", run: (app) => app.stepMap() },
   { group: "View", show: "h", keys: ["h"], text: "hide or show all marks", run: (app) => app.toggleHidden() },
-  { group: "Other", show: "Escape", keys: ["Escape"], text: "close what is open, then leave the image", run: (app) => app.escape() },
+  ...ROOM_KEYS,
+  { group: "Other", show: "Escape", keys: ["Escape"], text: "close what is open; keys stay here", run: (app) => app.escape() },
+  { group: "Other", show: "Tab", text: "to the controls and on, out of the widget (Shift+Tab back)" },
   { group: "Other", show: "?", keys: ["?"], text: "this help", run: (app) => app.toggleHelp() },
   { group: "Other", show: "Ctrl+S", keys: ["Ctrl+S"], text: "not needed: \u201cUse these\u201d writes the settings", run: (app) => app.say("\u201cUse these\u201d writes the settings into the model\u2019s folder.") },
 ];
@@ -115,7 +117,7 @@ const INSIGHTS = { numbers: ["ceiling"], errors: ["anatomy"], trust: ["trust"], 
 const PAGE = `
 <div class="pl-main">
   <div class="pl-left">
-    <div class="pl-bar" role="group" aria-label="View">
+    <div class="pl-bar" data-is="tools" role="group" aria-label="View">
       <div class="pl-group" data-is="heatGroup">
         <button data-key="o" data-is="overlay" aria-pressed="true" title="Heatmap over the image (o)">Heat</button>
         <input type="range" data-is="opacity" min="0" max="1" step="0.05" value="0.6" aria-label="Opacity of the heatmap"><span class="pl-value" hidden></span>
@@ -187,6 +189,7 @@ ${STRIP}
   <div class="pl-group"><label>Order <select data-is="order" title="Order of the images (w)"><option value="name">by name</option><option value="worst">worst first</option></select></label>
 ${ZOOM_BUTTONS}
   </div>
+${ROOM_BUTTONS}
   <progress data-is="meter" aria-label="Images predicted" max="1" value="0" hidden></progress>
 </div>`;
 
@@ -957,8 +960,7 @@ class Tuner extends Display {
       Object.assign(chip, { title, ariaLabel: title, ariaPressed: String(k - 1 === this.chosen) });
       write(chip.firstChild, k ? this.brief(name) : name);
     });
-    const [box, chip] = [chips, chips.children[this.chosen + 1] ?? chips].map((element) => element.getBoundingClientRect());
-    chips.scrollTop += Math.min(chip.top - box.top, 0) + Math.max(chip.bottom - box.bottom, 0); // visible, if a key chose it
+    if (names.length) scrollTo(chips, chips.children[this.chosen + 1]); // visible, if a key chose it
   }
 
   /** Update counts, table and best thresholds; only changed text is written. */
@@ -1357,14 +1359,13 @@ class Tuner extends Display {
   }
 
   escape() {
-    const { help, panel, top, root, ask } = this.page;
+    const { help, top, ask } = this.page;
     if (!help.hidden) return this.toggleHelp();
     if (!ask.hidden) return this.confirm(false);
+    if (this.panelOpen) return this.togglePanel();
     if (!top.matches(":focus")) return focus(top);
-    if (!panel.hidden) return this.togglePanel();
     if (this.spot) return this.hover(null);
-    top.blur();
-    focus(root.parentElement?.closest("[tabindex]"));
+    this.leaveFilled();
   }
 
   // -------------------------------------------------------------- messages

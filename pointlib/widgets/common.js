@@ -24,6 +24,7 @@ const TICK = 250; // ms
 const PING = 950; // ms, rounded up to whole ticks
 const CELL = 84; // CSS pixels: width of a thumbnail with its margin
 export const FINE = 2000; // points in view: above this they are squares
+const FOLDS = ["tools", "stripRow"]; // what makes room for the image
 const DECODED = 3; // images kept decoded
 const THUMBS = 600; // thumbnails kept
 const REDUCE = 1600; // pixels: a larger image gets smaller copies for zooming out
@@ -239,17 +240,18 @@ export const STAGE_TOP = `  <canvas class="pl-layer pl-top" data-is="top" tabind
     data-lm-suppress-shortcuts="true"></canvas>
   <div class="pl-centre" data-is="centre" hidden></div>
   <div class="pl-toasts" data-is="toasts" aria-live="polite"></div>
+  <div class="pl-elsewhere" aria-hidden="true">Keys go elsewhere: click here to use the keys of this widget</div>
 ${DISPLAY_PANEL}
 ${HELP}`;
 
 /** Buttons that open the display panel and the list of keys. */
 export const DISPLAY_BUTTONS = `  <div class="pl-group pl-end">
-    <button data-is="display" aria-expanded="false" title="Brightness, contrast, channels">Display</button>
+    <button data-is="display" data-opens="panel" aria-expanded="false" title="Brightness, contrast, channels">Display</button>
     <button data-key="?" title="Help (?)">?</button>
   </div>`;
 
 /** The thumbnails. */
-export const STRIP = `<div class="pl-strip-row">
+export const STRIP = `<div class="pl-strip-row" data-is="stripRow">
   <button data-key="a" class="pl-turn" title="Previous image (a)">\u2039</button>
   <div class="pl-strip" data-is="strip" role="listbox" tabindex="0" aria-label="Images"
     aria-orientation="horizontal"><div class="pl-rail" data-is="rail"></div></div>
@@ -260,6 +262,21 @@ export const STRIP = `<div class="pl-strip-row">
 export const ZOOM_BUTTONS = `    <button data-key="-" title="Zoom out (-)">\u2212</button><span class="pl-value pl-zoom" data-is="zoom"></span>
     <button data-key="+" title="Zoom in (+)">+</button>
     <button data-key="f" title="Fit the image into the view (f)">Fit</button>`;
+
+const iconHtml = (path) => `<svg viewBox="0 0 14 14" width="14" height="14" aria-hidden="true"><path d="${path}"/></svg>`;
+
+/** Buttons that make room for the image, in the footer, which always stays. */
+export const ROOM_BUTTONS = `  <div class="pl-group">
+    <button data-fold="tools" aria-pressed="false" title="Fold the tools (z: and the thumbnails)">${iconHtml("M1 1h12v12h-12zM1 3h12M1 5h12")}</button>
+    <button data-fold="stripRow" aria-pressed="false" title="Fold the thumbnails (z: and the tools)">${iconHtml("M1 1h12v12h-12zM1 9h12M1 11h12")}</button>
+    <button data-key="shift+f" data-is="full" aria-pressed="false" title="Full screen (F)">${iconHtml("M1 5v-4h4M9 1h4v4M13 9v4h-4M5 13h-4v-4")}</button>
+  </div>`;
+
+/** Rows of both key tables. */
+export const ROOM_KEYS = [
+  { group: "View", show: "z", keys: ["z"], text: "fold tools and thumbnails, or unfold them", run: (app) => app.foldAll() },
+  { group: "View", show: "F", keys: ["Shift+F"], text: "full screen, and back", run: (app) => app.toggleFull() },
+];
 
 const signed = (value) => (value > 0 ? `+${value}` : `${value}`).replace("-", "\u2212");
 
@@ -283,6 +300,7 @@ export function make(tag, properties = {}, ...children) {
 /** The elements of one view, by name. @returns {any} */
 export function buildPage(name, html, keys, fields) {
   const root = make("div", { className: `pl-widget ${name}`, innerHTML: html });
+  Object.assign(root, { role: "group", ariaLabel: name.slice(3), tabIndex: -1 }); // to take the focus from a click, but not from Tab
   const page = { root };
   for (const element of root.querySelectorAll("[data-is]")) page[element.dataset.is] = element;
   for (const button of root.querySelectorAll("button")) {
@@ -303,6 +321,12 @@ export function describe(fields, field, value = field.value) {
   field.value = value;
   const { words } = fields[field.dataset.is];
   if (words) field.ariaValueText = field.nextElementSibling.textContent = words(Number(value));
+}
+
+/** Scroll a list of buttons, not the page, until one of them is visible. */
+export function scrollTo(list, button) {
+  const [box, at] = [list, button].map((element) => element.getBoundingClientRect());
+  list.scrollTop += Math.min(at.top - box.top - 3, 0) + Math.max(at.bottom - box.bottom + 3, 0);
 }
 
 // ---------------------------------------------------------------------------- drawing
@@ -385,7 +409,9 @@ export class Display {
   view = { k: 1, ox: 0, oy: 0 }; fitted = true; size = { width: 0, height: 0 }; dpr = 1; dirty = new Set();
   frame = 0; frames = 0; sprites = new Recent(500, () => {}); spare = make("canvas"); stamps = null;
   // input
-  pointers = new Map(); gesture = null; pointer = null;
+  pointers = new Map(); gesture = null; pointer = null; hasKeys = false; opened = false;
+  // room: the user's habits, kept in the browser for the next time, and the height as set here, not by hand
+  habits = { height: 0, folded: [] }; setHeight = ""; room = 0;
   // connection
   session = newSession(); welcomed = false; base64 = false; heard = performance.now(); ticked = this.heard;
   pinged = this.heard; silent = false; timers = new Map(); ending = new AbortController();
@@ -467,6 +493,94 @@ export class Display {
     if (dx || dy) this.setView({ ...this.view, ox: this.view.ox + dx, oy: this.view.oy + dy });
   }
 
+  // -------------------------------------------------------------- room on the page
+
+  /** Where the browser keeps the habits: one place for each kind of widget. */
+  get habitsPlace() { return `pointlib-habits:${this.page.root.ariaLabel}`; }
+
+  recallHabits() {
+    const kept = attempt(() => JSON.parse(window.localStorage.getItem(this.habitsPlace)), null);
+    if (Number.isFinite(kept?.height)) this.habits.height = kept.height;
+    if (Array.isArray(kept?.folded)) this.habits.folded = kept.folded;
+    for (const name of FOLDS) this.showFold(name);
+  }
+
+  keepHabits(change) {
+    Object.assign(this.habits, change);
+    attempt(() => window.localStorage.setItem(this.habitsPlace, JSON.stringify(this.habits)), null);
+  }
+
+  /** The habitual height, or the one that code asks for; but all of the widget is visible at once. */
+  fitHeight() {
+    const { root } = this.page;
+    const inside = root.closest(".jp-WindowedPanel-outer, .jp-Notebook");
+    // another page's frame may be as high as its content: it tells nothing
+    const room = inside?.clientHeight || (window === window.top ? window.innerHeight : window.screen.availHeight - 200);
+    if (room === this.room) return; // a height made by hand stays, even a larger one
+    if (inside) this.watcher.observe(inside);
+    this.room = room;
+    this.setHeight = root.style.height = `${Math.min(this.habits.height || this.model.get("height"), Math.max(room - 16, 0))}px`;
+  }
+
+  /** A height other than the one set was made by hand, at the corner. */
+  noteHeight() {
+    const { height } = this.page.root.style;
+    if (height === this.setHeight) return;
+    this.setHeight = height;
+    this.keepHabits({ height: Number.parseFloat(height) });
+  }
+
+  showFold(name) {
+    const { root, top, [name]: part } = this.page;
+    const folded = this.habits.folded.includes(name);
+    if (folded && part.matches(":focus-within")) focus(top);
+    part.hidden = folded;
+    root.querySelector(`[data-fold=${name}]`).ariaPressed = String(folded);
+    if (!folded && name === "stripRow" && this.index >= 0) this.revealThumb();
+  }
+
+  /** Fold some of the parts, unfold the others. */
+  fold(folded) {
+    this.keepHabits({ folded });
+    for (const name of FOLDS) this.showFold(name);
+  }
+
+  foldAll() {
+    this.fold(this.habits.folded.length < FOLDS.length ? FOLDS : []);
+  }
+
+  /** The whole screen, or where that is not allowed the whole window, or back. */
+  async toggleFull() {
+    const { root } = this.page;
+    if (root.matches(":fullscreen")) return document.exitFullscreen();
+    if (root.matches(".pl-full")) return this.fill(false);
+    try {
+      await root.requestFullscreen();
+    } catch {
+      this.fill(true);
+    }
+  }
+
+  /** Fill the window, or not; as a popover, because a notebook's own layout would confine it. */
+  fill(full) {
+    const { root } = this.page;
+    root.popover = full ? "manual" : null;
+    if (full) attempt(() => root.showPopover(), null);
+    this.showFull(full);
+  }
+
+  /** Where the browser does not do it by itself, Escape ends the full screen. */
+  leaveFilled() {
+    if (this.page.root.matches(".pl-full:not(:fullscreen)")) this.fill(false);
+  }
+
+  showFull(full) {
+    const { root, full: button, top } = this.page;
+    root.classList.toggle("pl-full", full);
+    button.ariaPressed = String(full);
+    if (!root.matches(":focus-within")) focus(top);
+  }
+
   // -------------------------------------------------------------- the picture
 
   setTone(change) {
@@ -487,11 +601,18 @@ export class Display {
     if (Object.values(this.source).some((value) => value !== null)) this.fields.channel.run(this, null);
   }
 
-  togglePanel() {
-    const { panel, display, top, brightness } = this.page;
-    panel.hidden = !panel.hidden;
-    display.ariaExpanded = String(!panel.hidden);
-    focus(panel.hidden ? top : brightness);
+  /** The name of the open panel, or undefined. */
+  get panelOpen() { return this.page.root.querySelector(".pl-panel:not([hidden])")?.dataset.is; }
+
+  /** Open or close a panel; one at a time is open. */
+  togglePanel(name = this.panelOpen) {
+    const { page } = this;
+    for (const button of page.root.querySelectorAll("[data-opens]")) {
+      const { opens } = button.dataset;
+      page[opens].hidden = opens !== name || !page[opens].hidden;
+      button.ariaExpanded = String(!page[opens].hidden);
+    }
+    focus(page[name].hidden ? page.top : page[name].querySelector("input"));
   }
 
   toggleHelp() {
@@ -509,6 +630,7 @@ export class Display {
   showPicture(entry) {
     const [before, name] = [this.shownSize, this.names[this.index]];
     this.entry = entry;
+    this.takeKeys();
     this.showText(entry.error);
     if (entry.error) return;
     this.shownSize = entry.record;
@@ -613,12 +735,12 @@ export class Display {
   // -------------------------------------------------------------- input
 
   /** Listen until the view ends. */
-  on(target, type, run) {
-    target.addEventListener(type, run, { signal: this.ending.signal, passive: false });
+  on(target, type, run, capture = false) {
+    target.addEventListener(type, run, { signal: this.ending.signal, passive: false, capture });
   }
 
   listen() {
-    const { top, root, stage, strip, display, reset } = this.page;
+    const { top, root, stage, strip, reset } = this.page;
     const on = (target, type, run) => this.on(target, type, run);
     on(top, "pointerdown", (event) => this.down(event));
     on(top, "pointermove", (event) => this.move(event));
@@ -629,18 +751,22 @@ export class Display {
     on(top, "mousedown", (event) => event.button === 1 && event.preventDefault());
     on(top, "auxclick", (event) => event.preventDefault());
     on(top, "contextmenu", (event) => event.ctrlKey && event.preventDefault());
-    // JupyterLab checks this on the focused element itself: otherwise x would cut the cell
-    on(root, "focusin", ({ target }) => (target.dataset.lmSuppressShortcuts = "true"));
+    on(root, "focusin", ({ target }) => this.gainKeys(target));
+    on(root, "focusout", ({ relatedTarget }) => (this.hasKeys &&= !relatedTarget || root.contains(relatedTarget)));
+    this.on(document, "pointerdown", ({ target }) => (this.hasKeys &&= root.contains(target)), true);
     on(root, "keydown", (event) => this.key(event));
     on(root, "click", (event) => this.pressButton(event));
     on(root, "input", ({ target }) => target.type === "range" && this.enter(target));
     on(root, "change", ({ target }) => target.type !== "range" && this.enter(target));
-    on(display, "click", () => this.togglePanel());
     on(reset, "click", () => this.resetTone());
+    on(root, "fullscreenchange", () => this.showFull(root.matches(":fullscreen")));
+    on(window, "resize", () => this.fitHeight());
     on(strip, "keydown", (event) => this.stripKey(event));
     on(strip, "scroll", () => this.request("strip"));
     this.clock = setInterval(() => this.tick(), TICK);
     this.watcher = new ResizeObserver(() => {
+      this.noteHeight();
+      this.fitHeight(); // where the widget stands is known only now
       this.resize();
       this.request("strip");
     });
@@ -668,9 +794,41 @@ export class Display {
     this.zoom(Math.exp(-clamp(event.deltaY * unit, -400, 400) * speed), this.at(event));
   }
 
+  /** Something inside has the focus now. What takes no focus itself, as the status line, gives it to the image. */
+  gainKeys(target) {
+    this.hasKeys = true;
+    // JupyterLab checks this on the focused element itself: otherwise x would cut the cell
+    target.dataset.lmSuppressShortcuts = "true";
+    if (target === this.page.root) focus(this.page.top);
+  }
+
+  /** With the first image the keys act here, unless somebody types, or looks at something else. */
+  takeKeys() {
+    const at = document.activeElement;
+    const idle = !at || at === document.body || (at.closest(".jp-Notebook") && !at.closest("input, textarea, select, iframe, .pl-widget") && !at.isContentEditable);
+    if (!this.opened && idle && document.hasFocus()) focus(this.page.top);
+    this.opened = true;
+  }
+
+  /** If what had the focus is gone, hidden or disabled, the image has it: not the notebook. */
+  keepKeys() {
+    if (this.hasKeys && document.activeElement === document.body && document.hasFocus()) focus(this.page.top);
+  }
+
+  /**
+   * No key goes on from here. Any key that reaches JupyterLab's notebook gives the focus to the
+   * selected cell, maybe another than this one's, and the next key acts there. Elsewhere, as in VS
+   * Code, keys with Ctrl may be the application's.
+   */
+  stopKey(event) {
+    if (event.key === "Tab") this.hasKeys = false; // until it is seen where it went
+    if (this.page.root.closest(".jp-Notebook") || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
+  }
+
   /** Sliders keep the keys that move them, other fields most keys, buttons Enter and Space. */
   key(event) {
     const name = keyName(event);
+    this.stopKey(event);
     if (name === "enter" && event.target.matches("[type=number]")) { // JupyterLab keeps Enter from counting as a change
       event.target.blur();
       focus(event.target);
@@ -695,12 +853,16 @@ export class Display {
     this.goto(this.imageAt(clamp(to, 0, last)));
   }
 
-  /** Run the action of a button's key; after a mouse click the image gets the focus back. */
+  /** Run the action of a button's key; after a mouse click the image gets the focus. */
   pressButton({ target, detail }) {
-    const { help, panel, top } = this.page;
-    const key = target.closest("[data-key]")?.dataset.key;
+    const { root, help, top } = this.page;
+    const { key, opens, fold } = target.closest("[data-key], [data-opens], [data-fold]")?.dataset ?? {};
     if (key) this.actions.get(key)(this, { key });
-    if (detail && help.hidden && panel.hidden && target.closest("button, .pl-thumb")) focus(top);
+    if (opens) this.togglePanel(opens);
+    if (fold) this.fold(FOLDS.filter((name) => (name === fold) !== this.habits.folded.includes(name)));
+    const done = help.hidden && !this.panelOpen && target.closest("button, .pl-strip");
+    if (detail && (done || !root.matches(":focus-within"))) focus(top); // the corner that resizes takes none
+    this.keepKeys();
   }
 
   /** A field has a new value; an empty one means automatic. */
@@ -733,6 +895,7 @@ export class Display {
       this.send(this.welcomed ? { type: "ping", t: now } : { type: "hello", base64: this.base64 });
     }
     if ((window.devicePixelRatio || 1) !== this.dpr) this.resize();
+    this.keepKeys();
     this.silent = now - this.heard > SILENCE;
     this.showBanner(now - this.heard);
   }
@@ -781,8 +944,9 @@ export class Display {
 export function mount(app, { model, el }) {
   const hear = (content, buffers) => app.hear(content, buffers);
   model.on("msg:custom", hear);
-  app.page.root.style.height = `${model.get("height")}px`;
   el.append(app.page.root);
+  app.recallHabits();
+  app.fitHeight();
   app.resize();
   app.send({ type: "hello", base64: false });
   return () => {

@@ -283,8 +283,12 @@ class View:
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
 
     def control(self, label):
-        """Return a button, slider or field by how its name begins."""
-        return self.root.get_by_label(re.compile(f"^{re.escape(label)}"))
+        """Return a button, slider or field by how its name begins; open the panel it is in."""
+        name = re.compile(f"^{re.escape(label)}")
+        closed = self.root.locator(".pl-panel[hidden]").filter(has=self.page.get_by_label(name))
+        for panel in closed.evaluate_all("panels => panels.map((panel) => panel.dataset.is)"):
+            self.root.locator(f"[data-opens={panel}]").click()
+        return self.root.get_by_label(name)
 
 
 class AnnotatorView(View):

@@ -7,7 +7,7 @@ import signal
 import pytest
 from playwright.sync_api import expect
 
-from browser.lab import write_notebook
+from browser.lab import LabView, write_notebook
 from pointlib.annotate.launch import write_notebook as write_ready_notebook
 
 CODE = """\
@@ -57,16 +57,110 @@ def test_ready_notebook_annotates(lab, place):
     assert label == "seedling"
 
 
+LOOK = "n.model.toJSON().cells"  # sources, types, outputs and counts of all cells
+HARM = ("Escape", "Escape", "d", "d", "x", "m", "a", "b", "y", "r", "0", "0", "Shift+Enter")
+MORE = ("Control+Enter", "Control+x", "Control+c", "Control+v", "Control", "Shift+M", "ArrowDown")
+
+
 def test_keys_do_not_reach_the_notebook(notebook, view):
-    """Keys that act on cells in command mode act on the image only."""
-    look = "[n.model.toJSON().cells.map((c) => [c.source, c.execution_count]), n.activeCellIndex]"
-    before = notebook.read(look)
-    keys = ["d", "d", "a", "a", "x", "b", "c", "v", "y", "m", "m", "0", "ArrowDown", "ArrowUp"]
-    view.press(*keys, "Control+z", "Control+Shift+z", "Shift+Enter", "Control+Enter", "Escape")
-    view.stage.focus()
+    """Keys that act on cells in command mode act on the image only, before and after Escape."""
+    before = notebook.read(LOOK)
+    for key in (*HARM, *MORE, "c", "v", "ArrowUp", "Control+z", "Control+Shift+z", "Escape"):
+        view.press(key)
+        expect(view.stage).to_be_focused()
     view.press("e")
-    view.says("a.png (1 of 3), 0 points, empty, saved")
-    assert notebook.read(look) == before
+    view.says(", 0 points, empty, saved")
+    assert notebook.read(LOOK) == before
+
+
+DEAD = {  # what to click on, and the button that shows it
+    "[role=status]": None,
+    ".pl-bar": None,
+    ".pl-strip": None,
+    ".pl-progress": None,
+    ".pl-elsewhere": None,
+    "input:disabled": None,
+    ".pl-help-head strong": "Help (?)",
+    ".pl-help-body": "Help (?)",
+    ".pl-panel": "Brightness, contrast, channels",
+}
+
+
+def test_click_anywhere_takes_the_keys(notebook, view):
+    """After a click on any dead area, typing in another cell before, no key acts on a cell."""
+    before, mouse = notebook.read(LOOK), notebook.page.mouse
+    for spot, button in DEAD.items():
+        if button:
+            view.control(button).click()
+        notebook.page.locator(".jp-Cell .cm-content").nth(1).click()
+        view.status.hover()
+        part = view.root.locator(spot).first
+        part.scroll_into_view_if_needed()
+        box = part.bounding_box()
+        mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] - 3)
+        view.until("a.app.page.root.matches(':focus-within')")
+        assert view.read("a.points.length + a.waiting") == 0, spot  # no click went through
+        view.press(*HARM[2:], *HARM, *MORE)
+        notebook.page.keyboard.type("ddxmab")
+        assert view.read("a.app.page.root.matches(':focus-within')"), spot
+        assert notebook.read(LOOK) == before, spot
+
+
+def test_what_vanishes_under_the_focus_gives_it_to_the_image(notebook, view):
+    """A focused control that goes or is disabled leaves the keys to the image, not to a cell."""
+    before = notebook.read(LOOK)
+    view.read("a.app.say('Look here.', 'warning')")
+    view.control("Close").first.focus()
+    view.press("Enter", "d", "d", "x")
+    view.control("Suggestions").select_option("blobs")
+    view.control("Lowest score").focus()
+    view.press("g")  # to none: the slider is disabled
+    view.until("a.app.page.top.matches(':focus')")
+    view.press("x", "d", "d", "b")
+    assert notebook.read(LOOK) == before
+
+
+def test_tab_leaves_at_both_ends(view):
+    """Tab and Shift+Tab lead out of the widget in fewer steps than there are controls."""
+    inside = "a.app.page.root.matches(':focus-within')"
+    n_controls = view.read("a.app.page.root.querySelectorAll('button, input, select').length")
+    for key in ("Tab", "Shift+Tab"):
+        view.stage.focus()
+        for _ in range(n_controls + 3):
+            view.press(key)
+            if not view.read(inside):
+                break
+        assert not view.read(inside)
+
+
+def test_opening_takes_the_keys(lab, place):
+    """After Shift+Enter on its cell the widget has the keys; Escape, d, d deletes nothing."""
+    notebook = lab.open(write_notebook(place / "work.ipynb", CODE, "1 + 1"))
+    notebook.page.locator(".jp-Cell .cm-content").first.click()
+    notebook.page.keyboard.press("Shift+Enter")
+    view = LabView(notebook.page, place / "photos")
+    view.until(view.READY)
+    expect(view.stage).to_be_focused()
+    before = notebook.read(LOOK)
+    view.press("Escape", "d", "d", "Escape", "x")
+    view.says("c.png (3 of 3)")
+    assert notebook.read(LOOK) == before
+    notebook.close()
+
+
+def test_opening_leaves_who_types_alone(lab, place):
+    """Who types in another cell when the image comes goes on typing there."""
+    notebook = lab.open(write_notebook(place / "work.ipynb", CODE, "1 + 1"))
+    editor = notebook.page.locator(".jp-Cell .cm-content").nth(1)
+    editor.click()
+    notebook.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-above'); }")
+    editor.click()
+    view = LabView(notebook.page, place / "photos")
+    view.until(view.READY)
+    expect(editor).to_be_focused()
+    notebook.page.keyboard.type("x")
+    assert "x" in notebook.read("n.model.toJSON().cells[1].source")
+    notebook.close()
 
 
 def test_answers_while_a_cell_runs(notebook, view, place):

@@ -366,6 +366,189 @@ def test_every_control_has_a_name(view):
     assert [node["role"]["value"] for node in reached if not node["name"]["value"].strip()] == []
 
 
+# ---- room
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 9])
+def test_tools_are_one_row(show, folder, n_classes):
+    """At 1000 pixels the tools are one row with 230 to spare, and every class can be reached."""
+    view = show(Annotator(folder, classes=[f"kind {i}" for i in range(1, n_classes + 1)]))
+    bar = view.root.get_by_role("group", name="Tools")
+    assert bar.bounding_box()["height"] < 40
+    bar.evaluate(
+        "bar => bar.append(Object.assign(document.createElement('div'), { style: 'width: 222px' }))"
+    )
+    assert bar.bounding_box()["height"] < 40
+    view.press(str(n_classes))
+    slot, last = view.root.locator(".pl-slot"), view.control(f"kind {n_classes}:")
+    outer, inner = slot.bounding_box(), last.bounding_box()
+    assert outer["y"] <= inner["y"] < inner["y"] + inner["height"] <= outer["y"] + outer["height"]
+    assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+    before = view.stage.bounding_box()
+    slot.hover()
+    for i in range(1, n_classes + 1):
+        view.control(f"kind {i}:").click()
+        view.until(f"a.app.label === {i - 1}")
+    assert view.stage.bounding_box() == before
+    assert view.read("a.points.length + a.waiting") == 0
+
+
+def test_rare_tools_are_in_a_panel(view):
+    """Size, brightness and score are behind a button; one panel is open at a time, Escape closes it."""
+    size = view.root.get_by_label("Size of the objects")
+    expect(size).to_be_hidden()
+    view.root.get_by_role("button", name="Assistance").click()
+    expect(size).to_be_focused()
+    view.control("Brightness, contrast").click()
+    expect(size).to_be_hidden()
+    expect(view.root.get_by_role("slider", name="Gamma")).to_be_visible()
+    view.press("Escape")
+    expect(view.root.get_by_role("slider", name="Gamma")).to_be_hidden()
+    expect(view.stage).to_be_focused()
+
+
+def test_all_is_visible_in_a_small_window(show, view):
+    """The default height fits the window, as it is and as it becomes; room comes back."""
+    for height, wanted in ((560, 544), (657, 640), (400, 384), (900, 640)):
+        view.page.set_viewport_size({"width": 1366, "height": height})
+        view.until(f"a.app.page.root.offsetHeight === {wanted}")
+    view.page.set_viewport_size({"width": 1366, "height": 560})
+    second = show(view.annotator, like=view)
+    second.page.set_viewport_size({"width": 1366, "height": 560})
+    second.until("a.app.page.root.offsetHeight === 544")
+    assert second.page.evaluate("Object.keys(localStorage).length") == 0
+
+
+def test_height_made_by_hand_is_remembered(view):
+    """After a drag at the corner the next view has that height, where there is room."""
+    box, mouse = view.root.bounding_box(), view.page.mouse
+    mouse.move(box["width"] - 4, box["height"] - 4)
+    mouse.down()
+    mouse.move(box["width"] - 4, box["height"] - 104, steps=4)
+    mouse.up()
+    view.until("Math.abs(a.app.page.root.offsetHeight - 540) < 4")
+    height = view.root.bounding_box()["height"]
+    view.until("a.app.habits.height > 0")
+    view.page.reload()
+    view.until("a.name")
+    assert view.root.bounding_box()["height"] == height
+    view.page.set_viewport_size({"width": 1000, "height": 500})
+    view.until("a.app.page.root.offsetHeight === 484")
+
+
+def test_tools_and_strip_fold(view):
+    """Buttons and z fold tools and thumbnails for the image's good, and the next view has it so."""
+    tools, strip = view.root.get_by_role("group", name="Tools"), view.root.get_by_role("listbox")
+    before = view.stage.bounding_box()["height"]
+    view.control("Fold the thumbnails").click()
+    expect(strip).to_be_hidden()
+    expect(tools).to_be_visible()
+    expect(view.stage).to_be_focused()
+    view.press("z")
+    expect(tools).to_be_hidden()
+    view.until(f"a.app.size.height > {before} + 90")
+    view.page.reload()
+    view.until("a.name")
+    expect(strip).to_be_hidden()
+    view.press("d")
+    view.until("a.name === 'b.png'")
+    view.press("z")
+    expect(tools).to_be_visible()
+    expect(strip.get_by_role("option", name="b.png")).to_have_attribute("aria-selected", "true")
+    view.control("Undo").focus()
+    view.press("z")
+    expect(view.stage).to_be_focused()
+    view.press("2")
+    view.click(20, 14)
+    view.press("Control+z")
+    view.saved(0)
+    expect(tools).to_be_hidden()
+
+
+def test_folding_needs_no_storage(show, annotator):
+    """Where the browser stores nothing, and where it stores nonsense, all of it works."""
+    view = show(annotator)
+    view.page.evaluate(
+        'localStorage.setItem(\'pointlib-habits:annotator\', \'{"height": "x", "folded": 3}\')'
+    )
+    view.page.reload()
+    view.until("a.name")
+    expect(view.root.get_by_role("listbox")).to_be_visible()
+    refuse = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('no'); } })"
+    view.page.context.add_init_script(refuse)
+    view.page.reload()
+    view.until("a.name")
+    view.press("z")
+    expect(view.root.get_by_role("listbox")).to_be_hidden()
+    view.click(20, 14)
+    view.saved(1)
+
+
+REFUSE = """() => {
+    Element.prototype.requestFullscreen = () => Promise.reject(new TypeError("not here"));
+}"""
+
+
+@pytest.mark.parametrize("how", ["allowed", "refused", "refused, no popovers"])
+def test_full_screen(view, how):
+    """Shift+F and a button fill the screen, or the window, and give it back; points stay put."""
+    if how != "allowed":
+        view.page.evaluate(REFUSE)
+    if "popovers" in how:
+        view.page.evaluate("delete HTMLElement.prototype.showPopover")
+    view.page.set_viewport_size({"width": 1000, "height": 900})
+    view.page.evaluate("document.body.style.padding = '40px'")
+    before = view.root.bounding_box()
+    whole = (
+        "a.app.page.root.offsetHeight === innerHeight && a.app.page.root.offsetWidth === innerWidth"
+    )
+    button = view.control("Full screen")
+    view.press("Shift+F")
+    view.until(f"{whole} && a.app.size.height > 640")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(view.stage).to_be_focused()
+    assert view.read("a.app.page.root.matches(':fullscreen')") == (how == "allowed")
+    view.click(20, 14)
+    assert near(view.saved(1), [(20, 14)])
+    button.click()
+    view.until("!a.app.page.root.matches('.pl-full, :fullscreen')")
+    assert view.root.bounding_box() == before
+    button.click()
+    view.until(whole)
+    if how == "allowed":
+        view.page.evaluate("document.exitFullscreen()")  # what the browser does at Escape
+    else:
+        view.click(20, 14)
+        view.press("Escape")
+        assert view.read("a.selection.length") == 0
+        assert view.read(whole)
+        view.press("Escape")
+    view.until("!a.app.page.root.matches('.pl-full, :fullscreen')")
+    expect(button).to_have_attribute("aria-pressed", "false")
+    view.press("f")
+    view.until("a.app.fitted")
+    expect(view.stage).to_be_focused()
+
+
+def test_strip_says_when_keys_go_elsewhere(view):
+    """Over an image whose keys go elsewhere a strip says so; a click on it adds no point."""
+    told = view.root.get_by_text("Keys go elsewhere")
+    view.status.hover()
+    expect(told).to_be_hidden()
+    size = view.stage.bounding_box()
+    view.page.evaluate("document.body.append(document.createElement('input'))")
+    view.page.locator("body > input").focus()
+    expect(told).to_be_visible()
+    assert view.stage.bounding_box() == size
+    view.page.mouse.move(500, 700)
+    expect(told).to_be_hidden()
+    view.status.hover()
+    told.click()
+    expect(view.stage).to_be_focused()
+    expect(told).to_be_hidden()
+    assert view.read("a.points.length + a.waiting") == 0
+
+
 def test_help_lists_all_keys(view):
     """`?` shows every gesture and key; Escape closes it."""
     view.press("?")

@@ -85,15 +85,37 @@ def test_drag_while_a_cell_runs(notebook, view, scenes):
     notebook.do("shell.currentWidget.sessionContext.session.kernel.interrupt()")
 
 
+LOOK = "n.model.toJSON().cells"  # sources, types, outputs and counts of all cells
+HARM = ("Escape", "Escape", "d", "d", "x", "m", "a", "b", "y", "0", "0", "Shift+Enter")
+MORE = ("Control+Enter", "Control+x", "Control+v", "Control", "ArrowDown", "ArrowUp", "Control+s")
+DEAD = ("[role=status]", ".pl-bar", ".pl-strip", ".pl-note", ".pl-curves", ".pl-elsewhere")
+
+
 def test_keys_do_not_reach_the_notebook(notebook, view):
-    """Keys that act on cells in command mode act on the tuner only."""
-    look = "[n.model.toJSON().cells.map((c) => [c.source, c.execution_count]), n.activeCellIndex]"
-    before = notebook.read(look)
-    keys = ["d", "d", "a", "x", "b", "c", "v", "y", "m", "0", "ArrowDown", "ArrowUp", "ArrowRight"]
-    view.press(*keys, "Shift+Enter", "Control+Enter", "Control+s")
+    """Keys that act on cells in command mode act on the tuner only, before and after Escape."""
+    before = notebook.read(LOOK)
+    for key in (*HARM, *MORE, "c", "v", "ArrowRight", "Escape"):
+        view.press(key)
+        expect(view.stage).to_be_focused()
     view.dial("Threshold").focus()
-    view.press("ArrowRight", "x", "b", "Enter")
-    assert notebook.read(look) == before
+    view.press("ArrowRight", "x", "b", "Enter", "Escape", "d", "d")
+    assert notebook.read(LOOK) == before
+
+
+def test_click_anywhere_takes_the_keys(notebook, view):
+    """After a click on any dead area, typing in another cell before, no key acts on a cell."""
+    before, mouse = notebook.read(LOOK), notebook.page.mouse
+    for spot in DEAD:
+        notebook.page.locator(".jp-Cell .cm-content").nth(1).click()
+        view.status.hover()
+        part = view.root.locator(spot).first
+        part.scroll_into_view_if_needed()
+        box = part.bounding_box()
+        mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] - 3)
+        view.until("a.app.page.root.matches(':focus-within')")
+        view.press(*HARM[2:], *HARM, *MORE)
+        assert view.read("a.app.page.root.matches(':focus-within')"), spot
+        assert notebook.read(LOOK) == before, spot
 
 
 def test_enter_takes_a_typed_value(notebook, view):
