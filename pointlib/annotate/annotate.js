@@ -12,16 +12,19 @@
  * @typedef {{id: string, x: number, y: number, label: string, source?: string,
  *            score?: number | null}} Point
  * @typedef {{type: "edit", session: string, edit: number, op: string, image?: string,
- *            points?: any[], mark?: string, magnet?: boolean, sigma?: number, dark?: boolean | null}} Edit
+ *            points?: any[], regions?: any[], mark?: string, whole?: boolean, magnet?: boolean, sigma?: number, dark?: boolean | null}} Edit
  * @typedef {{image?: string, changes?: {id: string, point: any}[], mark?: any,
- *            rejections?: {id: string, point: any}[]}} Outcome
+ *            regions?: {id: string, rings: any}[], rejections?: {id: string, point: any}[]}} Outcome
  */
 
 import {
   COLOURS, INKS, FINE, DRAG, clamp, attempt, toStage, toImage, pointRadius, plural, printed,
-  actionsOf, actionAt, stamp, STAGE_TOP, DISPLAY_BUTTONS, STRIP, ZOOM_BUTTONS, ROOM_BUTTONS, ROOM_KEYS, TONE_FIELDS, make, describe, cleared,
+  actionsOf, actionAt, stamp, iconHtml, STAGE_TOP, DISPLAY_BUTTONS, STRIP, ZOOM_BUTTONS, ROOM_BUTTONS, ROOM_KEYS, TONE_FIELDS, make, describe, cleared,
   decodePicture, scrollTo, focus, closeAll, Display, mount,
 } from "../widgets/common.js";
+import {
+  ENOUGH, boxRing, cornerAt, outlineAt, withCorner, proposedRing, learningWords, drawRegions, drawDrafts, grabRadius,
+} from "./regions.js";
 
 // ---------------------------------------------------------------------------- constants
 
@@ -30,7 +33,9 @@ export const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "hexa
 /** What journals call an accepted or rejected suggestion: see SUGGESTED in steps.py. */
 const SUGGESTED = "ghost";
 /** States of an image and their signs; the colours are in widgets.css. */
-export const SIGNS = { unlabelled: "?", labelled: "\u2713", empty: "\u2205", skipped: "\u00bb" };
+export const SIGNS = { unlabelled: "?", started: "\u2026", labelled: "\u2713", empty: "\u2205", skipped: "\u00bb" };
+/** Whether an image needs nothing more. */
+export const isDone = (/** @type {string} */ state) => state !== "unlabelled" && state !== "started";
 
 const IDLE = 60_000; // ms: longer gaps are breaks, not work
 const RING = Math.SQRT2; // sigmas: radius of the disc to which a LoG responds most
@@ -48,7 +53,7 @@ export const KEYS = [
   { group: "Points", show: "Shift+Click", text: "add to the selection, or remove from it" },
   { group: "Points", show: "Shift+Drag", text: "select all in a rectangle" },
   { group: "Points", show: "Ctrl+A", keys: ["Ctrl+A"], text: "select all", run: (app) => app.select(app.record?.points.keys() ?? []) },
-  { group: "Points", show: "Delete", keys: ["Delete", "Backspace"], text: "delete the selection", run: (app) => app.editSelection("delete") },
+  { group: "Points", show: "Delete", keys: ["Delete", "Backspace"], text: "delete the selection, or the chosen region", run: (app) => app.deleteChosen() },
   { group: "Points", show: ", .", keys: [",", "."], text: "select the previous, the next point", run: (app, event) => app.stepPoint(event.key === "," ? -1 : 1) },
   { group: "Points", show: "Ctrl+Z", keys: ["Ctrl+Z"], text: "undo, across images, without limit", run: (app) => app.edit({ op: "undo" }) },
   { group: "Points", show: "Ctrl+Shift+Z", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], text: "redo (also Ctrl+Y)", run: (app) => app.edit({ op: "redo" }) },
@@ -56,9 +61,13 @@ export const KEYS = [
   { group: "Classes", show: "[ ]", keys: ["[", "]"], text: "the previous, the next class", run: (app, event) => app.chooseClass((app.label + (event.key === "[" ? -1 : 1) + app.classes.length) % app.classes.length) },
   { group: "Classes", show: "r", keys: ["r"], text: "give the selection this class", run: (app) => app.editSelection("label", { label: app.classes[app.label] }) },
   { group: "Images", show: "a d", keys: ["a", "d"], text: "previous, next image", run: (app, event) => app.goto(app.index + (event.key.toLowerCase() === "a" ? -1 : 1)) },
-  { group: "Images", show: "n", keys: ["n"], text: "next unlabelled image", run: (app) => app.gotoUnlabelled() },
+  { group: "Images", show: "v", keys: ["v"], text: "done: everything is clicked; again: not yet", run: (app) => app.toggleDone() },
+  { group: "Images", show: "n", keys: ["n"], text: "next image that is not done", run: (app) => app.gotoUnlabelled() },
   { group: "Images", show: "e", keys: ["e"], text: "mark empty: looked, nothing here", run: (app) => app.mark("empty") },
-  { group: "Images", show: "s", keys: ["s"], text: "skip, and go to the next unlabelled", run: (app) => app.mark("skipped") },
+  { group: "Images", show: "s", keys: ["s"], text: "skip, and go to the next that is not done", run: (app) => app.mark("skipped") },
+  { group: "Regions", show: "b", keys: ["b"], text: "rectangle: drag around what is clicked completely", run: (app) => app.useTool("box") },
+  { group: "Regions", show: "p", keys: ["p"], text: "polygon: click its corners, Enter closes it", run: (app) => app.useTool("polygon") },
+  { group: "Regions", show: "b, then drag", text: "on a corner: move it; click an outline, then Delete" },
   { group: "View", show: "Wheel", text: "zoom at the pointer" },
   { group: "View", show: "Middle drag", text: "pan (also Alt+drag, or drag the background)" },
   { group: "View", show: "f", keys: ["f"], text: "fit the image into the view", run: (app) => app.fit() },
@@ -71,8 +80,9 @@ export const KEYS = [
   { group: "Keyboard only", show: "Tab", text: "to the buttons and on, out of the widget (Shift+Tab back)" },
   { group: "Assistance", show: "m", keys: ["m"], text: "magnet: clicks snap to the blob under them", run: (app) => app.toggleMagnet() },
   { group: "Assistance", show: "g", keys: ["g"], text: "suggestions: none, blobs, the model's points", run: (app) => app.stepSuggestions() },
-  { group: "Assistance", show: "Enter", keys: ["Enter"], text: "accept all suggestions in view (click: one)", run: (app) => app.acceptInView() },
+  { group: "Assistance", show: "Enter", keys: ["Enter"], text: "accept all suggestions in view (click: one)", run: (app) => (app.corners ? app.closePolygon() : app.acceptInView()) },
   { group: "Assistance", show: "x", keys: ["x"], text: "reject the suggestion under the pointer or crosshair", run: (app) => app.rejectSuggestion() },
+  { group: "Assistance", show: "l", keys: ["l"], text: "learn while you click, from what is done; again: stop", run: (app) => app.toggleLearning() },
   { group: "Other", show: "?", keys: ["?"], text: "this help", run: (app) => app.toggleHelp() },
   { group: "Other", show: "Ctrl+S", keys: ["Ctrl+S"], text: "not needed: everything is saved as you go", run: (app) => app.say("Everything is saved as you go.") },
 ];
@@ -167,21 +177,23 @@ export class PointStore extends Map {
   }
 }
 
-/** The state of one image: its size, points, rejected suggestions and mark. */
+/** The state of one image: its size, points, rejected suggestions, regions and mark. */
 export class Record {
   /** @param {{name: string, width: number, height: number, points?: Point[], rejected?: Point[],
-   *          mark?: string | null}} message */
-  constructor({ name, width, height, points = [], rejected = [], mark = null }) {
+   *          regions?: {id: string, rings: any}[], mark?: string | null}} message */
+  constructor({ name, width, height, points = [], rejected = [], regions = [], mark = null }) {
     this.name = name;
     this.width = width;
     this.height = height;
     this.points = new PointStore(width, height, points);
     this.rejected = new PointStore(width, height, rejected);
+    /** @type {Map<string, any>} */
+    this.regions = new Map(regions.map(({ id, rings }) => [id, rings]));
     this.mark = mark;
   }
 
   get state() {
-    if (this.points.size) return "labelled";
+    if (this.points.size) return this.mark === "started" ? "started" : "labelled";
     return this.mark === "empty" || this.mark === "skipped" ? this.mark : "unlabelled";
   }
 }
@@ -192,6 +204,7 @@ export class Record {
  */
 export function applyEdit(record, edit) {
   const { points, rejected } = record;
+  const first = !points.size;
   for (const change of edit.points ?? []) {
     const old = points.get(change.id);
     if (edit.op === "add") points.put({ source: "hand", score: null, ...change });
@@ -199,8 +212,16 @@ export function applyEdit(record, edit) {
     else if (edit.op === "delete") points.delete(change.id);
     else if (old) points.put({ ...old, ...change }); // move, label
   }
-  if (edit.op === "add") record.mark = null;
-  if (edit.op === "mark") record.mark = edit.mark ?? null;
+  if (edit.op === "add" && first) record.mark = "started";
+  if (edit.op === "mark") record.mark = edit.mark === "done" && !points.size ? "empty" : edit.mark ?? null;
+  if (edit.whole) record.regions.clear();
+  for (const { id, rings } of edit.regions ?? []) putRegion(record, id, edit.op === "region" ? rings : null);
+}
+
+/** Set a region; null removes it. */
+function putRegion(/** @type {Record} */ record, /** @type {string} */ id, /** @type {any} */ rings) {
+  if (rings) record.regions.set(id, rings);
+  else record.regions.delete(id);
 }
 
 /**
@@ -218,6 +239,7 @@ export function applyOutcome(record, outcome, isWaiting = () => false) {
   };
   put(record.points, outcome.changes);
   put(record.rejected, outcome.rejections);
+  for (const { id, rings } of outcome.regions ?? []) if (!isWaiting(id)) putRegion(record, id, rings);
   if (outcome.mark !== undefined) record.mark = outcome.mark;
 }
 
@@ -280,7 +302,7 @@ export class Outbox {
   take(/** @type {Edit} */ edit, /** @type {number} */ by) {
     if (by > 0) this.waiting.push(edit);
     else this.waiting.splice(this.waiting.indexOf(edit), 1);
-    for (const { id } of edit.points ?? []) {
+    for (const { id } of [...(edit.points ?? []), ...(edit.regions ?? [])]) {
       this.touched.set(id, (this.touched.get(id) ?? 0) + by);
       if (!this.touched.get(id)) this.touched.delete(id);
     }
@@ -346,8 +368,8 @@ export class Rate {
 
   /** The state of an image changed. */
   change(/** @type {string} */ name, /** @type {string} */ before, /** @type {string} */ after) {
-    if (before === "unlabelled" && after !== "unlabelled") this.done.add(name);
-    if (after === "unlabelled") this.done.delete(name);
+    if (!isDone(before) && isDone(after)) this.done.add(name);
+    if (!isDone(after)) this.done.delete(name);
   }
 
   /** Images per hour, or null in the first 20 s of work. */
@@ -356,11 +378,11 @@ export class Rate {
   }
 }
 
-/** The next unlabelled image after `index`, wrapping around, or -1. */
+/** The next image after `index` that is not done, wrapping around, or -1. */
 export function nextUnlabelled(/** @type {string[]} */ states, /** @type {number} */ index) {
   for (let step = 1; step <= states.length; step++) {
     const other = (index + step) % states.length;
-    if (states[other] === "unlabelled") return other;
+    if (!isDone(states[other])) return other;
   }
   return -1;
 }
@@ -382,7 +404,7 @@ export function statusSentence({ name, index, total, classes, counts, state, wai
   return [
     `${name} (${index + 1} of ${total})`,
     plural(n, "point") + (words && `: ${words}`),
-    n ? "" : state,
+    n ? (state === "labelled" ? "done" : "") : state,
     selected ? `${selected} selected` : "",
     waiting ? `${plural(waiting, "edit")} waiting` : "saved",
   ].filter(Boolean).join(", ");
@@ -394,7 +416,8 @@ export function thumbTitle(
   /** @type {string[]} */ classes, /** @type {number[]} */ counts) {
   const n = counts.reduce((sum, count) => sum + count, 0);
   const words = countsInWords(classes, counts);
-  return `${name}: ${n ? plural(n, "point") + (words && ` (${words})`) : state}`;
+  const more = state === "labelled" ? ", done" : ", not done";
+  return `${name}: ${n ? plural(n, "point") + (words && ` (${words})`) + more : state}`;
 }
 
 /** The action of a key, or undefined. */
@@ -446,13 +469,19 @@ const PAGE = `
     <button data-key="delete" title="Delete the selection (Delete)">Delete</button>
   </div>
   <div class="pl-group">
+    <button data-key="v" data-is="done" aria-pressed="false" title="Done: everything here is clicked (v)">Done</button>
     <button data-key="e" title="Looked, nothing here (e)">Empty</button>
-    <button data-key="s" title="Skip, go to the next unlabelled (s)">Skip</button>
+    <button data-key="s" title="Skip, go to the next that is not done (s)">Skip</button>
+  </div>
+  <div class="pl-group">
+    <button data-key="b" data-is="box" aria-pressed="false" title="Rectangle: a region in which everything is clicked (b)">${iconHtml("M1 2.5h12v9h-12z")}</button>
+    <button data-key="p" data-is="polygon" aria-pressed="false" title="Polygon: a region in which everything is clicked (p)">${iconHtml("M2 5l6-3.5 5 5-4 6-7-2z")}</button>
   </div>
   <div class="pl-group">
     <button data-key="m" data-is="magnet" aria-pressed="false" title="Magnet: clicks snap to the blob under them (m)">Magnet</button>
     <label>Suggest <select data-is="suggestions" aria-label="Suggestions: points to accept (g)"><option>none</option>
       <option>blobs</option><option>model</option></select></label>
+    <button data-key="l" data-is="learn" aria-pressed="false" title="Learn while you click, from what is done (l)">Learn</button>
     <button data-opens="assist" aria-expanded="false" title="Assistance: size, brightness and score of what is looked for">Assist</button>
   </div>
 ${DISPLAY_BUTTONS}
@@ -470,7 +499,13 @@ ${STAGE_TOP}
     <label>Score <input type="range" data-is="score" min="0" max="1" step="0.01" value="0.3" disabled
       aria-label="Lowest score of a suggestion"><span class="pl-value"></span></label>
   </div>
+  <div class="pl-question" data-is="question" role="group" aria-label="Question" hidden></div>
   <div class="pl-banner" data-is="banner" role="alert" hidden></div>
+</div>
+<div class="pl-learning" data-is="learning" hidden>
+  <progress data-is="lesson" max="1" aria-label="Lesson"></progress>
+  <span class="pl-learning-words" data-is="learningWords" aria-live="polite"></span>
+  <button data-is="learnNow" title="Learn now from all that is done">Learn now</button>
 </div>
 ${STRIP}
 <div class="pl-foot">
@@ -548,6 +583,7 @@ function drawSprite(ctx, app, point, label, r, look) {
 function drawPointLayer(app) {
   const ctx = cleared(app, app.page.points);
   if (!app.record || app.hidden) return;
+  drawRegions(ctx, app);
   const shown = app.record.points.inside(...app.reach(20));
   if (shown.length > FINE) drawSquares(ctx, app, shown);
   drawSuggestions(ctx, app, app.shownSuggestions().inside(...app.reach(20)));
@@ -601,6 +637,7 @@ function drawTopLayer(app) {
     }
   };
   const { band, crosshair, view, sigma } = app;
+  if (app.record) drawDrafts(ctx, app);
   const ring = app.sizing ? { x: app.size.width / 2, y: app.size.height / 2 } : app.magnet && !app.gesture && app.pointer;
   if (band) twice(() => ctx.rect(band.x, band.y, band.width, band.height), [4, 3]);
   if (ring) twice(() => ctx.arc(ring.x, ring.y, Math.max(1, sigma * RING * view.k), 0, 2 * Math.PI));
@@ -623,6 +660,10 @@ class Annotator extends Display {
   // input; `lifted` are the points being moved
   label = 0; selection = new Set(); lifted = null; band = null;
   crosshair = null; hidden = false; magnet = false; sigma = 3; dark = null; sizing = false; rate = new Rate();
+  // regions: the tool in hand, the one being drawn or moved, the corners of a polygon, the chosen one
+  tool = "points"; draft = null; corners = null; chosenRegion = null;
+  // learning; `proposal` is the rectangle around what is clicked, `declined` when it was not wanted: {name: points}
+  learning = null; proposal = null; declined = new Map(); question = null;
   // suggestions; `suggestionStore` are those to show, null if outdated
   suggestionFrom = "none"; explains = false; suggestionScore = 0.3; suggestions = { list: [], image: "", from: "none", radius: 3 }; suggestionStore = null;
   // messages; `since` holds the outcomes that arrive while an image is requested
@@ -689,6 +730,7 @@ class Annotator extends Display {
     this.drop();
     const edit = this.outbox.add(across ? part : { image: this.record.name, ...part });
     if (!across) applyEdit(this.record, edit);
+    if (across) this.chosenRegion = null;
     this.send(edit);
     this.rate.touch(performance.now());
     this.changed();
@@ -751,9 +793,222 @@ class Annotator extends Display {
   mark(mark) {
     const n = this.record?.points.size ?? 0;
     if (n) return this.say(`${plural(n, "point")} here: delete them first (Ctrl+A, Delete).`, "warning");
+    if (!this.record && this.entry?.error && mark === "skipped") return this.putAside();
     if (!this.canEdit()) return;
     if (this.record.mark !== mark) this.edit({ op: "mark", mark });
     if (mark === "skipped") this.gotoUnlabelled();
+  }
+
+  /** Skip an image that cannot be shown. */
+  putAside() {
+    if (!this.canEdit(false)) return;
+    if (this.states[this.index] !== "skipped") this.markOther(this.names[this.index], "skipped");
+    this.gotoUnlabelled();
+  }
+
+  /** Mark an image that is not on the stage. */
+  markOther(image, mark) {
+    this.send(this.outbox.add({ image, op: "mark", mark }));
+    this.showStatus();
+  }
+
+  /** Done, or no longer. Of an image with regions: are only they done, or all of it? */
+  toggleDone() {
+    const { record } = this;
+    if (!record && this.entry?.error) return this.putAside();
+    if (!this.canEdit()) return;
+    if (record.state === "labelled" && !record.regions.size) return this.finish({ mark: "started" }, "Not done: more points to come.");
+    if (!record.regions.size) return this.finish({ mark: "done" }, record.points.size ? "Done." : "Nothing here: marked empty.");
+    this.pose("What is clicked completely?", [
+      ["Only the regions", () => this.finish({ mark: "done" }, "Done, in its regions.")],
+      ["The whole image", () => this.finish({ mark: "done", whole: true }, "Done. Its regions are no longer needed (Ctrl+Z brings them back).")],
+      ["Not yet", () => record.state === "labelled" && this.finish({ mark: "started" }, "Not done: more points to come.")],
+    ]);
+  }
+
+  finish(part, words) {
+    this.edit({ op: "mark", ...part });
+    this.say(words);
+  }
+
+  /** On leaving an image that was started: one click says that it is done. */
+  offerDone() {
+    const { record, readOnly } = this;
+    if (readOnly || record?.state !== "started" || record.regions.size) return;
+    const { name, points } = record;
+    this.say(`${name}: ${plural(points.size, "point")}, not marked done.`, "offer", { text: "It is done", run: () => this.markOther(name, "done") });
+  }
+
+  /** Ask something over the image: words and [label, run] pairs. Escape takes no answer. */
+  pose(words, answers, kind = "") {
+    const { question } = this.page;
+    this.question = kind || words;
+    const button = ([text, run]) => make("button", { type: "button", onclick: () => {
+      this.closeQuestion();
+      run();
+      focus(this.page.top);
+    } }, text);
+    question.replaceChildren(make("span", {}, words), ...answers.map(button));
+    question.hidden = false;
+    if (!kind) focus(question.querySelector("button"));
+  }
+
+  closeQuestion() {
+    this.question = null;
+    this.page.question.hidden = true;
+  }
+
+  // -------------------------------------------------------------- regions
+
+  /** Take a tool in hand, or put it down. */
+  useTool(tool) {
+    if (tool !== "points" && !this.canEdit()) return;
+    this.tool = this.tool === tool ? "points" : tool;
+    Object.assign(this, { corners: null, draft: null, chosenRegion: null });
+    for (const name of ["box", "polygon"]) this.page[name].ariaPressed = String(this.tool === name);
+    const words = { box: "Rectangle: drag around what is clicked completely. Escape: back to points.",
+      polygon: "Polygon: click its corners; Enter or the first corner closes it. Escape: back to points.", points: "" }[this.tool];
+    if (words) this.say(words);
+    this.request("points", "top");
+  }
+
+  /** Put down what is being drawn, then the tool; whether there was any. */
+  leaveTool() {
+    if (this.tool === "points" && !this.chosenRegion) return false;
+    if (this.corners?.length || this.chosenRegion) Object.assign(this, { corners: null, chosenRegion: null });
+    else this.useTool("points");
+    this.request("points", "top");
+    return true;
+  }
+
+  /** The corner under a place: of the proposal, or with a tool in hand of a region. */
+  grabbedCorner(spot, coarse) {
+    const proposed = this.proposal ? [["", [this.proposal]]] : [];
+    const regions = this.tool === "points" ? [] : [...this.record.regions];
+    return this.readOnly ? null : cornerAt([...proposed, ...regions], spot, grabRadius(this.view.k, coarse));
+  }
+
+  /** Follow the pointer with a corner, or with the corner of a new rectangle. */
+  shapeRegion({ kind, start, now, corner }) {
+    const { view, record } = this;
+    const [from, to] = [start, now].map(({ x, y }) => toImage(view, x, y));
+    const place = { x: clamp(to.x, -0.5, record.width - 0.5), y: clamp(to.y, -0.5, record.height - 0.5) };
+    if (kind === "box") this.draft = { id: null, rings: [boxRing(from, to, record)] };
+    else {
+      const rings = corner.rings.map((ring, r) => (r === corner.r ? withCorner(ring, corner.i, place) : ring));
+      if (corner.id) this.draft = { id: corner.id, rings };
+      else [this.proposal] = rings;
+    }
+    this.request("points", "top");
+  }
+
+  /** Send what was drawn. */
+  dropRegion() {
+    const { draft } = this;
+    this.draft = null;
+    if (draft) this.putRegion(draft.id ?? this.newId(), draft.rings);
+    this.request("points", "top");
+  }
+
+  putRegion(id, rings) {
+    this.edit({ op: "region", regions: [{ id, rings }] });
+  }
+
+  /** A click with a region tool in hand: a corner of the polygon, or the choice of a region. */
+  clickRegion(spot, coarse) {
+    const { record, corners, view } = this;
+    const radius = grabRadius(view.k, coarse);
+    const near = outlineAt(record.regions, spot, radius);
+    if (this.tool === "box" || (!corners && near)) {
+      this.chosenRegion = near;
+      this.say(near ? "Region chosen: Delete removes it." : "Drag to draw a rectangle.");
+    } else if (corners?.length > 2 && Math.hypot(spot.x - corners[0][0], spot.y - corners[0][1]) <= radius) this.closePolygon();
+    else this.corners = [...(corners ?? []), [clamp(spot.x, -0.5, record.width - 0.5), clamp(spot.y, -0.5, record.height - 0.5)]];
+    this.request("points", "top");
+  }
+
+  closePolygon() {
+    const { corners } = this;
+    if (corners.length < 3) return this.say("A polygon has three corners or more: click on.");
+    this.corners = null;
+    this.putRegion(this.newId(), [corners]);
+  }
+
+  deleteChosen() {
+    const { chosenRegion: id } = this;
+    this.chosenRegion = null;
+    if (this.corners?.length) this.corners = this.corners.slice(0, -1);
+    else if (id && this.record?.regions.has(id)) return this.edit({ op: "unregion", regions: [{ id }] });
+    else return this.editSelection("delete");
+    this.request("top");
+  }
+
+  // -------------------------------------------------------------- learning
+
+  toggleLearning() {
+    if (!this.canEdit(false)) return;
+    this.send({ type: "learn", on: !this.learning?.is_on });
+  }
+
+  onLearning(facts) {
+    this.learning = facts;
+    if (facts.is_new) {
+      this.offerModel(true);
+      if (this.suggestionFrom === "none") this.setSuggestions("model");
+      else if (this.suggestionFrom === "model") this.askSuggestions();
+    }
+    this.showLearning();
+    this.propose();
+  }
+
+  offerModel(hasModel) {
+    this.hasModel = hasModel;
+    Object.assign(this.page.suggestions.options[2], { hidden: !hasModel, disabled: !hasModel });
+  }
+
+  showLearning() {
+    const { page, learning } = this;
+    if (!learning) return;
+    const words = learningWords(learning, Date.now());
+    page.learn.ariaPressed = String(learning.is_on);
+    page.learning.hidden = !words;
+    page.lesson.hidden = learning.share === null;
+    page.lesson.value = learning.share ?? 0;
+    page.learnNow.disabled = learning.share !== null;
+    if (page.learningWords.textContent !== words) page.learningWords.textContent = words;
+  }
+
+  /** Propose a rectangle around the clicks of an image that is started, and ask whether it is complete. */
+  propose() {
+    const { record, learning, declined } = this;
+    const n = record?.points.size ?? 0;
+    const wanted = learning?.is_on && !this.readOnly && record?.state === "started" && !record.regions.size
+      && n >= Math.max(ENOUGH, 1.5 * (declined.get(record.name) ?? 0));
+    if (!wanted) {
+      if (this.question === "proposal") this.closeQuestion();
+      this.proposal = null;
+      return;
+    }
+    const ring = proposedRing([...record.points.values()], record);
+    this.proposal = ring;
+    this.request("top");
+    if (this.question === "proposal") return;
+    this.pose("Is everything in the dashed rectangle clicked? Then it can be learnt from. Its corners can be dragged.", [
+      ["Yes, learn from it", () => this.acceptProposal()],
+      ["Not yet", () => this.declineProposal()],
+    ], "proposal");
+  }
+
+  acceptProposal() {
+    const { proposal } = this;
+    this.proposal = null;
+    if (proposal) this.putRegion(this.newId(), [proposal]);
+  }
+
+  declineProposal() {
+    this.declined.set(this.record?.name, this.record?.points.size);
+    this.proposal = null;
+    this.request("top");
   }
 
   // -------------------------------------------------------------- selecting and moving
@@ -840,9 +1095,17 @@ class Annotator extends Display {
     const { help, top } = this.page;
     if (!help.hidden) return this.toggleHelp();
     if (this.panelOpen) return this.togglePanel();
+    if (this.question) return this.escapeQuestion();
     if (!top.matches(":focus")) return focus(top);
     if (this.gesture || this.selection.size || this.crosshair) return this.letGo();
+    if (this.leaveTool()) return;
     this.leaveFilled();
+  }
+
+  escapeQuestion() {
+    if (this.question === "proposal") this.declineProposal();
+    this.closeQuestion();
+    focus(this.page.top);
   }
 
   letGo(keep = false) {
@@ -915,6 +1178,10 @@ class Annotator extends Display {
     if (!this.welcomed || index === this.index) return;
     if (index < 0 || index >= this.names.length) return this.say(`This is the ${index < 0 ? "first" : "last"} image.`);
     this.letGo(true);
+    this.offerDone();
+    if (this.question) this.closeQuestion();
+    if (this.tool !== "points") this.useTool("points");
+    Object.assign(this, { proposal: null, chosenRegion: null });
     this.heading = index < this.index ? -1 : 1;
     this.index = index;
     this.rate.touch(performance.now());
@@ -928,7 +1195,7 @@ class Annotator extends Display {
 
   gotoUnlabelled() {
     const next = nextUnlabelled(this.states, this.index);
-    if (next < 0 || next === this.index) this.say("No other image is unlabelled.");
+    if (next < 0 || next === this.index) this.say("No other image is left: all are done.");
     else this.goto(next);
   }
 
@@ -1008,6 +1275,8 @@ class Annotator extends Display {
     }
     this.showChips();
     this.showStatus();
+    this.propose();
+    this.page.done.ariaPressed = String(record?.state === "labelled");
     this.request("points");
   }
 
@@ -1017,7 +1286,7 @@ class Annotator extends Display {
     this.classes.push(...Object.keys(counts).filter((name) => counts[name] && !this.classes.includes(name)));
     this.counts[index] = this.classes.map((name) => counts[name] ?? 0);
     this.states[index] = state;
-    this.done += Number(state !== "unlabelled") - Number(before !== "unlabelled");
+    this.done += Number(isDone(state)) - Number(isDone(before));
     this.rate.change(this.names[index], before, state);
     this.paintThumb(index);
   }
@@ -1085,6 +1354,7 @@ class Annotator extends Display {
     this.on(top, "blur", () => this.drop());
     this.on(root, "keyup", (event) => event.key.startsWith("Arrow") && !this.gesture && this.drop());
     this.on(window, "pagehide", () => this.drop());
+    this.on(this.page.learnNow, "click", () => this.send({ type: "learn", now: true }));
   }
 
   down(event) {
@@ -1100,8 +1370,10 @@ class Annotator extends Display {
     }
     if (this.gesture) return;
     const spot = toImage(this.view, start.x, start.y);
-    const point = this.hidden ? null : this.hit(spot, touch);
-    this.gesture = { kind: this.kindOf(event, point, touch), id: event.pointerId, start, now: start, spot, point,
+    const corner = event.button === 0 && !event.altKey ? this.grabbedCorner(spot, touch) : null;
+    const point = this.hidden || corner || this.tool !== "points" ? null : this.hit(spot, touch);
+    const kind = corner ? "corner" : this.kindOf(event, point, touch);
+    this.gesture = { kind, id: event.pointerId, start, now: start, spot, point, corner,
       touch, view: this.view, moved: false, toggle: event.shiftKey, add: event.ctrlKey || event.metaKey };
   }
 
@@ -1109,6 +1381,7 @@ class Annotator extends Display {
   kindOf({ button, altKey, shiftKey, ctrlKey, metaKey }, point, touch) {
     if (button === 1 || (button === 0 && altKey)) return "pan";
     if (button !== 0) return "none";
+    if (this.tool !== "points") return this.tool;
     if (shiftKey) return "band";
     if (ctrlKey || metaKey) return "press";
     const grabbed = point && (!touch || this.selection.has(point.id)) && !this.readOnly;
@@ -1133,7 +1406,7 @@ class Annotator extends Display {
 
   hover(at) {
     this.pointer = at;
-    if (this.magnet) this.request("top");
+    if (this.magnet || this.corners) this.request("top");
   }
 
   /** Once per frame: follow the pointer. */
@@ -1142,6 +1415,7 @@ class Annotator extends Display {
     if (kind === "pinch") return this.pinch(view, from, [...this.pointers.values()]);
     const [dx, dy] = [now.x - start.x, now.y - start.y];
     if (kind === "pan" || kind === "ground") this.setView({ ...view, ox: view.ox + dx, oy: view.oy + dy });
+    if (kind === "box" || kind === "corner") this.shapeRegion(this.gesture);
     if (kind === "move" && this.lifted) this.carry(dx / view.k, dy / view.k);
     if (kind === "band") this.band = { x: Math.min(start.x, now.x), y: Math.min(start.y, now.y), width: Math.abs(dx), height: Math.abs(dy) };
   }
@@ -1155,7 +1429,10 @@ class Annotator extends Display {
     this.request("top");
     if (!this.record || gesture.kind === "pinch") return;
     const { kind, moved, spot, add, toggle, touch } = gesture;
-    if (moved && kind === "move") this.drop();
+    if (kind === "box" || kind === "corner" || kind === "polygon") {
+      if (moved && kind !== "polygon") this.dropRegion();
+      else if (this.tool !== "points") this.clickRegion(spot, touch);
+    } else if (moved && kind === "move") this.drop();
     else if (moved && kind === "band") this.selectBand();
     else if (kind === "press" || (!moved && kind !== "pan" && kind !== "none")) {
       this.click(spot, { add: add && !toggle, toggle, coarse: touch });
@@ -1173,8 +1450,8 @@ class Annotator extends Display {
   cancel(event) {
     this.pointers.delete(event.pointerId);
     this.drop(false);
-    Object.assign(this, { gesture: null, band: null });
-    this.request("top");
+    Object.assign(this, { gesture: null, band: null, draft: null });
+    this.request("points", "top");
   }
 
   // -------------------------------------------------------------- messages
@@ -1190,7 +1467,7 @@ class Annotator extends Display {
 
   take(content, parts) {
     const answers = { welcome: this.onWelcome, ack: this.onAck, changed: this.onOutcome, refused: this.onRefused,
-      image: this.onImage, thumb: this.onThumb, suggestions: this.onSuggestions,
+      image: this.onImage, learning: this.onLearning, thumb: this.onThumb, suggestions: this.onSuggestions,
       goto: ({ index }) => this.goto(index), notice: ({ level, text }) => this.say(text, level) };
     answers[content.type]?.call(this, content, parts);
   }
@@ -1212,8 +1489,10 @@ class Annotator extends Display {
     const { names, states, counts, classes, read_only: readOnly, has_model: hasModel, sigma, dark, key, index } = content;
     const first = !this.welcomed;
     Object.assign(this, { names, states, counts, classes, readOnly, hasModel, welcomed: true });
-    this.done = states.filter((state) => state !== "unlabelled").length;
-    Object.assign(this.page.suggestions.options[2], { hidden: !hasModel, disabled: !hasModel });
+    this.done = states.filter(isDone).length;
+    this.offerModel(hasModel);
+    this.learning = content.learning;
+    this.showLearning();
     this.page.root.classList.toggle("pl-read-only", Boolean(readOnly));
     this.showBanner(0);
     if (!first) return this.changed();

@@ -263,7 +263,8 @@ export const ZOOM_BUTTONS = `    <button data-key="-" title="Zoom out (-)">\u221
     <button data-key="+" title="Zoom in (+)">+</button>
     <button data-key="f" title="Fit the image into the view (f)">Fit</button>`;
 
-const iconHtml = (path) => `<svg viewBox="0 0 14 14" width="14" height="14" aria-hidden="true"><path d="${path}"/></svg>`;
+/** A small drawing for a button. */
+export const iconHtml = (path) => `<svg viewBox="0 0 14 14" width="14" height="14" aria-hidden="true"><path d="${path}"/></svg>`;
 
 /** Buttons that make room for the image, in the footer, which always stays. */
 export const ROOM_BUTTONS = `  <div class="pl-group">
@@ -662,13 +663,19 @@ export class Display {
     page.range.textContent = range ? `values ${short(range[0])} to ${short(range[1])}` : "";
   }
 
-  /** Show a message on the stage; warnings and errors stay until closed. */
-  say(text, level = "info") {
+  /** Show a message on the stage, maybe with a button; warnings and errors stay until closed. */
+  say(text, level = "info", action = null) {
     const { toasts } = this.page;
-    const stale = (old) => (level === "info" && old.matches(".pl-info")) || old.firstChild.textContent === text;
+    const passes = level === "info" || level === "offer";
+    const stale = (old) => (passes && old.matches(`.pl-${level}`)) || old.firstChild.textContent === text;
     [...toasts.children].filter(stale).forEach((old) => old.remove());
     const toast = make("div", { className: `pl-toast pl-${level}` }, make("span", {}, text));
-    if (level === "info") this.later("say", 5000, () => toasts.querySelector(".pl-info")?.remove());
+    const act = () => {
+      toast.remove();
+      action.run();
+    };
+    if (action) toast.append(make("button", { className: "pl-act", type: "button", onclick: act }, action.text));
+    if (passes) this.later(level, level === "info" ? 5000 : 10_000, () => toasts.querySelector(`.pl-${level}`)?.remove());
     else toast.append(make("button", { className: "pl-close", title: "Close", ariaLabel: "Close", onclick: () => toast.remove() }, "\u00d7"));
     toasts.append(toast);
     if (toasts.children.length > 3) toasts.firstChild.remove();

@@ -163,7 +163,12 @@ test("unlabelled becomes empty by a mark only, and a point takes the mark away",
   js.applyEdit(a, { op: "mark", mark: "empty" });
   assert.equal(a.state, "empty");
   js.applyEdit(a, { op: "add", points: [point("s-1", 1, 1)] });
+  assert.equal(a.state, "started");
+  js.applyEdit(a, { op: "mark", mark: "done" });
   assert.equal(a.state, "labelled");
+  js.applyEdit(a, { op: "add", points: [point("s-2", 2, 2)] });
+  assert.equal(a.state, "labelled");
+  js.applyEdit(a, { op: "delete", points: [{ id: "s-2" }] });
   js.applyEdit(a, { op: "delete", points: [{ id: "s-1" }] });
   assert.equal(a.state, "unlabelled");
 });
@@ -280,18 +285,21 @@ test("of 10,000 thumbnails only those in view, and two more on each side, are ma
 
 test("the next unlabelled image is sought onwards and then from the start", () => {
   const states = ["unlabelled", "empty", "labelled", "unlabelled", "skipped"];
+  assert.equal(js.nextUnlabelled(["labelled", "empty", "started"], 0), 2);
   assert.equal(js.nextUnlabelled(states, 0), 3);
   assert.equal(js.nextUnlabelled(states, 3), 0);
   assert.equal(js.nextUnlabelled(["empty", "labelled"], 0), -1);
 });
 
 test("the status is a sentence", () => {
-  const now = { name: "a.png", index: 2, total: 40, classes: ["seedling", "weed"], counts: [30, 7], state: "labelled", waiting: 0 };
+  const now = { name: "a.png", index: 2, total: 40, classes: ["seedling", "weed"], counts: [30, 7], state: "started", waiting: 0 };
   assert.equal(js.statusSentence(now), "a.png (3 of 40), 37 points: 30 seedling, 7 weed, saved");
+  assert.equal(js.statusSentence({ ...now, state: "labelled" }), "a.png (3 of 40), 37 points: 30 seedling, 7 weed, done, saved");
   assert.equal(js.statusSentence({ ...now, counts: [0, 1], waiting: 2 }), "a.png (3 of 40), 1 point: 1 weed, 2 edits waiting");
   assert.equal(js.statusSentence({ ...now, counts: [0, 0], state: "empty" }), "a.png (3 of 40), 0 points, empty, saved");
   assert.equal(js.statusSentence({ ...now, classes: ["point"], counts: [4] }), "a.png (3 of 40), 4 points, saved");
-  assert.equal(js.thumbTitle("a.png", "labelled", ["seedling", "weed"], [3, 0]), "a.png: 3 points (3 seedling)");
+  assert.equal(js.thumbTitle("a.png", "labelled", ["seedling", "weed"], [3, 0]), "a.png: 3 points (3 seedling), done");
+  assert.equal(js.thumbTitle("a.png", "started", ["weed"], [1]), "a.png: 1 point, not done");
   assert.equal(js.thumbTitle("a.png", "skipped", ["seedling", "weed"], [0, 0]), "a.png: skipped");
 });
 
@@ -370,4 +378,65 @@ test("a stamp fills a square, and only what lies inside the picture", () => {
   assert.deepEqual(filled(0, 0), [0]);
   assert.deepEqual(filled(6, 4), [23]);
   assert.deepEqual(filled(-5, 2), []);
+});
+
+// ---------------------------------------------------------------------------- regions
+
+const SIZE = { width: 100, height: 60 };
+
+test("a rectangle is what is between two places, on the image, whichever way it was drawn", () => {
+  const ring = [[10, 5], [40, 5], [40, 25], [10, 25]];
+  assert.deepEqual(js.boxRing({ x: 10, y: 5 }, { x: 40, y: 25 }, SIZE), ring);
+  assert.deepEqual(js.boxRing({ x: 40, y: 25 }, { x: 10, y: 5 }, SIZE), ring);
+  assert.deepEqual(js.boxRing({ x: -9, y: -9 }, { x: 400, y: 400 }, SIZE), [[-0.5, -0.5], [99.5, -0.5], [99.5, 59.5], [-0.5, 59.5]]);
+});
+
+test("a rectangle stays one when a corner is dragged, a polygon moves that corner only", () => {
+  const box = js.boxRing({ x: 10, y: 5 }, { x: 40, y: 25 }, SIZE);
+  assert.deepEqual(js.withCorner(box, 2, { x: 50, y: 30 }), [[10, 5], [50, 5], [50, 30], [10, 30]]);
+  const free = [[0, 0], [10, 2], [4, 9]];
+  assert.deepEqual(js.withCorner(free, 1, { x: 20, y: 3 }), [[0, 0], [20, 3], [4, 9]]);
+  assert.ok(js.isBox(box) && !js.isBox(free) && !js.isBox([[0, 0], [9, 1], [9, 9], [0, 9]]));
+});
+
+test("corners and outlines are found within reach, the nearest first", () => {
+  const regions = new Map([["a", [js.boxRing({ x: 10, y: 10 }, { x: 30, y: 30 }, SIZE)]], ["b", [[[32, 30], [60, 30], [60, 50]]]]]);
+  assert.equal(js.cornerAt(regions, { x: 31.5, y: 30 }, 3).id, "b");
+  assert.deepEqual(js.cornerAt(regions, { x: 10, y: 29 }, 3).i, 3);
+  assert.equal(js.cornerAt(regions, { x: 20, y: 20 }, 3), null);
+  assert.equal(js.outlineAt(regions, { x: 20, y: 11 }, 2), "a");
+  assert.equal(js.outlineAt(regions, { x: 20, y: 20 }, 2), null);
+});
+
+test("what is proposed holds all points, and half the usual gap around them", () => {
+  const points = [[20, 20], [30, 20], [20, 30], [30, 30]].map(([x, y]) => ({ x, y }));
+  assert.deepEqual(js.proposedRing(points, SIZE), js.boxRing({ x: 15, y: 15 }, { x: 35, y: 35 }, SIZE));
+  assert.equal(js.usualGap([{ x: 1, y: 1 }]), 0);
+});
+
+test("regions are drawn, changed, removed, and go when the whole image is done", () => {
+  const a = record([point("s-1", 1, 1)]);
+  const rings = [[[0, 0], [9, 0], [9, 9]]];
+  js.applyEdit(a, { op: "region", regions: [{ id: "r-1", rings }, { id: "r-2", rings }] });
+  js.applyEdit(a, { op: "unregion", regions: [{ id: "r-2" }] });
+  assert.deepEqual([...a.regions], [["r-1", rings]]);
+  js.applyOutcome(a, { regions: [{ id: "r-3", rings }, { id: "r-1", rings: null }] });
+  assert.deepEqual([...a.regions.keys()], ["r-3"]);
+  js.applyEdit(a, { op: "mark", mark: "done", whole: true });
+  assert.equal(a.regions.size, 0);
+  assert.equal(a.state, "labelled");
+});
+
+test("the line on learning says what, when and how well, with its spread", () => {
+  const now = Date.parse("2030-01-01T12:00:00Z");
+  const facts = { is_on: true, share: null, why: "", points: 96, images: 3, f1: 0.838, error: 0.041, n_held: 31, time: "2030-01-01T11:57:30Z" };
+  assert.equal(js.learningWords(facts, now), "Learnt from 96 points in 3 images, 2 min ago: F1 0.84 \u00b1 0.04 on 31 points held back.");
+  assert.match(js.learningWords({ ...facts, share: 0.4 }, now), /^Learning \u2026 40 % Learnt from/);
+  assert.match(js.learningWords({ ...facts, f1: null }, now), /nothing is held back yet/);
+  const before = { ...facts, points: null };
+  assert.match(js.learningWords(before, now), /^Learns from 20 points on/);
+  assert.equal(js.learningWords({ ...before, is_on: false }, now), "");
+  assert.equal(js.learningWords({ ...before, why: "Not learnt: no." }, now), "Not learnt: no.");
+  assert.deepEqual(["11:59:59", "11:20:00", "09:00:00"].map((t) => js.ago(`2030-01-01T${t}Z`, now)), ["just now", "40 min ago", "3 hours ago"]);
+  assert.equal(js.ago("2029-12-20T12:00:00Z", now), "12 days ago");
 });
