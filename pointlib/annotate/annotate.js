@@ -38,6 +38,7 @@ export const SIGNS = { unlabelled: "?", started: "\u2026", labelled: "\u2713", e
 export const isDone = (/** @type {string} */ state) => state !== "unlabelled" && state !== "started";
 
 const IDLE = 60_000; // ms: longer gaps are breaks, not work
+const BLOBS = 0.3; // the lowest score of a blob that is shown at first: see suggest.py
 const RING = Math.SQRT2; // sigmas: radius of the disc to which a LoG responds most
 
 /**
@@ -54,10 +55,10 @@ export const KEYS = [
   { group: "Points", show: "Shift+Drag", text: "select all in a rectangle" },
   { group: "Points", show: "Ctrl+A", keys: ["Ctrl+A"], text: "select all", run: (app) => app.select(app.record?.points.keys() ?? []) },
   { group: "Points", show: "Delete", keys: ["Delete", "Backspace"], text: "delete the selection, or the chosen region", run: (app) => app.deleteChosen() },
-  { group: "Points", show: ", .", keys: [",", "."], text: "select the previous, the next point", run: (app, event) => app.stepPoint(event.key === "," ? -1 : 1) },
+  { group: "Points", show: ", .", keys: [",", "."], text: "select the previous, the next point", run: (app, event) => (app.review ? app.stepReview(event.key === "," ? -1 : 1) : app.stepPoint(event.key === "," ? -1 : 1)) },
   { group: "Points", show: "Ctrl+Z", keys: ["Ctrl+Z"], text: "undo, across images, without limit", run: (app) => app.edit({ op: "undo" }) },
   { group: "Points", show: "Ctrl+Shift+Z", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], text: "redo (also Ctrl+Y)", run: (app) => app.edit({ op: "redo" }) },
-  { group: "Classes", show: "1 \u2013 9", keys: [..."123456789"], text: "choose the class", run: (app, event) => app.chooseClass(Number(printed(event) || event.key) - 1) },
+  { group: "Classes", show: "1 \u2013 9", keys: [..."123456789"], text: "choose the class", run: (app, event) => app.pressDigit(Number(printed(event) || event.key) - 1) },
   { group: "Classes", show: "[ ]", keys: ["[", "]"], text: "the previous, the next class", run: (app, event) => app.chooseClass((app.label + (event.key === "[" ? -1 : 1) + app.classes.length) % app.classes.length) },
   { group: "Classes", show: "r", keys: ["r"], text: "give the selection this class", run: (app) => app.editSelection("label", { label: app.classes[app.label] }) },
   { group: "Images", show: "a d", keys: ["a", "d"], text: "previous, next image", run: (app, event) => app.goto(app.index + (event.key.toLowerCase() === "a" ? -1 : 1)) },
@@ -82,6 +83,8 @@ export const KEYS = [
   { group: "Assistance", show: "g", keys: ["g"], text: "suggestions: none, blobs, the model's points", run: (app) => app.stepSuggestions() },
   { group: "Assistance", show: "Enter", keys: ["Enter"], text: "accept all suggestions in view (click: one)", run: (app) => (app.corners ? app.closePolygon() : app.acceptInView()) },
   { group: "Assistance", show: "x", keys: ["x"], text: "reject the suggestion under the pointer or crosshair", run: (app) => app.rejectSuggestion() },
+  { group: "Assistance", show: "c", keys: ["c"], text: "the suggestion's next class", run: (app) => app.turnSuggestion() },
+  { group: "Assistance", show: "w", keys: ["w"], text: "review: each suggestion, the least certain first; Enter, x, c or 1 \u2013 9 decide, . and , go on and back", run: (app) => app.walk() },
   { group: "Assistance", show: "l", keys: ["l"], text: "learn while you click, from what is done; again: stop", run: (app) => app.toggleLearning() },
   { group: "Other", show: "?", keys: ["?"], text: "this help", run: (app) => app.toggleHelp() },
   { group: "Other", show: "Ctrl+S", keys: ["Ctrl+S"], text: "not needed: everything is saved as you go", run: (app) => app.say("Everything is saved as you go.") },
@@ -324,31 +327,59 @@ export class Outbox {
 }
 
 /**
- * The suggestions to show: with at least `score`, not near a point, not near a rejected one.
- * @param {Iterable<Point>} suggestions @param {Record} record
- * @param {{score: number, radius: number, sameLabel: boolean}} options  radius in image pixels;
+ * The suggestions to show: at least `offset` above their class's threshold, not near a point, not
+ * near a rejected one, and one at each spot: see `oneASpot`.
+ * @param {Iterable<any>} suggestions @param {Record} record
+ * @param {{offset: number, radius: number, sameLabel: boolean}} options  radius in image pixels;
  *   sameLabel: a rejected one hides only those of its own class
  */
-export function visibleSuggestions(suggestions, record, { score, radius, sameLabel }) {
-  const kept = [];
+export function visibleSuggestions(suggestions, record, { offset, radius, sameLabel }) {
+  const left = [];
   for (const suggestion of suggestions) {
-    if ((suggestion.score ?? 0) < score) continue;
     if (record.points.nearest(suggestion.x, suggestion.y, radius)) continue;
     const same = (/** @type {Point} */ other) => !sameLabel || other.label === suggestion.label;
-    if (!record.rejected.nearest(suggestion.x, suggestion.y, radius, same)) kept.push(suggestion);
+    if (!record.rejected.nearest(suggestion.x, suggestion.y, radius, same)) left.push(suggestion);
   }
-  return kept;
+  return oneASpot(left, record, radius).filter(({ margin }) => margin >= offset);
 }
 
 /**
- * Suggestions from Python's rows of x, y, class, score.
- * @param {Float32Array} rows @param {string[]} classes @returns {Point[]}
+ * Of suggestions of several classes within a radius only the best, the others as its `others`: as
+ * `one_a_spot` of suggest.py does it. The best is farthest above its class's threshold.
+ * @param {any[]} suggestions @param {{width: number, height: number}} size @param {number} radius
  */
-export function readSuggestions(rows, classes) {
+export function oneASpot(suggestions, { width, height }, radius) {
+  const ranked = [...suggestions].sort((a, b) => b.margin - a.margin || a.rank - b.rank);
+  const heads = new PointStore(width, height);
+  for (const suggestion of ranked) {
+    const other = (/** @type {Point} */ head) => head.label !== suggestion.label;
+    const head = heads.nearest(suggestion.x, suggestion.y, radius, other);
+    if (head) head.others.push(suggestion);
+    else heads.put({ ...suggestion, others: [] });
+  }
+  return [...heads.values()];
+}
+
+/** Suggestions in the order of a review: those that are nearest to their threshold first. */
+export const leastCertainFirst = (/** @type {any[]} */ suggestions) =>
+  [...suggestions].sort((a, b) => Math.abs(a.margin) - Math.abs(b.margin) || a.rank - b.rank || a.y - b.y || a.x - b.x);
+
+/**
+ * Suggestions from Python's rows of x, y, class, score; `margin` is how far above the threshold.
+ * @param {Float32Array} rows @param {string[]} classes @param {number[]} thresholds  of the classes
+ */
+export function readSuggestions(rows, classes, thresholds) {
   return Array.from({ length: Math.floor(rows.length / 4) }, (_, i) => {
-    const [x, y, label, score] = rows.subarray(4 * i, 4 * i + 4);
-    return { id: `suggestion-${i}`, x, y, label: classes[label], score };
+    const [x, y, rank, score] = rows.subarray(4 * i, 4 * i + 4);
+    return { id: `suggestion-${i}`, x, y, label: classes[rank], score, rank, margin: score - thresholds[rank] };
   });
+}
+
+/** What a point or a suggestion is, in words. */
+export function pointWords(/** @type {any} */ { label, source, score, others }) {
+  const number = Number.isFinite(score) ? score.toFixed(2) : "";
+  if (!others) return label + (source === SUGGESTED && number ? `, suggested at ${number}` : "");
+  return `${label} ${number}` + (others.length ? `, or ${others.map((one) => `${one.label} ${one.score.toFixed(2)}`).join(", ")} (c)` : "");
 }
 
 /** Images per hour of work, without gaps of more than a minute. */
@@ -496,7 +527,8 @@ ${STAGE_TOP}
       aria-label="Size of the objects, across"><span class="pl-value"></span></label>
     <select data-is="dark" aria-label="Blobs brighter or darker than their surroundings" title="Blobs brighter or darker than their surroundings"><option
       value="">bright/dark</option><option>bright</option><option>dark</option></select>
-    <label>Score <input type="range" data-is="score" min="0" max="1" step="0.01" value="0.3" disabled
+    <label title="Lowest score of a blob; for a model, how far from the threshold that it has for each class">Score <input
+      type="range" data-is="score" min="0" max="1" step="0.01" value="0.3" disabled
       aria-label="Lowest score of a suggestion"><span class="pl-value"></span></label>
   </div>
   <div class="pl-question" data-is="question" role="group" aria-label="Question" hidden></div>
@@ -518,12 +550,14 @@ ${ROOM_BUTTONS}
   <span class="pl-progress" data-is="progress"></span>
 </div>`;
 
+const offsetWords = (value) => (Math.abs(value) < 0.005 ? "model's own" : `${value > 0 ? "+" : "\u2212"}${Math.abs(value).toFixed(2)}`);
+
 /** What a field does, and how a slider's value is shown. */
 const FIELDS = {
   sigma: { run: (app, sigma) => app.setSigma(sigma), words: (value) => `${Math.round(2 * RING * value)} px` }, // across
   dark: { run: (app, side) => app.setSigma(app.sigma, side && side === "dark") },
   suggestions: { run: (app, from) => app.setSuggestions(from) },
-  score: { run: (app, score) => app.setScore(score), words: (value) => value.toFixed(2) },
+  score: { run: (app, score) => app.setScore(score), words: (value, field) => (field.min < 0 ? offsetWords(value) : value.toFixed(2)) },
   ...TONE_FIELDS,
 };
 
@@ -641,12 +675,39 @@ function drawTopLayer(app) {
   const ring = app.sizing ? { x: app.size.width / 2, y: app.size.height / 2 } : app.magnet && !app.gesture && app.pointer;
   if (band) twice(() => ctx.rect(band.x, band.y, band.width, band.height), [4, 3]);
   if (ring) twice(() => ctx.arc(ring.x, ring.y, Math.max(1, sigma * RING * view.k), 0, 2 * Math.PI));
+  if (app.snap && app.magnet && !app.gesture) {
+    const { x, y } = toStage(view, app.snap.x, app.snap.y);
+    twice(() => [[7, 7], [7, -7]].forEach(([dx, dy]) => {
+      ctx.moveTo(x - dx, y - dy);
+      ctx.lineTo(x + dx, y + dy);
+    }));
+  }
+  if (app.review && app.tip) {
+    const { x, y } = toStage(view, app.tip.x, app.tip.y);
+    twice(() => ctx.arc(x, y, Math.max(14, app.suggestions.radius * view.k), 0, 2 * Math.PI), [6, 4]);
+  }
+  if (app.tip) drawTip(ctx, app);
   if (!crosshair) return;
   const { x, y } = toStage(view, crosshair.x, crosshair.y);
   twice(() => [[1, 0], [-1, 0], [0, 1], [0, -1]].forEach(([dx, dy]) => {
     ctx.moveTo(x + 4 * dx, y + 4 * dy);
     ctx.lineTo(x + 18 * dx, y + 18 * dy);
   }));
+}
+
+/** The words on what the pointer is over, beside it. */
+function drawTip(ctx, app) {
+  const { tip, view, size } = app;
+  const at = toStage(view, tip.x, tip.y);
+  const words = pointWords(tip);
+  Object.assign(ctx, { font: "12px sans-serif", textBaseline: "middle" });
+  const width = ctx.measureText(words).width + 14;
+  const x = clamp(at.x + 14, 2, Math.max(2, size.width - width - 2));
+  const y = clamp(at.y - 24, 2, Math.max(2, size.height - 24));
+  ctx.fillStyle = "#000D";
+  ctx.fillRect(x, y, width, 22);
+  ctx.fillStyle = "#FFF";
+  ctx.fillText(words, x + 7, y + 11);
 }
 
 // ---------------------------------------------------------------------------- one view
@@ -665,7 +726,10 @@ class Annotator extends Display {
   // learning; `proposal` is the rectangle around what is clicked, `declined` when it was not wanted: {name: points}
   learning = null; proposal = null; declined = new Map(); question = null;
   // suggestions; `suggestionStore` are those to show, null if outdated
-  suggestionFrom = "none"; explains = false; suggestionScore = 0.3; suggestions = { list: [], image: "", from: "none", radius: 3 }; suggestionStore = null;
+  suggestionFrom = "none"; explains = false; suggestionScore = 0.3; suggestionOffset = 0; turned = new Map();
+  suggestions = { list: [], image: "", from: "none", radius: 3 }; suggestionStore = null;
+  // the walk through suggestions; what the pointer is over; where the magnet would put a click
+  review = null; tip = null; snap = null; asked = 0; answered = 0;
   // messages; `since` holds the outcomes that arrive while an image is requested
   outbox = new Outbox(this.session, attempt(() => window.localStorage, null)); ids = 0; since = new Map();
 
@@ -690,11 +754,138 @@ class Annotator extends Display {
   }
 
   shownSuggestions() {
-    const { record, suggestions, suggestionScore: score } = this;
+    const { record, suggestions } = this;
+    const byModel = suggestions.from === "model";
     const list = suggestions.image === record.name && suggestions.from === this.suggestionFrom ? suggestions.list : [];
-    const options = { score, radius: suggestions.radius, sameLabel: suggestions.from === "model" };
-    this.suggestionStore ??= new PointStore(record.width, record.height, visibleSuggestions(list, record, options));
+    const offset = byModel ? this.suggestionOffset : this.suggestionScore - BLOBS;
+    const options = { offset, radius: suggestions.radius, sameLabel: byModel };
+    this.suggestionStore ??= new PointStore(record.width, record.height,
+      visibleSuggestions(list, record, options).map((one) => this.asTurned(one)));
     return this.suggestionStore;
+  }
+
+  /** A suggestion in the class that was chosen for it. */
+  asTurned(suggestion) {
+    const n = this.turned.get(suggestion.id) ?? 0;
+    const all = [suggestion, ...suggestion.others];
+    const { id, label, x, y, score } = all[n % all.length];
+    return n ? { ...suggestion, label, x, y, score, chosen: id, others: all.filter((one) => one.id !== id) } : suggestion;
+  }
+
+  /** Show the next class of the suggestion under the pointer, or in review. */
+  turnSuggestion() {
+    const suggestion = this.suggestionHere();
+    if (!suggestion) return this.say("No suggestion there.");
+    if (!suggestion.others.length) return this.say(`Only ${suggestion.label} is suggested there. Accept it and press r to give it another class.`);
+    this.turned.set(suggestion.id, (this.turned.get(suggestion.id) ?? 0) + 1);
+    this.suggestionStore = null;
+    this.showTip();
+    this.request("points", "top");
+  }
+
+  /** The suggestion in review, under the crosshair or under the pointer. */
+  suggestionHere() {
+    if (!this.record) return null;
+    if (this.review) return this.shownSuggestions().get(this.review.ids[this.review.at]) ?? null;
+    const at = this.crosshair ?? (this.pointer && toImage(this.view, this.pointer.x, this.pointer.y));
+    return at ? this.hit(at, true, this.shownSuggestions()) : null;
+  }
+
+  // -------------------------------------------------------------- review
+
+  /** Begin a walk through the suggestions, or go on to the next. */
+  walk() {
+    if (this.review) return this.stepReview(1);
+    const ids = this.record ? leastCertainFirst([...this.shownSuggestions().values()]).map(({ id }) => id) : [];
+    if (!ids.length) return this.say("No suggestions to review (g shows some).");
+    this.letGo();
+    this.review = { ids, at: -1, view: this.view, fitted: this.fitted, accepted: 0, rejected: 0 };
+    this.stepReview(1);
+  }
+
+  /** Go to the next suggestion that is still there, or back; after the last the walk ends. */
+  stepReview(step) {
+    const { review } = this;
+    const shown = this.shownSuggestions();
+    let at = review.at + step;
+    while (at >= 0 && at < review.ids.length && !shown.has(review.ids[at])) at += step;
+    if (at >= review.ids.length) return this.endReview();
+    if (at < 0) return this.say("This is the first.");
+    review.at = at;
+    this.lookAt(shown.get(review.ids[at]));
+    const suggestion = shown.get(review.ids[at]);
+    this.say(`${at + 1} of ${review.ids.length}: ${pointWords(suggestion)}. Enter accepts, x rejects, . goes on, Escape ends.`);
+  }
+
+  /** Centre a place, near enough to judge it. */
+  lookAt({ x, y }) {
+    const { size, view, suggestions, review } = this;
+    const k = clamp(Math.max(review.view.k, Math.min(size.width, size.height) / (12 * suggestions.radius)), view.k > 64 ? view.k : 0, 64);
+    this.setView({ k, ox: size.width / 2 - (x + 0.5) * k, oy: size.height / 2 - (y + 0.5) * k });
+    this.showTip();
+  }
+
+  /** Decide on the suggestion in review: accept it, maybe as another class, or reject it. */
+  decide(isAccepted, label = null) {
+    const suggestion = this.suggestionHere();
+    if (!suggestion || !this.canEdit()) return;
+    if (isAccepted) this.accept([label === null ? suggestion : { ...suggestion, label }]);
+    else this.reject(suggestion);
+    this.review[isAccepted ? "accepted" : "rejected"] += 1;
+    this.stepReview(1);
+  }
+
+  endReview() {
+    const { review } = this;
+    this.review = null;
+    const { accepted, rejected, ids } = review;
+    this.setView(review.view, review.fitted);
+    const left = ids.filter((id) => this.record && this.shownSuggestions().has(id)).length;
+    this.say(`Review: ${accepted} accepted, ${rejected} rejected, ${left} left as they are.`);
+    this.showTip();
+  }
+
+  pressDigit(i) {
+    if (this.review && i >= 0 && i < this.classes.length) return this.decide(true, this.classes[i]);
+    this.chooseClass(i);
+  }
+
+  // -------------------------------------------------------------- under the pointer
+
+  /** Say what the pointer, or the review, is at. */
+  showTip() {
+    const { record, pointer, gesture, hidden } = this;
+    const before = this.tip;
+    const spot = pointer && toImage(this.view, pointer.x, pointer.y);
+    const point = record && !hidden && !gesture && spot ? this.hit(spot) ?? this.hit(spot, false, this.shownSuggestions()) : null;
+    this.tip = this.review ? this.suggestionHere() : point;
+    if (before !== this.tip) this.request("top");
+  }
+
+  /** Ask where a click would land; one question at a time. */
+  askSnap() {
+    const { magnet, pointer, record, view } = this;
+    if (!magnet || !pointer || !record || this.asked > this.answered) return;
+    const { x, y } = toImage(view, pointer.x, pointer.y);
+    if (x < -0.5 || y < -0.5 || x > record.width - 0.5 || y > record.height - 0.5) return void (this.snap = null);
+    this.asked += 1;
+    this.send({ type: "snap", image: record.name, x, y, label: this.classes[this.label], sigma: this.sigma, dark: this.dark, t: this.asked });
+    this.snapFrom = pointer;
+  }
+
+  onSnap({ image, place, t }) {
+    this.answered = Math.max(this.answered, t);
+    this.snap = place && image === this.record?.name && this.pointer ? { x: place[0], y: place[1] } : null;
+    if (this.snapFrom !== this.pointer) this.askSnap();
+    this.request("top");
+  }
+
+  /** The magnet would have moved clicks too far: it is off, unless it is asked for again. */
+  onMagnet({ image, harms, n, far, px }) {
+    if (!harms || image !== this.record?.name || !this.magnet || this.insists) return;
+    this.insists = true;
+    this.setMagnet(false);
+    this.say(`Magnet off: it would have moved ${far} of your ${plural(n, "click")} here by more than ${px.toFixed(0)} px, so it fits something else. Set the Size (Assist), or press m again to use it all the same.`, "warning");
   }
 
   // -------------------------------------------------------------- frames and view
@@ -771,15 +962,20 @@ class Annotator extends Display {
 
   acceptInView() {
     if (!this.record) return;
+    if (this.review) return this.decide(true);
     const suggestions = this.shownSuggestions().inside(...this.reach(0));
     this.say(suggestions.length ? `Accepted ${plural(suggestions.length, "suggestion")}.` : "No suggestions in view (press g to show some).");
     this.accept(suggestions);
   }
 
   rejectSuggestion() {
-    const at = this.crosshair ?? (this.pointer && toImage(this.view, this.pointer.x, this.pointer.y));
-    const suggestion = this.record && at && this.hit(at, true, this.shownSuggestions());
+    if (this.review) return this.decide(false);
+    const suggestion = this.suggestionHere();
     if (!suggestion) return this.say("No suggestion there to reject.");
+    this.reject(suggestion);
+  }
+
+  reject(suggestion) {
     this.edit({ op: "reject", points: [this.fromSuggestion(suggestion)] });
   }
 
@@ -1097,6 +1293,7 @@ class Annotator extends Display {
     if (this.panelOpen) return this.togglePanel();
     if (this.question) return this.escapeQuestion();
     if (!top.matches(":focus")) return focus(top);
+    if (this.review) return this.endReview();
     if (this.gesture || this.selection.size || this.crosshair) return this.letGo();
     if (this.leaveTool()) return;
     this.leaveFilled();
@@ -1131,15 +1328,22 @@ class Annotator extends Display {
   }
 
   toggleMagnet() {
-    this.magnet = !this.magnet;
-    this.page.magnet.ariaPressed = String(this.magnet);
-    this.say(this.magnet ? "Magnet on: a click snaps to the blob that fits the ring (Assist: Size)." : "Magnet off.");
+    this.setMagnet(!this.magnet);
+    this.say(this.magnet ? "Magnet on: a click lands where the cross is, on the blob that fits the ring (Assist: Size)." : "Magnet off.");
+    if (this.magnet && this.record) this.send({ type: "magnet", image: this.record.name, sigma: this.sigma, dark: this.dark });
+  }
+
+  setMagnet(on) {
+    this.magnet = on;
+    this.snap = null;
+    this.page.magnet.ariaPressed = String(on);
+    this.askSnap();
     this.request("top");
   }
 
   /** Size of blobs, and whether they are dark, bright (false) or either (null). */
   setSigma(sigma, dark = this.dark) {
-    Object.assign(this, { sigma, dark, sizing: true });
+    Object.assign(this, { sigma, dark, sizing: true, insists: false });
     this.request("top");
     this.later("sizing", 1200, () => {
       this.sizing = false;
@@ -1159,11 +1363,20 @@ class Annotator extends Display {
     this.say(from === "none" ? "No suggestions." : `Looking for suggestions: ${from} \u2026`);
     this.explains = true;
     this.askSuggestions();
-    this.setScore(this.suggestionScore);
+    this.showScore();
+  }
+
+  /** The slider: for blobs the lowest score, for a model an offset from its own thresholds. */
+  showScore() {
+    const byModel = this.suggestionFrom === "model";
+    Object.assign(this.page.score, byModel ? { min: -0.5, max: 0.5 } : { min: 0, max: 1 });
+    describe(FIELDS, this.page.score, byModel ? this.suggestionOffset : this.suggestionScore);
+    this.setScore(Number(this.page.score.value));
   }
 
   setScore(score) {
-    Object.assign(this, { suggestionScore: score, suggestionStore: null });
+    this[this.suggestionFrom === "model" ? "suggestionOffset" : "suggestionScore"] = score;
+    this.suggestionStore = null;
     this.request("points");
   }
 
@@ -1181,7 +1394,8 @@ class Annotator extends Display {
     this.offerDone();
     if (this.question) this.closeQuestion();
     if (this.tool !== "points") this.useTool("points");
-    Object.assign(this, { proposal: null, chosenRegion: null });
+    if (this.review) this.endReview();
+    Object.assign(this, { proposal: null, chosenRegion: null, tip: null, snap: null });
     this.heading = index < this.index ? -1 : 1;
     this.index = index;
     this.rate.touch(performance.now());
@@ -1406,7 +1620,9 @@ class Annotator extends Display {
 
   hover(at) {
     this.pointer = at;
-    if (this.magnet || this.corners) this.request("top");
+    this.askSnap();
+    this.showTip();
+    if (this.magnet || this.corners || this.tip) this.request("top");
   }
 
   /** Once per frame: follow the pointer. */
@@ -1467,7 +1683,7 @@ class Annotator extends Display {
 
   take(content, parts) {
     const answers = { welcome: this.onWelcome, ack: this.onAck, changed: this.onOutcome, refused: this.onRefused,
-      image: this.onImage, learning: this.onLearning, thumb: this.onThumb, suggestions: this.onSuggestions,
+      image: this.onImage, learning: this.onLearning, snap: this.onSnap, magnet: this.onMagnet, thumb: this.onThumb, suggestions: this.onSuggestions,
       goto: ({ index }) => this.goto(index), notice: ({ level, text }) => this.say(text, level) };
     answers[content.type]?.call(this, content, parts);
   }
@@ -1544,12 +1760,14 @@ class Annotator extends Display {
     if (this.entry) this.ask(this.index);
   }
 
-  onSuggestions({ image, from, radius, classes, error }, parts) {
+  onSuggestions({ image, from, radius, classes, thresholds, error }, parts) {
     if (error) this.say(error, "warning");
     if (image !== this.record?.name || from !== this.suggestionFrom) return;
     const rows = new Float32Array(parts[0]?.slice().buffer ?? 0);
-    Object.assign(this, { suggestions: { image, from, list: readSuggestions(rows, classes), radius }, suggestionStore: null });
-    if (this.explains && !error) this.say(`${this.shownSuggestions().size} of ${plural(this.suggestions.list.length, "suggestion")} above the score: click accepts one, Enter all in view, x rejects.`);
+    Object.assign(this, { suggestions: { image, from, list: readSuggestions(rows, classes, thresholds), radius }, suggestionStore: null });
+    this.turned.clear();
+    if (this.review) this.endReview();
+    if (this.explains && !error) this.say(`${plural(this.shownSuggestions().size, "suggestion")}: click accepts one, Enter all in view, x rejects, w reviews.`);
     this.explains = false;
     this.request("points");
   }

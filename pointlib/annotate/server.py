@@ -21,7 +21,10 @@ from pointlib.widgets.server import PictureServer, picture_for
 
 SIGMA = 3.0  # px: default size of blobs
 EDIT = ("session", "edit", "image", "op", "points", "regions", "mark", "whole")  # keys of an edit
-URGENCY = ("image", "suggestions", "prefetch", "warm", "thumb")  # kinds of jobs, most urgent first
+# kinds of jobs, most urgent first
+URGENCY = ("image", "snap", "magnet", "suggestions", "prefetch", "warm", "thumb")
+FAR, SOME, TRIED = 3.0, 10, 50  # px; clicks that tell something; clicks looked at
+HARMFUL = 0.2  # share of the clicks that the magnet moves too far: then it fits something else
 
 
 class AnnotatorServer(PictureServer):
@@ -46,7 +49,7 @@ class AnnotatorServer(PictureServer):
     def __init__(self, ledger, helper, send):
         super().__init__(send, URGENCY)
         self.ledger, self.helper, self.index, self.sigma = ledger, helper, 0, SIGMA
-        self._thinker = Worker(self._complain, URGENCY)
+        self._thinker, self._quick = (Worker(self._complain, URGENCY) for _ in range(2))
         start = helper.model if isinstance(helper.model, Path) else None
         self.learner = Learner(ledger, self._say_learning, start=start)
         self._learnt = None  # when the model in use was learnt
@@ -72,7 +75,7 @@ class AnnotatorServer(PictureServer):
         """Stop listening, working and learning."""
         self.ledger.listeners.discard(self.post)
         self.learner.close()
-        for worker in (self._painter, self._thinker):
+        for worker in (self._painter, self._thinker, self._quick):
             worker.stop()
 
     def show(self, index):
@@ -154,6 +157,38 @@ class AnnotatorServer(PictureServer):
             ("suggestions", message["session"]), lambda: self._send_suggestions(message)
         )
 
+    def _take_snap(self, message):
+        """Say where a click would land; of several places only the last counts."""
+        key = ("snap", message["session"])
+        self._quick.put(key, lambda: self._send_snap(message))
+
+    def _send_snap(self, message):
+        self.helper.dark = message.get("dark")
+        point = {"x": message["x"], "y": message["y"], "label": message["label"]}
+        sigma = message.get("sigma") or self.sigma
+        place = self._place_of(message["image"], point, sigma=sigma)
+        head = {key: message[key] for key in ("type", "session", "image", "t")}
+        self.post(head | {"place": None if place is None else [float(v) for v in place]})
+
+    def _take_magnet(self, message):
+        """Say whether the magnet fits what was clicked by hand."""
+        key = ("magnet", message["session"])
+        self._quick.put(key, lambda: self._send_magnet(message))
+
+    def _send_magnet(self, message):
+        """Tell how many of the image's clicks the magnet would have moved, and by how much."""
+        self.helper.dark = message.get("dark")
+        name, sigma = message["image"], message.get("sigma") or self.sigma
+        far = max(FAR, sigma)
+        points = self.ledger.load(name).points.values()
+        clicks = [p._asdict() for p in points if p.source == "hand"][-TRIED:]
+        places = [(p, self._place_of(name, p, sigma=sigma)) for p in clicks]
+        moves = [np.hypot(at[0] - p["x"], at[1] - p["y"]) for p, at in places if at is not None]
+        n_far = sum(move > far for move in moves)
+        is_harmful = len(clicks) >= SOME and n_far > HARMFUL * len(clicks)
+        head = {key: message[key] for key in ("type", "session", "image")}
+        self.post(head | {"harms": is_harmful, "n": len(clicks), "far": n_far, "px": far})
+
     def _checked(self, index):
         if type(index) is not int or index not in range(len(self.ledger.names)):
             raise InputError(f"image {index!r} does not exist; there are {len(self.ledger.names)}.")
@@ -161,14 +196,17 @@ class AnnotatorServer(PictureServer):
 
     def snapped(self, name, point):
         """Return a point (a dict), moved to the object under it; unchanged if there is none."""
-        place, xy = None, (point["x"], point["y"])
-        with contextlib.suppress(InputError):  # the ledger reports what is wrong with it
-            place = self.helper.magnet(
-                self.ledger.path(name), xy, sigma=self.sigma, label=point.get("label")
-            )
+        place = self._place_of(name, point, sigma=self.sigma)
         if place is None:
             return point
         return {**point, "x": float(place[0]), "y": float(place[1]), "source": "magnet"}
+
+    def _place_of(self, name, point, *, sigma):
+        """Return the place of the object under a point (a dict), or None."""
+        with contextlib.suppress(InputError):  # the ledger reports what is wrong with it
+            path, label = self.ledger.path(name), point.get("label")
+            return self.helper.magnet(path, (point["x"], point["y"]), sigma=sigma, label=label)
+        return None
 
     def _refuse(self, content, error):
         """Tell the sender of an edit that it was refused; report other errors to all views."""
@@ -229,6 +267,7 @@ class AnnotatorServer(PictureServer):
             numbers = [classes.index(label) for label in labels.tolist()]
             rows = np.column_stack([points, numbers, scores]).astype("<f4")
             head["radius"] = self.helper.radius(source, sigma)
+            head["thresholds"] = list(self.helper.thresholds(source, classes).values())
             self.post(head | {"n": len(rows), "error": ""}, rows.tobytes())
         except Exception as error:
             self.post(head | {"n": 0, "error": self.sentence(error)})

@@ -17,6 +17,9 @@ from pointlib.thresholds import join_classes
 from pointlib.widgets.pictures import check_size, pixels
 
 
+BLOBS = 0.3  # the lowest score of a blob that is shown at first
+
+
 class Helper:
     """Suggests points in images: blobs of one size, or the peaks of a model's heatmaps.
 
@@ -69,6 +72,18 @@ class Helper:
         )
         return points, _in_folder_classes(labels, info.classes, classes), scores
 
+    def thresholds(self, source, classes):
+        """Return {class of the folder: the lowest score to show at first}: a model's own."""
+        if source != "model":
+            return dict.fromkeys(classes, BLOBS)
+        from pointlib.predict.points import settings_of
+
+        info = self.model.info  # loaded by `suggest`
+        own = {name: settings["threshold"] for name, settings in settings_of(info).items()}
+        names = _in_folder_classes(np.array(info.classes), info.classes, classes).tolist()
+        of_folder = dict(zip(names, own.values(), strict=True))
+        return {name: of_folder.get(name, max(own.values())) for name in classes}
+
     def radius(self, source, sigma):
         """Return the distance, pixels, within which a point counts as the same as a suggestion."""
         return least_radius(self.model.info.radius) if source == "model" else np.sqrt(2) * sigma
@@ -112,6 +127,27 @@ def still_open(suggestions, annotation, radius):
             near = np.hypot(*(points - (other.x, other.y)).T) <= radius
             keep &= ~(near & (any_class | (labels == other.label)))
     return points[keep], labels[keep], scores[keep]
+
+
+def one_a_spot(suggestions, thresholds, radius):
+    """Return of suggestions within a radius of each other only the best, best first.
+
+    The best is the one farthest above its class's threshold; of two as far, the class that comes
+    first in `thresholds`, {class: score}. The browser does the same: annotate.js.
+    """
+    points, labels, scores = suggestions
+    if not len(points):
+        return suggestions
+    names = list(thresholds)
+    margins = scores - np.array([thresholds[label] for label in labels.tolist()])
+    ranks = np.array([names.index(label) for label in labels.tolist()])
+    kept = []
+    for i in np.lexsort((ranks, -margins)):
+        others = [j for j in kept if labels[j] != labels[i]]
+        near = np.hypot(*(points[others] - points[i]).T) <= radius if others else np.zeros(0, bool)
+        if not near.any():
+            kept.append(i)
+    return points[kept], labels[kept], scores[kept]
 
 
 def _in_folder_classes(labels, theirs, ours):

@@ -23,7 +23,7 @@ from pointlib.annotate.journal import read_journal
 from pointlib.annotate.ledger import open_ledger
 from pointlib.annotate.server import EDIT, AnnotatorServer
 from pointlib.annotate.steps import OUTSIDE, SUGGESTED, Point
-from pointlib.annotate.suggest import Helper, still_open
+from pointlib.annotate.suggest import Helper, one_a_spot, still_open
 from pointlib.errors import InputError, plural, suggest
 from pointlib.files import need_file
 from pointlib.images import encode_image, open_picture
@@ -238,20 +238,33 @@ class Annotator(anywidget.AnyWidget):
         """Return suggestions for this image: points (N, 2), labels (N,), scores (N,), best first.
 
         `source` is "blobs" or "model" (the default if there is one); `sigma` is the blobs' size.
-        Those near a point, or near a rejected one of their class, are left out.
+        Those near a point, or near a rejected one of their class, are left out; of those of
+        several classes at one spot the best is kept.
         """
         helper, sigma = self._server.helper, sigma or self.sigma
         source = source or helper.default
         found = helper.suggest(self._path, source, sigma=sigma, classes=self.classes)
         radius = helper.radius(source, sigma)
-        return still_open(found, self._ledger.load(self.image), radius)
+        left = still_open(found, self._ledger.load(self.image), radius)
+        return one_a_spot(left, helper.thresholds(source, self.classes), radius)
 
     def accept(
-        self, threshold: float = 0.3, *, source: str | None = None, sigma: float | None = None
+        self,
+        threshold: float | None = None,
+        *,
+        offset: float = 0.0,
+        source: str | None = None,
+        sigma: float | None = None,
     ) -> int:
-        """Add all suggestions whose score is `threshold` or more; return how many."""
+        """Add all suggestions whose score is `threshold` or more; return how many.
+
+        Default: the threshold that the model has for each class, 0.3 for blobs; plus `offset`.
+        """
+        source = source or self._server.helper.default
         points, labels, scores = self.suggestions(source, sigma=sigma)
-        good = scores >= threshold
+        own = self._server.helper.thresholds(source, self.classes)
+        least = [own[name] if threshold is None else threshold for name in labels.tolist()]
+        good = scores >= np.array(least, dtype=float) + offset
         self._add(points[good], labels[good], SUGGESTED, scores=scores[good].tolist())
         return int(good.sum())
 

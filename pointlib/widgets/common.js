@@ -321,7 +321,7 @@ export function buildPage(name, html, keys, fields) {
 export function describe(fields, field, value = field.value) {
   field.value = value;
   const { words } = fields[field.dataset.is];
-  if (words) field.ariaValueText = field.nextElementSibling.textContent = words(Number(value));
+  if (words) field.ariaValueText = field.nextElementSibling.textContent = words(Number(value), field);
 }
 
 /** Scroll a list of buttons, not the page, until one of them is visible. */

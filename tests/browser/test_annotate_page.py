@@ -302,7 +302,7 @@ def test_strip_shows_states_counts_and_progress(view):
     view.saved(0)
     strip = view.root.get_by_role("listbox").get_by_role("option")
     assert [image.get_attribute("aria-label") for image in strip.all()] == [
-        "a.png: 2 points (1 seedling, 1 weed)",
+        "a.png: 2 points (1 seedling, 1 weed), not done",
         "b.png: empty",
         "c.png: unlabelled",
     ]

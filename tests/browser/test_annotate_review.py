@@ -113,4 +113,4 @@ def test_keys_work_after_a_slider_was_moved(show, folder):
     view.until("a.app.suggestionScore === 0.11")
     view.press("Enter")
     view.until("a.points.length > 0 && a.waiting === 0")
-    assert view.annotator.state == "labelled"
+    assert view.annotator.state == "started"

@@ -239,17 +239,40 @@ test("without storage, with a full one, with rubbish in it, edits still wait in 
   }
 });
 
-test("suggestions hide below the score, near a point, near a rejected one of their class", () => {
+test("suggestions hide below their threshold, near a point, near a rejected one of their class", () => {
   const rows = new Float32Array([10, 10, 0, 0.9, 50, 50, 1, 0.8, 90, 90, 0, 0.7, 120, 90, 0, 0.1]);
-  const suggestions = js.readSuggestions(rows, ["weed", "crop"]);
+  const suggestions = js.readSuggestions(rows, ["weed", "crop"], [0.5, 0.6]);
   const a = record([point("s-1", 12, 10, "crop")]);
   js.applyEdit(a, { op: "reject", points: [{ id: "s-2", x: 50, y: 51, label: "weed" }] });
-  const shown = (options) => js.visibleSuggestions(suggestions, a, { score: 0.5, radius: 3, sameLabel: true, ...options }).map((g) => g.x);
-  assert.deepEqual(shown({}), [50, 90]);
-  assert.deepEqual(shown({ sameLabel: false }), [90]);
-  assert.deepEqual(shown({ score: 0 }), [50, 90, 120]);
-  assert.deepEqual(shown({ radius: 1 }), [10, 50, 90]);
+  const shown = (options) => js.visibleSuggestions(suggestions, a, { offset: 0, radius: 3, sameLabel: true, ...options }).map((g) => g.x);
+  const sorted = (options) => shown(options).sort((x, y) => x - y);
+  assert.deepEqual(sorted({}), [50, 90]);
+  assert.deepEqual(sorted({ sameLabel: false }), [90]);
+  assert.deepEqual(sorted({ offset: -0.5 }), [50, 90, 120]);
+  assert.deepEqual(sorted({ offset: 0.205 }), []);
+  assert.deepEqual(sorted({ radius: 1 }), [10, 50, 90]);
   assert.equal(suggestions[1].label, "crop");
+});
+
+test("at a spot the class farthest above its own threshold is suggested, the others wait behind it", () => {
+  const rows = new Float32Array([10, 10, 0, 0.6, 11, 10, 1, 0.55, 12, 10, 2, 0.3, 40, 40, 1, 0.5, 41, 40, 0, 0.5]);
+  const suggestions = js.readSuggestions(rows, ["a", "b", "c"], [0.5, 0.3, 0.1]);
+  const heads = js.oneASpot(suggestions, { width: 100, height: 100 }, 3);
+  assert.deepEqual(heads.map(({ label, others }) => [label, others.map((one) => one.label)]), [["b", ["c", "a"]], ["b", ["a"]]]);
+  const same = js.oneASpot(js.readSuggestions(new Float32Array([9, 9, 1, 0.5, 9, 9, 0, 0.5]), ["a", "b"], [0.25, 0.25]), { width: 20, height: 20 }, 3);
+  assert.deepEqual(same.map(({ label }) => label), ["a"]); // as far: the first class
+});
+
+test("a review begins with what is nearest to its threshold", () => {
+  const rows = new Float32Array([1, 1, 0, 0.9, 2, 2, 0, 0.52, 3, 3, 0, 0.45, 4, 4, 0, 0.6]);
+  const order = js.leastCertainFirst(js.readSuggestions(rows, ["a"], [0.5]));
+  assert.deepEqual(order.map(({ x }) => x), [2, 3, 4, 1]);
+});
+
+test("a point and a suggestion say what they are", () => {
+  assert.equal(js.pointWords({ label: "weed", source: "hand", score: null }), "weed");
+  assert.equal(js.pointWords({ label: "weed", source: "ghost", score: 0.734 }), "weed, suggested at 0.73");
+  assert.equal(js.pointWords({ label: "weed", score: 0.5, others: [{ label: "crop", score: 0.31 }] }), "weed 0.50, or crop 0.31 (c)");
 });
 
 test("the look-up table is left out where nothing changes, and rises otherwise", () => {
