@@ -52,7 +52,7 @@ class Annotator(anywidget.AnyWidget):
     model : str, Path or PointModel, optional
         A trained model, for suggestions and the click magnet.
     height : int
-        Height of the widget, pixels.
+        Height of the widget, pixels, until it is changed at its corner; less in a lower window.
 
     Attributes
     ----------
