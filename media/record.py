@@ -84,7 +84,7 @@ def annotate(view, film, places):
     view.until("a.suggestions.length > 0")
     film.take(1500)
     for score in ("0.4", "0.55", "0.65"):
-        view.root.get_by_label("Lowest score of a suggestion").fill(score)
+        view.control("Lowest score").fill(score)
         film.take(400)
     film.take(1200)
     view.press("Enter")

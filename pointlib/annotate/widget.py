@@ -56,7 +56,7 @@ class Annotator(anywidget.AnyWidget):
         Learn a model from what is done while people click: see annotate/learn.py. It goes on from
         `model`, if that is a folder. The button in the browser turns it on and off too.
     height : int
-        Height of the widget, pixels.
+        Height of the widget, pixels, until it is changed at its corner; less in a lower window.
 
     Attributes
     ----------

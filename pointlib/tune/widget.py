@@ -78,7 +78,7 @@ class Tuner(anywidget.AnyWidget):
     state : dict
         Settings, image and shares, as a dict for JSON. Set it to restore them.
     height : int
-        Height of the widget, pixels.
+        Height of the widget, pixels, until it is changed at its corner; less in a lower window.
 
     Examples
     --------

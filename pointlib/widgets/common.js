@@ -809,11 +809,12 @@ export class Display {
     if (target === this.page.root) focus(this.page.top);
   }
 
-  /** With the first image the keys act here, unless somebody types, or looks at something else. */
+  /** With the first image the keys act here, if it is in sight and nobody types or has another widget. */
   takeKeys() {
-    const at = document.activeElement;
-    const idle = !at || at === document.body || (at.closest(".jp-Notebook") && !at.closest("input, textarea, select, iframe, .pl-widget") && !at.isContentEditable);
-    if (!this.opened && idle && document.hasFocus()) focus(this.page.top);
+    const [at, { top, bottom }] = [document.activeElement, this.page.root.getBoundingClientRect()];
+    const busy = at?.isContentEditable || at?.closest("input, textarea, select, iframe, .pl-widget");
+    const idle = !at || at === document.body || (at.closest(".jp-Notebook") && !busy);
+    if (!this.opened && idle && bottom > 0 && top < window.innerHeight && document.hasFocus()) focus(this.page.top);
     this.opened = true;
   }
 

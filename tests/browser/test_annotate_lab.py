@@ -68,6 +68,10 @@ def test_keys_do_not_reach_the_notebook(notebook, view):
     for key in (*HARM, *MORE, "c", "v", "ArrowUp", "Control+z", "Control+Shift+z", "Escape"):
         view.press(key)
         expect(view.stage).to_be_focused()
+    notebook.read("n.activeCellIndex = 1")  # as code may: a key that gets through would focus it
+    view.press("Control", "j", "d", "d", "x")
+    expect(view.stage).to_be_focused()
+    notebook.read("n.activeCellIndex = 0")
     view.press("e")
     view.says(", 0 points, empty, saved")
     assert notebook.read(LOOK) == before
@@ -79,10 +83,10 @@ DEAD = {  # what to click on, and the button that shows it
     ".pl-strip": None,
     ".pl-progress": None,
     ".pl-elsewhere": None,
-    "input:disabled": None,
+    "input:disabled": "Assistance: size",
     ".pl-help-head strong": "Help (?)",
     ".pl-help-body": "Help (?)",
-    ".pl-panel": "Brightness, contrast, channels",
+    ".pl-panel:not([hidden])": "Brightness, contrast, channels",
 }
 
 
@@ -161,6 +165,47 @@ def test_opening_leaves_who_types_alone(lab, place):
     notebook.page.keyboard.type("x")
     assert "x" in notebook.read("n.model.toJSON().cells[1].source")
     notebook.close()
+
+
+REFUSE = """() => {
+    Element.prototype.requestFullscreen = () => Promise.reject(new TypeError("not here"));
+}"""
+
+
+def test_all_is_visible_on_a_small_laptop(notebook, view):
+    """In a window of 1366 x 657 the widget fits the notebook's visible part, and fills the window."""
+    notebook.page.set_viewport_size({"width": 1366, "height": 657})
+    view.until("a.app.page.root.offsetHeight < 560")
+    view.root.evaluate("root => root.scrollIntoView({ block: 'end' })")
+    part = notebook.page.locator(".jp-WindowedPanel-outer").filter(
+        has=notebook.page.locator(".pl-widget")
+    )
+    outer, inner = part.bounding_box(), view.root.bounding_box()
+    assert outer["y"] <= inner["y"] + 0.5
+    assert inner["y"] + inner["height"] <= outer["y"] + outer["height"] + 0.5
+    before = notebook.read(LOOK)
+    notebook.page.evaluate(REFUSE)  # as in a frame that may not
+    view.press("Shift+F")
+    view.until("a.app.page.root.offsetHeight === innerHeight")
+    assert view.root.bounding_box() == {"x": 0, "y": 0, "width": 1366, "height": 657}
+    view.press("x", "Escape", "Escape", "d", "d", "x")
+    view.until("!a.app.page.root.matches('.pl-full')")
+    assert view.root.bounding_box()["height"] == inner["height"]
+    assert notebook.read(LOOK) == before
+
+
+def test_full_screen_in_the_notebook(notebook, view):
+    """Real full screen from within an output, points included; the browser's way out is noticed."""
+    view.control("Full screen").click()
+    view.until(
+        "a.app.page.root.matches(':fullscreen') && a.app.page.root.offsetHeight === innerHeight"
+    )
+    view.click(20, 14)
+    view.says("1 point, saved")
+    notebook.page.evaluate("document.exitFullscreen()")
+    view.until("!a.app.page.root.matches('.pl-full, :fullscreen')")
+    expect(view.control("Full screen")).to_have_attribute("aria-pressed", "false")
+    expect(view.stage).to_be_focused()
 
 
 def test_answers_while_a_cell_runs(notebook, view, place):

@@ -108,7 +108,7 @@ def test_keys_work_after_a_slider_was_moved(show, folder):
     view = show(Annotator(folder))
     view.press("g")
     view.until("a.suggestions.length > 0")
-    view.root.get_by_label("Lowest score of a suggestion").fill("0.1")
+    view.control("Lowest score").fill("0.1")
     view.press("ArrowRight")
     view.until("a.app.suggestionScore === 0.11")
     view.press("Enter")

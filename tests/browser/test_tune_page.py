@@ -979,6 +979,26 @@ def test_bar_hides_no_button(view, width):
     assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
 
 
+def test_room_for_the_image(view, scenes):
+    """The tuner fits a small window; z folds bar and strip, Shift+F fills the window, both back."""
+    view.page.set_viewport_size({"width": 1366, "height": 536})
+    view.until("a.app.page.root.offsetHeight === 520")
+    before = view.stage.bounding_box()
+    strip, bar = view.root.get_by_role("listbox"), view.root.get_by_role("group", name="View")
+    view.press("z")
+    expect(strip).to_be_hidden()
+    expect(bar).to_be_hidden()
+    assert view.stage.bounding_box()["height"] > before["height"] + 100
+    view.press("Shift+F")
+    view.until("a.app.page.root.offsetHeight === innerHeight")
+    check_all(view, scenes)
+    view.control("Fold the tools").click()
+    expect(bar).to_be_visible()
+    view.press("Shift+F", "z", "z")
+    view.until(f"a.app.page.root.offsetHeight === 520 && a.app.size.height === {before['height']}")
+    assert view.stage.bounding_box() == before
+
+
 def test_nothing_sticks_out_of_a_phone(view):
     """At 360 pixels of width all controls and the whole status line are inside the widget."""
     view.page.set_viewport_size({"width": 360, "height": 900})
