@@ -184,7 +184,7 @@ class AnnotatorServer(PictureServer):
         clicks = [p._asdict() for p in points if p.source == "hand"][-TRIED:]
         places = [(p, self._place_of(name, p, sigma=sigma)) for p in clicks]
         moves = [np.hypot(at[0] - p["x"], at[1] - p["y"]) for p, at in places if at is not None]
-        n_far = sum(move > far for move in moves)
+        n_far = sum(bool(move > far) for move in moves)
         is_harmful = len(clicks) >= SOME and n_far > HARMFUL * len(clicks)
         head = {key: message[key] for key in ("type", "session", "image")}
         self.post(head | {"harms": is_harmful, "n": len(clicks), "far": n_far, "px": far})

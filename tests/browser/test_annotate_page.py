@@ -306,7 +306,7 @@ def test_strip_shows_states_counts_and_progress(view):
         "b.png: empty",
         "c.png: unlabelled",
     ]
-    view.shows("2 of 3 done")
+    view.shows("1 of 3 done")
     expect(view.root.locator("img[src^=blob]")).to_have_count(3)
 
 
