@@ -54,8 +54,8 @@ def main():
             n = (side // SMALL) ** 2
             ratio = seconds / (n * bare)
             print(f"{side:,} px: {megabytes:,.0f} MB, {ratio:.2f} of the bare network", flush=True)
-        draw(folder / "b.tif", arguments.huge)
         middle = arguments.huge // 2
+        draw(folder / "b.tif", arguments.huge, only=(middle, middle + 2048))
         region = f"{middle},{middle},{middle + 2048},{middle + 2048}"
         megabytes, _ = measure(folder, "b.tif", "--region", region)
         print(f"{arguments.huge:,} px, a region of 2,048 px: {megabytes:,.0f} MB")
@@ -75,13 +75,15 @@ def a_scene():
     return np.dstack([scene.image] * 3), scene.points, scene.labels
 
 
-def draw(path, side):
-    """Write a picture of this side, tile after tile."""
+def draw(path, side, *, only=None):
+    """Write a picture of this side, tile after tile; `only` part of its rows, the rest is black."""
     scene, *_ = a_scene()
-    n_tiles = (side // PIECE) ** 2
+    black, across = np.zeros_like(scene), side // PIECE
+    start, stop = only or (0, side)
+    rows = [PIECE * (i // across) for i in range(across**2)]
     tifffile.imwrite(
         path,
-        (scene for _ in range(n_tiles)),
+        (scene if start - PIECE <= row <= stop else black for row in rows),
         shape=(side, side, 3),
         dtype=np.uint8,
         tile=(PIECE, PIECE),

@@ -975,8 +975,10 @@ class Annotator extends Display {
     this.reject(suggestion);
   }
 
+  /** Nothing is there, of whatever class. */
   reject(suggestion) {
-    this.edit({ op: "reject", points: [this.fromSuggestion(suggestion)] });
+    const all = [suggestion, ...suggestion.others];
+    this.edit({ op: "reject", points: all.map((one) => this.fromSuggestion(one)) });
   }
 
   /** Edit each selected point. */

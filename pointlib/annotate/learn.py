@@ -265,7 +265,7 @@ def _start(log):
     """Start the process that reads lessons from its standard input."""
     home = str(Path(__file__).parents[2])  # where this package is, installed or not
     paths = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - our own code
         [sys.executable, "-c", CODE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -152,8 +152,7 @@ def _clip(area, axis, limit, *, side):
     one wherever an edge crosses the line.
     """
     rings = []
-    for ring in area:
-        ring = np.asarray(ring, dtype=float)
+    for ring in (np.asarray(ring, dtype=float) for ring in area):
         away = side * (ring[:, axis] - limit)
         kept = []
         for i, j in zip(range(-1, len(ring) - 1), range(len(ring)), strict=True):

@@ -16,7 +16,6 @@ from pointlib.matching import least_radius
 from pointlib.thresholds import join_classes
 from pointlib.widgets.pictures import check_size, pixels
 
-
 BLOBS = 0.3  # the lowest score of a blob that is shown at first
 
 

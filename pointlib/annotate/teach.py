@@ -36,15 +36,17 @@ def main():
     def say(**facts):
         print(json.dumps(facts), file=out, flush=True)
 
+    spent = 0.0  # s: the first lesson is charged with the imports too
     for line in sys.stdin:
         lesson = json.loads(line)
         try:
             facts = teach(lesson, on_progress=lambda share: say(type="progress", share=share))
-            say(type="learnt", **facts)
+            say(type="learnt", **facts, cpu_seconds=time.process_time() - spent)
         except InputError as error:
             say(type="failed", why=str(error))
         except Exception as error:  # whatever it is, somebody waits for an answer
             say(type="failed", why=f"Unexpected error: {type(error).__name__}: {error}.")
+        spent = time.process_time()
 
 
 def _stand_back():
@@ -67,7 +69,7 @@ def teach(lesson, *, on_progress=lambda _share: None):
     -------
     dict
         f1, error (its standard error) and n_held, the points held back that it was scored on: f1
-        is None if there is none; is_new, whether it started anew; seconds.
+        is None if there is none; is_new, whether it started anew.
     """
     from pointlib.config import TrainConfig
     from pointlib.model.folder import save_model
@@ -91,7 +93,7 @@ def teach(lesson, *, on_progress=lambda _share: None):
     )
     facts = _score(model, held)
     save_model(model, lesson["output"])
-    return facts | {"is_new": config.start is None, "seconds": time.monotonic() - began}
+    return facts | {"is_new": config.start is None}
 
 
 def _fitting(start, teaching, config):

@@ -277,15 +277,16 @@ class Annotator(anywidget.AnyWidget):
         -------
         dict
             ``points`` and ``images`` it learnt from; ``f1``, its standard ``error`` and ``n_held``,
-            the points held back that it was scored on: f1 is None if there are none.
+            the points held back that it was scored on: f1 is None if there are none; and
+            ``cpu_seconds``.
         """
         learner = self._server.learner
         learner.ask()
         learner.wait()
-        facts = learner.facts()
-        if facts["why"]:
-            raise InputError(facts["why"])
-        return {key: facts[key] for key in ("points", "images", "f1", "error", "n_held")}
+        if why := learner.facts()["why"]:
+            raise InputError(why)
+        keys = ("points", "images", "f1", "error", "n_held", "cpu_seconds")
+        return {key: learner.learnt[key] for key in keys}
 
     learnt_model = property(lambda self: self._server.learner.model)
 

@@ -25,7 +25,7 @@ def model():
     info = ModelInfo(classes=("seedling", "weed"), n_channels=1, mean=(0.0,), std=(1.0,))
     info.sigma, info.radius = 2.0, 6.0
     info.min_distances = {"seedling": 4.0, "weed": 4.0}
-    info.thresholds = {"seedling": 0.8, "weed": 0.4}
+    info.thresholds = {"seedling": 0.8, "weed": 0.6}
     return PointModel(Twice(), info)
 
 
