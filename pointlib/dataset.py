@@ -19,7 +19,14 @@ import numpy as np
 from pointlib.cache import KEPT_BYTES, Cache
 from pointlib.errors import InputError, suggest
 from pointlib.images import check_image, image_folder, list_images, read_image, to_channels
-from pointlib.points import check_points, class_names, label_state, read_points, text_path
+from pointlib.points import (
+    check_points,
+    class_names,
+    label_state,
+    read_points,
+    read_text,
+    text_path,
+)
 from pointlib.regions import Regions, read_regions, regions_path
 from pointlib.windows import SIDE, Piece, is_cut, picture_header, pieces_of, read_part
 
@@ -27,6 +34,8 @@ SAMPLE = 64  # images that sigma and the range of the pixel values are estimated
 SAMPLE_PIXELS = 50e6  # or fewer, if they are larger than this together
 AT = "#xywh="  # between a file and the place of a piece, as in W3C's media fragments
 EDGE = 1e-6  # px: how far inside a point on the right or lower edge of an image counts as being
+# beside the images: those that somebody began to click and did not say to be done
+STARTED = Path(".pointlib") / "started.txt"
 MANY, THIN = 20, 3  # more classes with fewer points each are not classes but scores or numbers
 
 
@@ -54,6 +63,8 @@ class ImagePointDataset:
     n_channels : int
     n_unlabelled : int
         Images of the folder that were left out because they have no text file.
+    n_started : int
+        Images that are used as they are, though the annotator knows that more points are to come.
     n_outside : int
         Points that were left out because they lie outside their image's regions.
 
@@ -83,9 +94,11 @@ class ImagePointDataset:
         paths = {path.name: path for path in list_images(self.folder)}
         labelled = [name for name, path in paths.items() if label_state(path) != "unlabelled"]
         self.n_unlabelled = len(paths) - len(labelled)
+        started = read_started(self.folder)
         names = labelled if names is None else list(names)
         files = list(dict.fromkeys(map(file_name, names)))
         _check_names(files, paths, labelled, self.folder)
+        self.n_started = sum(file in started for file in files)
         items, dtypes, self.n_outside = {}, [], 0
         for file in files:
             dtype, items[file], n_outside = open_items(paths[file])
@@ -168,6 +181,14 @@ class ImagePointDataset:
                 f"the classes are {list(classes)}. {suggest(unknown[0], classes)}"
             )
         return classes
+
+
+def read_started(folder):
+    """Return the names of a folder's images that are started in the annotator, and not done."""
+    try:
+        return set(read_text(folder / STARTED).splitlines())
+    except InputError:  # there is no such list
+        return set()
 
 
 class Item(NamedTuple):

@@ -270,6 +270,9 @@ def _left_out(whole, lists, used):
     words = f"; {unnamed} images that no list names are left out" if unnamed else ""
     if whole.n_unlabelled:
         words += f"; {whole.n_unlabelled} images without a text file are left out"
+    if whole.n_started:
+        words += f"; {whole.n_started} images are started in the annotator and not marked done: "
+        words += "what is not clicked there counts as nothing"
     if whole.n_outside:
         words += f"; {whole.n_outside} points outside their image's regions are left out"
     return words

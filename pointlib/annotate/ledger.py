@@ -8,11 +8,11 @@ Not about which edits are valid (steps.py), nor about files (store.py), nor abou
 """
 
 import atexit
+import contextlib
 import logging
 import re
 import secrets
 import threading
-from contextlib import contextmanager
 
 from pointlib.annotate.steps import edit_lines
 from pointlib.annotate.store import Store
@@ -277,6 +277,8 @@ class Ledger:
                     self._tell_once(failed)
             if not failed:
                 self._told.clear()
+                with contextlib.suppress(InputError, OSError):  # trainings go on without
+                    self._store.list_started()
         return failed
 
     def _tell_once(self, trouble):
@@ -284,7 +286,7 @@ class Ledger:
             self._told.add(trouble)
             self._store.notice("error", trouble)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _telling(self):
         """Hold the lock; on leaving, notify the listeners of what happened meanwhile."""
         events = []

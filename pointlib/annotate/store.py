@@ -37,6 +37,7 @@ from pointlib.annotate.texts import (
     text_lines,
     wrong_label,
 )
+from pointlib.dataset import STARTED
 from pointlib.errors import InputError, plural, suggest
 from pointlib.files import keep_copy, move, write_atomic
 from pointlib.images import check_names, image_shape, list_images
@@ -67,6 +68,7 @@ class Store:
         self.paths = {path.name: path for path in list_images(folder)}
         check_names((str(folder), *self.paths))
         self._texts, self._areas = {}, {}  # what is known about the files of each image
+        self._listed = -1  # the step up to which the list of started images holds
         self.history = History(kept=KEPT)
         try:
             self.journal = Journal(folder, session, on_step=self.history.take_read)
@@ -199,6 +201,19 @@ class Store:
         except (InputError, OSError):
             self.unsaved.add(name)
             raise
+
+    def list_started(self):
+        """Write the names of images that are started and have no regions: trainings say so."""
+        with self.lock:
+            step, images = self.history.last_step, self.history.images
+            if step == self._listed:
+                return
+            self._listed = step
+            known = ((name, images[name]) for name in self.paths if name in images)
+            names = [n for n, one in known if one.state == "started" and not one.regions]
+        path = self.folder / STARTED
+        if names or path.exists():
+            write_atomic(path, "".join(f"{name}\n" for name in names))
 
     def _save_file(self, name, annotation, text, path, content, upto):
         """Bring one of an image's files up to date."""

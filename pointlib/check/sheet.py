@@ -15,9 +15,10 @@ from matplotlib.lines import Line2D
 
 from pointlib.check.folder import Report
 from pointlib.check.survey import DOUBLED
+from pointlib.dataset import read_started
 from pointlib.errors import InputError, plural, spell_out
 from pointlib.files import json_safe, write_kept
-from pointlib.images import read_image
+from pointlib.images import image_folder, read_image
 from pointlib.matching import describe_radius, widest_radius
 from pointlib.plots import (
     BLUE,
@@ -60,6 +61,7 @@ def summary(report):
         "n_labelled": states["labelled"],
         "n_empty": states["empty"],
         "n_unlabelled": states["unlabelled"],
+        "n_started": _n_started(report),
         "n_points": sum(classes.values()),
         "n_with_regions": sum(bool(seen.regions) for seen in images),
         "n_outside": sum(seen.n_outside for seen in images),
@@ -222,6 +224,7 @@ def _counts(facts):
         "depths": _said(facts["depths"]),
         "channels": _said(facts["channels"]),
         "labelled": _regions_said(facts),
+        "started": _started_said(facts),
         "pixels": "of {n_decoded:,} of {n_images:,} images decoded".format(**facts),
     }
     if facts["n_decoded"] < sum(facts["sizes"].values()):
@@ -236,6 +239,19 @@ def _regions_said(facts):
     share = f"{facts['labelled_share']:.1%} of the pixels of the labelled images"
     outside = f"; {facts['n_outside']:,} points outside" if facts["n_outside"] else ""
     return f"{share}, by the regions of {facts['n_with_regions']:,}{outside}"
+
+
+def _n_started(report):
+    """Return how many labelled images are started in the annotator, and not marked done."""
+    started = read_started(image_folder(report.folder))
+    return sum(seen.state == "labelled" and seen.path.name in started for seen in report.images)
+
+
+def _started_said(facts):
+    """Return how many images are started and not done, "" where none is."""
+    n = facts["n_started"]
+    what = "in the annotator and not marked done: what is not clicked there counts as nothing"
+    return f"{plural(n, 'image')} {what}" if n else ""
 
 
 def _labelled_share(images):
