@@ -510,8 +510,8 @@ const PAGE = `
   </div>
   <div class="pl-group">
     <button data-key="m" data-is="magnet" aria-pressed="false" title="Magnet: clicks snap to the blob under them (m)">Magnet</button>
-    <label>Suggest <select data-is="suggestions" aria-label="Suggestions: points to accept (g)"><option>none</option>
-      <option>blobs</option><option>model</option></select></label>
+    <select data-is="suggestions" aria-label="Suggestions: points to accept (g)" title="Suggestions: points to accept (g)"><option
+      value="none">Suggest \u2026</option><option>blobs</option><option>model</option></select>
     <button data-key="l" data-is="learn" aria-pressed="false" title="Learn while you click, from what is done (l)">Learn</button>
     <button data-opens="assist" aria-expanded="false" title="Assistance: size, brightness and score of what is looked for">Assist</button>
   </div>

@@ -14,7 +14,7 @@ from PIL import Image
 from stand_in import SESSION, Browser
 
 from pointlib.annotate.steps import SUGGESTED
-from pointlib.annotate.suggest import Helper
+from pointlib.annotate.suggest import Helper, one_a_spot
 from pointlib.annotate.widget import Annotator
 from pointlib.errors import InputError
 from pointlib.images import write_image
@@ -300,6 +300,65 @@ class Twice(Brightness):
     def forward(self, batch):
         """Return logits (B, 2, H, W)."""
         return super().forward(batch).repeat(1, 2, 1, 1)
+
+
+def test_accept_takes_what_is_above_the_models_own_thresholds(folder, open_annotator, model):
+    """Each class's own, plus an offset; a number is used as given."""
+    model.info.classes, model.network = ("left", "right"), Twice()
+    model.info.min_distances = {"left": 4.0, "right": 4.0}
+    annotator = open_annotator(folder, classes=("left", "right"), model=model)
+    scores = annotator.suggestions()[2]
+    model.info.thresholds = {"left": scores.min() - 1e-6, "right": 1.0}
+    assert annotator.accept(offset=0.5) == 0
+    assert annotator.accept() == len(scores)
+    assert set(annotator.labels) == {"left"}
+    annotator.undo()
+    assert annotator.accept(scores.max() + 1e-6) == 0
+
+
+def test_one_suggestion_a_spot_is_the_best_of_its_class():
+    """Farthest above its own threshold, of equals the first class; another spot is another."""
+    points = np.array([[10.0, 10], [11, 10], [12, 10], [40, 40], [41, 40]])
+    labels, scores = np.array(["a", "b", "c", "b", "a"]), np.array([0.6, 0.55, 0.3, 0.5, 0.5])
+    thresholds = {"a": 0.5, "b": 0.3, "c": 0.1}
+    _, kept, _ = one_a_spot((points, labels, scores), thresholds, 3.0)
+    assert kept.tolist() == ["b", "b"]
+    tie = dict.fromkeys("abc", 0.25)
+    assert one_a_spot((points[3:], labels[3:], scores[3:]), tie, 3.0)[1].tolist() == ["a"]
+    none = np.empty((0, 2)), np.empty(0, str), np.empty(0)
+    assert len(one_a_spot(none, thresholds, 3.0)[0]) == 0
+
+
+def test_page_is_told_the_thresholds_of_the_classes(folder, open_annotator, model):
+    """In the order of the folder's classes; blobs have one for all."""
+    model.info.thresholds = {"point": 0.4}
+    browser = Browser(open_annotator(folder, model=model))
+    assert suggestions_of(browser, **{"from": "model", "sigma": 2.0})[0]["thresholds"] == [0.4]
+    assert suggestions_of(browser, **{"from": "blobs", "sigma": 2.0})[0]["thresholds"] == [0.3]
+
+
+def test_place_of_a_click_is_told_before_it(browser):
+    """The same place as the click's; none on even ground."""
+    look = {"image": "a.png", "label": "point", "sigma": 2.0, "dark": None}
+    told, _ = browser.ask("snap", x=13.5, y=9.5, t=1, **look)
+    assert (told["t"], told["place"]) == (1, pytest.approx(SPOTS[0], abs=0.1))
+    assert browser.ask("snap", x=27.0, y=36.0, t=2, **look)[0]["place"] is None
+    point = browser.add(13.5, 9.5, magnet=True, sigma=2.0)["changes"][0]["point"]
+    assert (point["x"], point["y"]) == pytest.approx(told["place"])
+
+
+def test_magnet_is_asked_whether_it_fits_what_was_clicked(browser, annotator):
+    """Ten clicks beside the spots: most would move far, so it harms; few clicks tell nothing."""
+    for i in range(5):
+        browser.add(SPOTS[0][0] + 3.2, SPOTS[0][1] - 1 + i / 2)
+    look = {"image": "a.png", "sigma": 2.0, "dark": None}
+    assert not browser.ask("magnet", **look)[0]["harms"]
+    for i in range(5):
+        browser.add(SPOTS[0][0] - 3.2, SPOTS[0][1] - 1 + i / 2)
+    told, _ = browser.ask("magnet", **look)
+    assert (told["harms"], told["n"]) == (True, 10)
+    assert told["far"] > 2
+    assert annotator.points.shape == (10, 2)
 
 
 def test_accept_adds_good_suggestions_once(annotator):

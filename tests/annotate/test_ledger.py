@@ -1387,8 +1387,12 @@ ledger = open_ledger(sys.argv[1])
 assert not ledger.read_only, ledger.read_only
 for k in range(1, 100_000):
     point = {"id": f"bbbbbb-{k}", "x": k % 29, "y": k % 19, "label": "point", "source": "hand"}
-    image = ledger.names[k % 3]
-    ledger.apply({"session": "bbbbbb", "edit": k, "op": "add", "image": image, "points": [point]})
+    head = {"session": "bbbbbb", "edit": k, "image": ledger.names[k % 3]}
+    if k % 5:
+        ledger.apply({**head, "op": "add", "points": [point]})
+    else:
+        rings = [[[1, 1], [2 + k % 20, 1], [9, 9]]]
+        ledger.apply({**head, "op": "region", "regions": [{"id": f"bbbbbb-{k}", "rings": rings}]})
     print(k, flush=True)
 """
 
@@ -1409,7 +1413,7 @@ def start(code, folder):
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_killed_process_loses_no_acknowledged_edit(folder):
-    """SIGKILL in the middle of a stream of edits: all that were acknowledged are there."""
+    """SIGKILL in the middle of a stream of points and regions: the acknowledged ones are there."""
     with start(CLICKS, folder) as process:
         told = [int(process.stdout.readline()) for _ in range(700)]
         process.send_signal(signal.SIGKILL)
@@ -1417,7 +1421,8 @@ def test_killed_process_loses_no_acknowledged_edit(folder):
     assert (folder / ".pointlib" / "lock").exists()
     hand = Hand(open_ledger(folder), session="bbbbbb")
     assert hand.ledger.read_only == ""
-    found = {key for points in places_of_all(hand.ledger).values() for key in points}
+    images = [hand.ledger.load(name) for name in hand.ledger.names]
+    found = {key for image in images for key in (*image.points, *image.regions)}
     assert {f"bbbbbb-{k}" for k in told} <= found
     assert len(found) - len(told) in (0, 1)
     again = hand.send("add", "b.png", points=[hand.point(1, 1, "point")])
@@ -1425,7 +1430,8 @@ def test_killed_process_loses_no_acknowledged_edit(folder):
     for _ in found:
         hand.edits = itertools.count(200_000 + next(hand.edits))
         hand.send("undo")
-    assert not any(places_of_all(hand.ledger).values())
+    images = [hand.ledger.load(name) for name in hand.ledger.names]
+    assert not any(image.points or image.regions for image in images)
 
 
 def test_second_process_looks_on_and_says_whom(folder):
