@@ -80,7 +80,8 @@ class Learner:
 
     def turn(self, is_on):
         """Begin to learn, or stop: a lesson that is being taught is given up."""
-        self.is_on = bool(is_on)
+        self.is_on = bool(is_on) and not self.ledger.read_only
+        self._why = self.ledger.read_only if is_on else ""
         if self.is_on:
             self.ledger.listeners.add(self._listen)
             self._wake(is_stirred=True)

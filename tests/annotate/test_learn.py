@@ -173,6 +173,15 @@ def test_nothing_complete_is_said(annotator):
         annotator.learn()
 
 
+def test_folder_that_cannot_be_written_is_not_learnt_from(annotator):
+    """It stays off, and the line says why."""
+    annotator._ledger._store.journal.read_only = "Somebody else annotates here."
+    learner = annotator._server.learner
+    learner.turn(True)
+    assert not learner.is_on
+    assert learner.facts()["why"] == "Somebody else annotates here."
+
+
 def test_model_and_score_are_there_after_reopening(annotator, scenes, tmp_path):
     """The next day it goes on: the line says so, and the model suggests."""
     annotator.add(scenes["0.png"].points)
