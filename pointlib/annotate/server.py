@@ -263,11 +263,11 @@ class AnnotatorServer(PictureServer):
         head |= {"sigma": sigma, "classes": list(classes)}
         try:
             path = self.ledger.path(message["image"])
-            points, labels, scores = self.helper.suggest(path, source, sigma=sigma, classes=classes)
-            numbers = [classes.index(label) for label in labels.tolist()]
-            rows = np.column_stack([points, numbers, scores]).astype("<f4")
-            head["radius"] = self.helper.radius(source, sigma)
-            head["thresholds"] = list(self.helper.thresholds(source, classes).values())
+            offer = self.helper.suggest(path, source, sigma=sigma, classes=classes)
+            numbers = [classes.index(label) for label in offer.labels.tolist()]
+            rows = np.column_stack([offer.points, numbers, offer.scores]).astype("<f4")
+            head["radius"] = float(offer.radius)
+            head["thresholds"] = list(offer.thresholds.values())
             self.post(head | {"n": len(rows), "error": ""}, rows.tobytes())
         except Exception as error:
             self.post(head | {"n": 0, "error": self.sentence(error)})
