@@ -360,9 +360,11 @@ export function oneASpot(suggestions, { width, height }, radius) {
   return [...heads.values()];
 }
 
-/** Suggestions in the order of a review: those that are nearest to their threshold first. */
-export const leastCertainFirst = (/** @type {any[]} */ suggestions) =>
-  [...suggestions].sort((a, b) => Math.abs(a.margin) - Math.abs(b.margin) || a.rank - b.rank || a.y - b.y || a.x - b.x);
+/** Suggestions in the order of a review: those nearest to their threshold first, or the faintest blobs. */
+export function leastCertainFirst(/** @type {any[]} */ suggestions, byModel = true) {
+  const surety = (/** @type {any} */ { margin }) => (byModel ? Math.abs(margin) : margin);
+  return [...suggestions].sort((a, b) => surety(a) - surety(b) || a.rank - b.rank || a.y - b.y || a.x - b.x);
+}
 
 /**
  * Suggestions from Python's rows of x, y, class, score; `margin` is how far above the threshold.
@@ -375,11 +377,78 @@ export function readSuggestions(rows, classes, thresholds) {
   });
 }
 
+/**
+ * What `c` gives at a spot, in turn: the suggestion, the best of each other class that was found
+ * there, then the folder's other classes, to which no score belongs.
+ * @param {any} suggestion  with its `others` @param {string[]} classes  of the folder @returns {any[]}
+ */
+export function choicesAt(suggestion, classes) {
+  const found = new Map();
+  for (const one of [suggestion, ...suggestion.others]) if (!found.has(one.label)) found.set(one.label, one);
+  for (const label of classes) if (!found.has(label)) found.set(label, { ...suggestion, label, score: null });
+  return [...found.values()];
+}
+
+/** A suggestion, shown as one of the choices at its spot. */
+export function shownAs(/** @type {any} */ suggestion, /** @type {any} */ { label, x, y, score }) {
+  const others = [suggestion, ...suggestion.others].filter((one) => one.label !== label);
+  return { ...suggestion, label, x, y, score, others, head: suggestion };
+}
+
 /** What a point or a suggestion is, in words. */
 export function pointWords(/** @type {any} */ { label, source, score, others }) {
   const number = Number.isFinite(score) ? score.toFixed(2) : "";
   if (!others) return label + (source === SUGGESTED && number ? `, suggested at ${number}` : "");
-  return `${label} ${number}` + (others.length ? `, or ${others.map((one) => `${one.label} ${one.score.toFixed(2)}`).join(", ")} (c)` : "");
+  const rest = others.map((/** @type {any} */ one) => `${one.label} ${one.score.toFixed(2)}`).join(", ");
+  return `${label}${number ? ` ${number}` : ""}${rest ? `, or ${rest} (c)` : ""}`;
+}
+
+/**
+ * Asks Python about what is under the pointer: one question at a time, and only the newest. An
+ * answer to an older question is not shown.
+ */
+export class Asker {
+  /** @param {(question: any) => void} send */
+  constructor(send) {
+    this.send = send;
+    this.count = 0;
+    this.forget();
+  }
+
+  /** After a silence, or at first: no answer is under way. */
+  forget() {
+    this.waiting = 0; // the number of the question that has no answer yet
+    this.sent = this.wanted = "null";
+    /** @type {any} */
+    this.answer = null;
+  }
+
+  /** Whether this is another question than the last; null: none. @param {any} question */
+  want(question) {
+    const text = JSON.stringify(question);
+    if (text === this.wanted) return false;
+    if (!this.waiting) this.sent = "null";
+    this.wanted = text;
+    this.answer = null;
+    return true;
+  }
+
+  /** Send what is wanted, unless an answer is still under way. */
+  next() {
+    if (this.waiting || this.wanted === this.sent || this.wanted === "null") return;
+    this.count += 1;
+    this.waiting = this.count;
+    this.sent = this.wanted;
+    this.send({ ...JSON.parse(this.wanted), t: this.count });
+  }
+
+  /** Take an answer. @param {number} t  the number of its question @param {any} answer */
+  hear(t, answer) {
+    if (t !== this.waiting) return;
+    this.waiting = 0;
+    if (this.sent === this.wanted) this.answer = answer;
+    else this.next();
+  }
 }
 
 /** Images per hour of work, without gaps of more than a minute. */
@@ -653,8 +722,9 @@ function drawSuggestions(ctx, app, shown) {
   Object.assign(ctx, { font: "10px sans-serif", textBaseline: "middle", lineWidth: 3, strokeStyle: "#000B", fillStyle: "#FFF" });
   for (const suggestion of shown) {
     const at = toStage(app.view, suggestion.x, suggestion.y);
-    ctx.strokeText(suggestion.score.toFixed(2), at.x + r + 5, at.y);
-    ctx.fillText(suggestion.score.toFixed(2), at.x + r + 5, at.y);
+    const number = suggestion.score?.toFixed(2) ?? "";
+    ctx.strokeText(number, at.x + r + 5, at.y);
+    ctx.fillText(number, at.x + r + 5, at.y);
   }
 }
 
@@ -699,7 +769,7 @@ function drawTopLayer(app) {
 function drawTip(ctx, app) {
   const { tip, view, size } = app;
   const at = toStage(view, tip.x, tip.y);
-  const words = pointWords(tip);
+  const words = app.wordsOf(tip);
   Object.assign(ctx, { font: "12px sans-serif", textBaseline: "middle" });
   const width = ctx.measureText(words).width + 14;
   const x = clamp(at.x + 14, 2, Math.max(2, size.width - width - 2));
@@ -729,7 +799,7 @@ class Annotator extends Display {
   suggestionFrom = "none"; explains = false; suggestionScore = 0.3; suggestionOffset = 0; turned = new Map();
   suggestions = { list: [], image: "", from: "none", radius: 3 }; suggestionStore = null;
   // the walk through suggestions; what the pointer is over; where the magnet would put a click
-  review = null; tip = null; snap = null; asked = 0; answered = 0;
+  review = null; tip = null; landing = new Asker((question) => this.send(question)); wantsMagnet = false; insists = false;
   // messages; `since` holds the outcomes that arrive while an image is requested
   outbox = new Outbox(this.session, attempt(() => window.localStorage, null)); ids = 0; since = new Map();
 
@@ -748,9 +818,14 @@ class Annotator extends Display {
     return Math.sqrt((this.record.width * this.record.height) / Math.max(size, 1)) * this.view.k;
   }
 
-  /** Blobs get the chosen class; the model's suggestions have their own. */
+  /** Blobs get the chosen class, unless one was given another; the model's suggestions have their own. */
   suggestionLabel(suggestion) {
-    return this.suggestions.from === "model" ? suggestion.label : this.classes[this.label];
+    return this.suggestions.from === "model" || suggestion.head ? suggestion.label : this.classes[this.label];
+  }
+
+  /** What a point or a suggestion is, in words. */
+  wordsOf(point) {
+    return pointWords(point.others ? { ...point, label: this.suggestionLabel(point) } : point);
   }
 
   shownSuggestions() {
@@ -766,20 +841,37 @@ class Annotator extends Display {
 
   /** A suggestion in the class that was chosen for it. */
   asTurned(suggestion) {
-    const n = this.turned.get(suggestion.id) ?? 0;
-    const all = [suggestion, ...suggestion.others];
-    const { id, label, x, y, score } = all[n % all.length];
-    return n ? { ...suggestion, label, x, y, score, chosen: id, others: all.filter((one) => one.id !== id) } : suggestion;
+    const label = this.turned.get(suggestion.id);
+    return label === undefined ? suggestion : this.asClass(suggestion, label);
+  }
+
+  /** A suggestion as one of another class: the one found there, if there is one. */
+  asClass(suggestion, label) {
+    const choice = this.choices(suggestion).find((one) => one.label === label);
+    if (!choice) return suggestion;
+    const shown = shownAs(suggestion.head ?? suggestion, choice);
+    return this.suggestions.from === "model" ? shown : { ...shown, others: [] };
+  }
+
+  /** The choices at a suggestion's spot. The score of a blob is of no class: it stays. */
+  choices(suggestion) {
+    const head = suggestion.head ?? suggestion;
+    if (this.suggestions.from === "model") return choicesAt(head, this.classes);
+    const { score } = head;
+    return choicesAt({ ...head, label: this.classes[this.label] }, this.classes).map((one) => ({ ...one, score }));
   }
 
   /** Show the next class of the suggestion under the pointer, or in review. */
   turnSuggestion() {
     const suggestion = this.suggestionHere();
     if (!suggestion) return this.say("No suggestion there.");
-    if (!suggestion.others.length) return this.say(`Only ${suggestion.label} is suggested there. Accept it and press r to give it another class.`);
-    this.turned.set(suggestion.id, (this.turned.get(suggestion.id) ?? 0) + 1);
+    const labels = this.choices(suggestion).map(({ label }) => label);
+    if (labels.length < 2) return this.say(`There is no other class than ${labels[0]}.`);
+    const next = labels[(labels.indexOf(this.suggestionLabel(suggestion)) + 1) % labels.length];
+    this.turned.set(suggestion.id, next);
     this.suggestionStore = null;
     this.showTip();
+    if (this.review) this.sayReview();
     this.request("points", "top");
   }
 
@@ -796,10 +888,11 @@ class Annotator extends Display {
   /** Begin a walk through the suggestions, or go on to the next. */
   walk() {
     if (this.review) return this.stepReview(1);
-    const ids = this.record ? leastCertainFirst([...this.shownSuggestions().values()]).map(({ id }) => id) : [];
+    const shown = this.record ? [...this.shownSuggestions().values()] : [];
+    const ids = leastCertainFirst(shown, this.suggestions.from === "model").map(({ id }) => id);
     if (!ids.length) return this.say("No suggestions to review (g shows some).");
     this.letGo();
-    this.review = { ids, at: -1, view: this.view, fitted: this.fitted, accepted: 0, rejected: 0 };
+    this.review = { ids, at: -1, view: this.view, fitted: this.fitted, decided: new Map() };
     this.stepReview(1);
   }
 
@@ -813,35 +906,50 @@ class Annotator extends Display {
     if (at < 0) return this.say("This is the first.");
     review.at = at;
     this.lookAt(shown.get(review.ids[at]));
-    const suggestion = shown.get(review.ids[at]);
-    this.say(`${at + 1} of ${review.ids.length}: ${pointWords(suggestion)}. Enter accepts, x rejects, . goes on, Escape ends.`);
+    this.sayReview();
   }
 
-  /** Centre a place, near enough to judge it. */
+  sayReview() {
+    const { at, ids } = this.review;
+    this.say(`${at + 1} of ${ids.length}: ${this.wordsOf(this.suggestionHere())}. Enter accepts, x rejects, . goes on, Escape ends.`);
+  }
+
+  /** Something changed: if the suggestion in review is gone, go on. */
+  followReview() {
+    if (this.review && this.record && !this.suggestionHere()) this.stepReview(1);
+  }
+
+  /** Centre a place, near enough to judge it: 12 radii fit, or fewer if the view is nearer already. */
   lookAt({ x, y }) {
-    const { size, view, suggestions, review } = this;
-    const k = clamp(Math.max(review.view.k, Math.min(size.width, size.height) / (12 * suggestions.radius)), view.k > 64 ? view.k : 0, 64);
+    const { size, view, suggestions } = this;
+    const near = Math.min(size.width, size.height) / (12 * suggestions.radius);
+    const k = Math.max(view.k, Math.min(near, 64));
     this.setView({ k, ox: size.width / 2 - (x + 0.5) * k, oy: size.height / 2 - (y + 0.5) * k });
-    this.showTip();
   }
 
   /** Decide on the suggestion in review: accept it, maybe as another class, or reject it. */
   decide(isAccepted, label = null) {
     const suggestion = this.suggestionHere();
-    if (!suggestion || !this.canEdit()) return;
-    if (isAccepted) this.accept([label === null ? suggestion : { ...suggestion, label }]);
+    if (!suggestion) return;
+    if (isAccepted) this.accept([label === null ? suggestion : this.asClass(suggestion, label)]);
     else this.reject(suggestion);
-    this.review[isAccepted ? "accepted" : "rejected"] += 1;
-    this.stepReview(1);
   }
 
+  /** Note what became of suggestions, for the end of the review. */
+  note(suggestions, decision) {
+    suggestions.forEach(({ id }) => this.review?.decided.set(id, decision));
+  }
+
+  /** Back to the view before, with the numbers; what was undone since is left. */
   endReview() {
     const { review } = this;
     this.review = null;
-    const { accepted, rejected, ids } = review;
-    this.setView(review.view, review.fitted);
-    const left = ids.filter((id) => this.record && this.shownSuggestions().has(id)).length;
-    this.say(`Review: ${accepted} accepted, ${rejected} rejected, ${left} left as they are.`);
+    const isLeft = (id) => this.record !== null && this.shownSuggestions().has(id);
+    const count = (decision) => review.ids.filter((id) => review.decided.get(id) === decision && !isLeft(id)).length;
+    const left = review.ids.filter(isLeft).length;
+    if (review.fitted) this.fit();
+    else this.setView(review.view);
+    this.say(`Review: ${count("accepted")} accepted, ${count("rejected")} rejected, ${left} left as they are.`);
     this.showTip();
   }
 
@@ -856,39 +964,50 @@ class Annotator extends Display {
   showTip() {
     const { record, pointer, gesture, hidden } = this;
     const before = this.tip;
-    const spot = pointer && toImage(this.view, pointer.x, pointer.y);
+    const spot = pointer ? toImage(this.view, pointer.x, pointer.y) : this.crosshair;
     const point = record && !hidden && !gesture && spot ? this.hit(spot) ?? this.hit(spot, false, this.shownSuggestions()) : null;
     this.tip = this.review ? this.suggestionHere() : point;
     if (before !== this.tip) this.request("top");
   }
 
-  /** Ask where a click would land; one question at a time. */
+  /** Ask where a click would land, as soon as the pointer rests. */
   askSnap() {
-    const { magnet, pointer, record, view } = this;
-    if (!magnet || !pointer || !record || this.asked > this.answered) return;
-    const { x, y } = toImage(view, pointer.x, pointer.y);
-    if (x < -0.5 || y < -0.5 || x > record.width - 0.5 || y > record.height - 0.5) return void (this.snap = null);
-    this.asked += 1;
-    this.send({ type: "snap", image: record.name, x, y, label: this.classes[this.label], sigma: this.sigma, dark: this.dark, t: this.asked });
-    this.snapFrom = pointer;
+    if (!this.landing.want(this.snapQuestion())) return;
+    this.request("top");
+    this.later("snap", 30, () => this.landing.next());
   }
 
-  onSnap({ image, place, t }) {
-    this.answered = Math.max(this.answered, t);
-    this.snap = place && image === this.record?.name && this.pointer ? { x: place[0], y: place[1] } : null;
-    if (this.snapFrom !== this.pointer) this.askSnap();
+  /** Where the pointer is, and what the magnet looks for; null if a click would add no point there. */
+  snapQuestion() {
+    const { magnet, pointer, record, view, tip, gesture, tool, sigma, dark } = this;
+    if (!magnet || !pointer || !record || tip || gesture || tool !== "points") return null;
+    const { x, y } = toImage(view, pointer.x, pointer.y);
+    if (x < -0.5 || y < -0.5 || x > record.width - 0.5 || y > record.height - 0.5) return null;
+    return { type: "snap", image: record.name, x, y, label: this.classes[this.label], sigma, dark };
+  }
+
+  onSnap({ place, t }) {
+    this.landing.hear(t, place && { x: place[0], y: place[1] });
     this.request("top");
   }
 
-  /** The magnet would have moved clicks too far: it is off, unless it is asked for again. */
+  /** Where a click would land, or null if that is not known, or just there. */
+  get snap() { return this.landing.answer; }
+
+  /** Whether the magnet fits what was clicked: if not, it stays off, unless it is asked for again. */
   onMagnet({ image, harms, n, far, px }) {
-    if (!harms || image !== this.record?.name || !this.magnet || this.insists) return;
-    this.insists = true;
-    this.setMagnet(false);
-    this.say(`Magnet off: it would have moved ${far} of your ${plural(n, "click")} here by more than ${px.toFixed(0)} px, so it fits something else. Set the Size (Assist), or press m again to use it all the same.`, "warning");
+    if (!this.wantsMagnet || image !== this.record?.name) return;
+    if (!harms) return this.setMagnet(true);
+    Object.assign(this, { insists: true, wantsMagnet: false });
+    this.say(`Magnet off: it would have moved ${far} of your ${plural(n, "click")} by more than ${px.toFixed(0)} px, so it fits something else. Set the Size (Assist), or press m again to use it all the same.`, "warning");
   }
 
   // -------------------------------------------------------------- frames and view
+
+  setView(view, fitted = false) {
+    super.setView(view, fitted);
+    this.lookAgain();
+  }
 
   paint(dirty) {
     if (dirty.has("points")) drawPointLayer(this);
@@ -957,6 +1076,7 @@ class Annotator extends Display {
   }
 
   accept(suggestions) {
+    this.note(suggestions, "accepted");
     if (suggestions.length) this.edit({ op: "add", points: suggestions.map((suggestion) => this.fromSuggestion(suggestion)) });
   }
 
@@ -978,6 +1098,7 @@ class Annotator extends Display {
   /** Nothing is there, of whatever class. */
   reject(suggestion) {
     const all = [suggestion, ...suggestion.others];
+    this.note([suggestion], "rejected");
     this.edit({ op: "reject", points: all.map((one) => this.fromSuggestion(one)) });
   }
 
@@ -1282,6 +1403,7 @@ class Annotator extends Display {
     const { x, y } = this.crosshair ?? { x: Math.round(middle.x), y: Math.round(middle.y) };
     this.crosshair = { x: clamp(x + dx, 0, width - 1), y: clamp(y + dy, 0, height - 1) };
     this.reveal(this.crosshair);
+    this.showTip();
   }
 
   clickCrosshair(event) {
@@ -1310,6 +1432,7 @@ class Annotator extends Display {
   letGo(keep = false) {
     this.drop(keep);
     Object.assign(this, { gesture: null, band: null, crosshair: null });
+    this.showTip();
     this.select([]);
     this.request("top");
   }
@@ -1321,6 +1444,7 @@ class Annotator extends Display {
     this.label = i;
     this.showChips();
     this.revealChip();
+    this.lookAgain();
     this.request("points");
   }
 
@@ -1329,16 +1453,18 @@ class Annotator extends Display {
     scrollTo(this.page.slot, this.page.chips.children[this.label] ?? this.page.chips);
   }
 
+  /** Turn the magnet off, or on if it fits what was clicked: see `onMagnet`. */
   toggleMagnet() {
-    this.setMagnet(!this.magnet);
-    this.say(this.magnet ? "Magnet on: a click lands where the cross is, on the blob that fits the ring (Assist: Size)." : "Magnet off.");
-    if (this.magnet && this.record) this.send({ type: "magnet", image: this.record.name, sigma: this.sigma, dark: this.dark });
+    if (this.magnet || this.insists) return this.setMagnet(!this.magnet);
+    if (!this.record) return this.say("No image is here yet: press m when it is.");
+    this.wantsMagnet = true;
+    this.send({ type: "magnet", image: this.record.name, sigma: this.sigma, dark: this.dark });
   }
 
   setMagnet(on) {
-    this.magnet = on;
-    this.snap = null;
+    Object.assign(this, { magnet: on, wantsMagnet: false });
     this.page.magnet.ariaPressed = String(on);
+    this.say(on ? "Magnet on: a click lands where the cross is, on the blob that fits the ring (Assist: Size)." : "Magnet off.");
     this.askSnap();
     this.request("top");
   }
@@ -1379,6 +1505,8 @@ class Annotator extends Display {
   setScore(score) {
     this[this.suggestionFrom === "model" ? "suggestionOffset" : "suggestionScore"] = score;
     this.suggestionStore = null;
+    this.followReview();
+    this.lookAgain();
     this.request("points");
   }
 
@@ -1397,7 +1525,7 @@ class Annotator extends Display {
     if (this.question) this.closeQuestion();
     if (this.tool !== "points") this.useTool("points");
     if (this.review) this.endReview();
-    Object.assign(this, { proposal: null, chosenRegion: null, tip: null, snap: null });
+    Object.assign(this, { proposal: null, chosenRegion: null, tip: null });
     this.heading = index < this.index ? -1 : 1;
     this.index = index;
     this.rate.touch(performance.now());
@@ -1493,7 +1621,15 @@ class Annotator extends Display {
     this.showStatus();
     this.propose();
     this.page.done.ariaPressed = String(record?.state === "labelled");
+    this.followReview();
+    this.lookAgain();
     this.request("points");
+  }
+
+  /** What is under the pointer may be another now. */
+  lookAgain() {
+    this.showTip();
+    this.askSnap();
   }
 
   /** Note the state and the counts {class: n} of an image. */
@@ -1622,8 +1758,7 @@ class Annotator extends Display {
 
   hover(at) {
     this.pointer = at;
-    this.askSnap();
-    this.showTip();
+    this.lookAgain();
     if (this.magnet || this.corners || this.tip) this.request("top");
   }
 
@@ -1644,6 +1779,7 @@ class Annotator extends Display {
     this.pointers.delete(event.pointerId);
     if (gesture?.kind === "pinch" ? this.pointers.size : gesture?.id !== event.pointerId) return;
     this.gesture = null;
+    this.lookAgain();
     this.request("top");
     if (!this.record || gesture.kind === "pinch") return;
     const { kind, moved, spot, add, toggle, touch } = gesture;
@@ -1699,6 +1835,8 @@ class Annotator extends Display {
     this.outbox.waiting.forEach((edit) => this.send(edit));
     this.askedThumbs.clear();
     this.askThumbs();
+    this.landing.forget();
+    this.askSnap();
     if (!this.record) this.ask(this.index);
   }
 
@@ -1766,9 +1904,10 @@ class Annotator extends Display {
     if (error) this.say(error, "warning");
     if (image !== this.record?.name || from !== this.suggestionFrom) return;
     const rows = new Float32Array(parts[0]?.slice().buffer ?? 0);
-    Object.assign(this, { suggestions: { image, from, list: readSuggestions(rows, classes, thresholds), radius }, suggestionStore: null });
+    if (this.review) this.endReview(); // its numbers are of the suggestions before
     this.turned.clear();
-    if (this.review) this.endReview();
+    Object.assign(this, { suggestions: { image, from, list: readSuggestions(rows, classes, thresholds), radius }, suggestionStore: null });
+    this.lookAgain();
     if (this.explains && !error) this.say(`${plural(this.shownSuggestions().size, "suggestion")}: click accepts one, Enter all in view, x rejects, w reviews.`);
     this.explains = false;
     this.request("points");

@@ -14,6 +14,7 @@ import numpy as np
 
 from pointlib.annotate.blobs import check_sigma
 from pointlib.annotate.learn import Learner
+from pointlib.annotate.magnet import judge_magnet
 from pointlib.errors import InputError
 from pointlib.widgets.channel import Worker
 from pointlib.widgets.pictures import thumbnail
@@ -23,8 +24,6 @@ SIGMA = 3.0  # px: default size of blobs
 EDIT = ("session", "edit", "image", "op", "points", "regions", "mark", "whole")  # keys of an edit
 # kinds of jobs, most urgent first
 URGENCY = ("image", "snap", "magnet", "suggestions", "prefetch", "warm", "thumb")
-FAR, SOME, TRIED = 3.0, 10, 50  # px; clicks that tell something; clicks looked at
-HARMFUL = 0.2  # share of the clicks that the magnet moves too far: then it fits something else
 
 
 class AnnotatorServer(PictureServer):
@@ -163,12 +162,14 @@ class AnnotatorServer(PictureServer):
         self._quick.put(key, lambda: self._send_snap(message))
 
     def _send_snap(self, message):
-        self.helper.dark = message.get("dark")
-        point = {"x": message["x"], "y": message["y"], "label": message["label"]}
-        sigma = message.get("sigma") or self.sigma
-        place = self._place_of(message["image"], point, sigma=sigma)
         head = {key: message[key] for key in ("type", "session", "image", "t")}
-        self.post(head | {"place": None if place is None else [float(v) for v in place]})
+        point = {"x": message["x"], "y": message["y"], "label": message["label"]}
+        self.helper.dark, place = message.get("dark"), None
+        try:
+            sigma = check_sigma(message.get("sigma") or self.sigma)
+            place = self._place_of(message["image"], point, sigma=sigma)
+        finally:  # the next question waits for the answer
+            self.post(head | {"place": None if place is None else [float(v) for v in place]})
 
     def _take_magnet(self, message):
         """Say whether the magnet fits what was clicked by hand."""
@@ -176,18 +177,12 @@ class AnnotatorServer(PictureServer):
         self._quick.put(key, lambda: self._send_magnet(message))
 
     def _send_magnet(self, message):
-        """Tell how many of the image's clicks the magnet would have moved, and by how much."""
+        """Tell how many of the clicks the magnet would have moved, and by how much: magnet.py."""
         self.helper.dark = message.get("dark")
-        name, sigma = message["image"], message.get("sigma") or self.sigma
-        far = max(FAR, sigma)
-        points = self.ledger.load(name).points.values()
-        clicks = [p._asdict() for p in points if p.source == "hand"][-TRIED:]
-        places = [(p, self._place_of(name, p, sigma=sigma)) for p in clicks]
-        moves = [np.hypot(at[0] - p["x"], at[1] - p["y"]) for p, at in places if at is not None]
-        n_far = sum(bool(move > far) for move in moves)
-        is_harmful = len(clicks) >= SOME and n_far > HARMFUL * len(clicks)
+        sigma = check_sigma(message.get("sigma") or self.sigma)
+        verdict = judge_magnet(self.helper, self.ledger, message["image"], sigma=sigma)
         head = {key: message[key] for key in ("type", "session", "image")}
-        self.post(head | {"harms": is_harmful, "n": len(clicks), "far": n_far, "px": far})
+        self.post(head | verdict._asdict() | {"harms": verdict.harms})
 
     def _checked(self, index):
         if type(index) is not int or index not in range(len(self.ledger.names)):
@@ -263,11 +258,11 @@ class AnnotatorServer(PictureServer):
         head |= {"sigma": sigma, "classes": list(classes)}
         try:
             path = self.ledger.path(message["image"])
-            points, labels, scores = self.helper.suggest(path, source, sigma=sigma, classes=classes)
-            numbers = [classes.index(label) for label in labels.tolist()]
-            rows = np.column_stack([points, numbers, scores]).astype("<f4")
-            head["radius"] = self.helper.radius(source, sigma)
-            head["thresholds"] = list(self.helper.thresholds(source, classes).values())
+            offer = self.helper.suggest(path, source, sigma=sigma, classes=classes)
+            numbers = [classes.index(label) for label in offer.labels.tolist()]
+            rows = np.column_stack([offer.points, numbers, offer.scores]).astype("<f4")
+            head["radius"] = float(offer.radius)
+            head["thresholds"] = list(offer.thresholds.values())
             self.post(head | {"n": len(rows), "error": ""}, rows.tobytes())
         except Exception as error:
             self.post(head | {"n": 0, "error": self.sentence(error)})

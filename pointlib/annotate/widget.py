@@ -239,14 +239,10 @@ class Annotator(anywidget.AnyWidget):
 
         `source` is "blobs" or "model" (the default if there is one); `sigma` is the blobs' size.
         Those near a point, or near a rejected one of their class, are left out; of those of
-        several classes at one spot the best is kept.
+        several classes at one spot the best is kept, which is farthest above its class's threshold.
         """
-        helper, sigma = self._server.helper, sigma or self.sigma
-        source = source or helper.default
-        found = helper.suggest(self._path, source, sigma=sigma, classes=self.classes)
-        radius = helper.radius(source, sigma)
-        left = still_open(found, self._ledger.load(self.image), radius)
-        return one_a_spot(left, helper.thresholds(source, self.classes), radius)
+        offer = one_a_spot(self._offer(source, sigma))
+        return offer.points, offer.labels, offer.scores
 
     def accept(
         self,
@@ -256,17 +252,26 @@ class Annotator(anywidget.AnyWidget):
         source: str | None = None,
         sigma: float | None = None,
     ) -> int:
-        """Add all suggestions whose score is `threshold` or more; return how many.
+        """Add the suggestions whose score is high enough, one a spot; return how many.
 
-        Default: the threshold that the model has for each class, 0.3 for blobs; plus `offset`.
+        Parameters
+        ----------
+        threshold : float, optional
+            The lowest score, used as given. Default: the threshold that the model has for each
+            class, 0.3 for blobs.
+        offset : float
+            Added to those thresholds; the sums stay within 0 and 1.
+        source, sigma
+            As for `suggestions`.
         """
-        source = source or self._server.helper.default
-        points, labels, scores = self.suggestions(source, sigma=sigma)
-        own = self._server.helper.thresholds(source, self.classes)
-        least = [own[name] if threshold is None else threshold for name in labels.tolist()]
-        good = scores >= np.array(least, dtype=float) + offset
-        self._add(points[good], labels[good], SUGGESTED, scores=scores[good].tolist())
-        return int(good.sum())
+        if threshold is not None and offset:
+            raise InputError(
+                f"threshold is {threshold} and offset is {offset}; expected one of the two: an "
+                "offset is added to the model's own thresholds."
+            )
+        good = one_a_spot(self._offer(source, sigma).above(threshold, offset=offset))
+        self._add(good.points, good.labels, SUGGESTED, scores=good.scores.tolist())
+        return len(good.points)
 
     def learn(self) -> dict[str, Any]:
         """Learn now from what is done or in regions; wait, and return what it came to.
@@ -331,6 +336,13 @@ class Annotator(anywidget.AnyWidget):
     def _edit(self, op, **parts):
         head = {"session": self._session, "edit": next(self._edits), "image": self.image}
         return self._server.apply({**head, "op": op, **parts})
+
+    def _offer(self, source, sigma):
+        """Return all suggestions for this image that are still open."""
+        helper = self._server.helper
+        source = source or helper.default
+        found = helper.suggest(self._path, source, sigma=sigma or self.sigma, classes=self.classes)
+        return still_open(found, self._ledger.load(self.image))
 
     @property
     def _path(self):

@@ -6,15 +6,17 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import Brightness
 from PIL import Image
 from stand_in import SESSION, Browser
 
 from pointlib.annotate.steps import SUGGESTED
-from pointlib.annotate.suggest import Helper, one_a_spot
+from pointlib.annotate.suggest import Helper, Offer, one_a_spot
 from pointlib.annotate.widget import Annotator
 from pointlib.errors import InputError
 from pointlib.images import write_image
@@ -316,17 +318,89 @@ def test_accept_takes_what_is_above_the_models_own_thresholds(folder, open_annot
     assert annotator.accept(scores.max() + 1e-6) == 0
 
 
+def test_accept_by_a_number_takes_what_reaches_it(folder, open_annotator, model):
+    """A class that is best at a spot, but too low, does not keep another from being accepted."""
+    model.info.classes, model.network = ("left", "right"), Unequal()
+    model.info.min_distances = {"left": 4.0, "right": 4.0}
+    model.info.thresholds = {"left": 0.1, "right": 0.9}
+    annotator = open_annotator(folder, classes=("left", "right"), model=model)
+    assert set(annotator.suggestions()[1]) == {"left"}
+    found = annotator._offer("model", None)
+    lowest = found.scores[found.labels == "right"].min()
+    assert annotator.accept(lowest) == 2
+    assert set(annotator.labels) == {"right"}
+    with pytest.raises(InputError, match="threshold is 0.5 and offset is 0.1; expected one of the"):
+        annotator.accept(0.5, offset=0.1)
+
+
+class Unequal(Brightness):
+    """Two classes, the first less bright than the second."""
+
+    def forward(self, batch):
+        """Return logits (B, 2, H, W)."""
+        logits = super().forward(batch)
+        return torch.cat([logits - 1, logits], dim=1)
+
+
+def an_offer(points, labels, scores, thresholds, *, radius=3.0):
+    """Return an Offer of lists."""
+    points = np.reshape(np.array(points, float), (-1, 2))
+    return Offer(points, np.array(labels, str), np.array(scores, float), thresholds, radius)
+
+
 def test_one_suggestion_a_spot_is_the_best_of_its_class():
     """Farthest above its own threshold, of equals the first class; another spot is another."""
     points = np.array([[10.0, 10], [11, 10], [12, 10], [40, 40], [41, 40]])
     labels, scores = np.array(["a", "b", "c", "b", "a"]), np.array([0.6, 0.55, 0.3, 0.5, 0.5])
     thresholds = {"a": 0.5, "b": 0.3, "c": 0.1}
-    _, kept, _ = one_a_spot((points, labels, scores), thresholds, 3.0)
-    assert kept.tolist() == ["b", "b"]
+    assert one_a_spot(an_offer(points, labels, scores, thresholds)).labels.tolist() == ["b", "b"]
     tie = dict.fromkeys("abc", 0.25)
-    assert one_a_spot((points[3:], labels[3:], scores[3:]), tie, 3.0)[1].tolist() == ["a"]
-    none = np.empty((0, 2)), np.empty(0, str), np.empty(0)
-    assert len(one_a_spot(none, thresholds, 3.0)[0]) == 0
+    tied = an_offer(points[3:], labels[3:], scores[3:], tie)
+    assert one_a_spot(tied).labels.tolist() == ["a"]
+    assert len(one_a_spot(an_offer([], [], [], thresholds)).points) == 0
+
+
+def test_what_is_left_out_at_a_spot_leaves_nothing_out():
+    """In a row of three, too far from end to end, the middle goes and both ends stay."""
+    offer = an_offer([[0, 0], [2, 0], [4, 0]], ["a", "b", "a"], [0.9, 0.8, 0.7], {"a": 0, "b": 0})
+    assert one_a_spot(offer).points[:, 0].tolist() == [0, 4]
+
+
+def test_one_a_spot_is_as_if_each_was_compared_with_all():
+    """Many suggestions of three classes: the same as the rule carried out step by step."""
+    rng = np.random.default_rng(0)
+    points, scores = rng.uniform(0, 60, (300, 2)), rng.random(300).round(2)
+    labels = np.array(list("abc"))[rng.integers(0, 3, 300)]
+    thresholds = {"a": 0.1, "b": 0.3, "c": 0.2}
+    kept = []
+    margins = [round(s - thresholds[c], 2) for s, c in zip(scores, labels, strict=True)]
+    for i in sorted(range(300), key=lambda i: (-margins[i], labels[i])):
+        near = [
+            j for j in kept if np.hypot(*(points[j] - points[i])) <= 3 and labels[j] != labels[i]
+        ]
+        kept += [] if near else [i]
+    found = one_a_spot(an_offer(points, labels, scores, thresholds))
+    assert sorted(found.points.tolist()) == sorted(points[kept].tolist())
+
+
+def test_a_model_is_replaced_while_another_answers(folder, model):
+    """What is under way ends with the model it began with; afterwards the new one answers."""
+    helper, began, gate = Helper(model), threading.Event(), threading.Event()
+    predict = model.network.forward
+    model.network.forward = lambda batch: began.set() or (gate.wait(60) and predict(batch))
+    offers = []
+    options = {"sigma": 2.0, "classes": ("point",)}
+    ask = lambda: offers.append(helper.suggest(folder / "a.png", "model", **options))  # noqa: E731
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert began.wait(60)
+    helper.use("another")
+    gate.set()
+    thread.join(60)
+    assert offers[0].radius == 6.0
+    assert helper.model == Path("another").resolve()
+    helper.use(None)
+    assert (helper.model, helper.default) == (None, "blobs")
 
 
 def test_page_is_told_the_thresholds_of_the_classes(folder, open_annotator, model):

@@ -585,6 +585,7 @@ def test_pen_adds_and_moves(view):
 def test_magnet_snaps_to_the_blob(view, folder):
     """With the magnet on, a click beside a blob is a point on its centre, and is told apart."""
     view.press("m")
+    view.until("a.app.magnet")
     view.control("Size of the objects").fill("2")
     view.click(*BLOBS[2] + (1.4, -1.2))
     assert near(view.saved(1), BLOBS[2:], 0.1)

@@ -126,3 +126,103 @@ def test_magnet_that_harms_says_why_and_stays_off(show, folder):
     view.until("a.app.magnet === false")
     view.press("m")
     view.until("a.app.magnet === true")
+
+
+def test_every_class_can_be_had_by_a_key_also_those_not_found(view):
+    """After the classes found at a spot c gives the folder's others, and then the first again."""
+    view.page.mouse.move(*view.place(*BLOBS[1]))
+    view.read("a.app.classes.push('stone')")
+    here = "a.app.suggestionHere()"
+    for label, score in (("seedling", "number"), ("stone", "object"), ("weed", "number")):
+        view.press("c")
+        view.until(f"{here}.label === '{label}' && typeof {here}.score === '{score}'")
+    assert view.read("a.app.wordsOf(a.app.tip)").startswith("weed 0.")
+
+
+def test_blobs_are_named_and_taken_as_the_class_that_is_meant(show, folder):
+    """A blob is of the chosen class, in words too; in a review a digit, or c, gives it another."""
+    view = show(Annotator(folder, classes=("seedling", "weed")))
+    view.control("Size of the objects").fill("2")
+    view.control("Suggestions").select_option("blobs")
+    view.until("a.suggestions.length === 3")
+    view.stage.focus()
+    view.press("2")
+    view.page.mouse.move(*view.place(*BLOBS[0]))
+    view.until("a.app.tip && a.app.wordsOf(a.app.tip).startsWith('weed 0.')")
+    view.press("w", "1")
+    view.until("a.points.length === 1 && a.app.review.at === 1")
+    view.press("c", "Enter")
+    view.until("a.points.length === 2 && a.app.review.at === 2")
+    view.press("Enter")
+    view.shows("Review: 3 accepted, 0 rejected, 0 left")
+    view.saved(3)
+    assert view.annotator.labels.tolist() == ["seedling", "seedling", "weed"]
+
+
+def test_words_leave_with_what_they_are_about(view):
+    """Once a suggestion is rejected nothing is named there, though the pointer stays."""
+    view.page.mouse.move(*view.place(*BLOBS[0]))
+    view.until("a.app.tip !== null")
+    view.press("x")
+    view.until("a.suggestions.length === 2 && a.app.tip === null")
+
+
+def test_crosshair_names_what_it_is_on(view):
+    """Without a mouse the crosshair does what the pointer does."""
+    view.press("ArrowUp")
+    x, y = view.read("[a.app.crosshair.x, a.app.crosshair.y]")
+    goal = BLOBS[2]
+    view.press(*["ArrowRight" if goal[0] > x else "ArrowLeft"] * round(abs(goal[0] - x)))
+    view.press(*["ArrowDown" if goal[1] > y else "ArrowUp"] * round(abs(goal[1] - y)))
+    view.until("a.app.tip?.label === 'weed'")
+    view.press(" ")
+    view.saved(1)
+    assert view.annotator.labels.tolist() == ["weed"]
+
+
+def test_review_counts_what_became_of_each(view):
+    """A click on what is in review decides too; what was undone is left; then the view is back."""
+    view.press("w")
+    view.until("a.app.review.at === 0")
+    x, y = view.read("[a.app.tip.x, a.app.tip.y]")
+    view.click(x, y)
+    view.until("a.points.length === 1 && a.app.review.at === 1 && a.waiting === 0")
+    view.press("Control+z")
+    view.until("a.points.length === 0 && a.waiting === 0")
+    view.press("x")
+    view.until("a.app.review.at === 2")
+    view.press("w")
+    view.shows("Review: 0 accepted, 1 rejected, 2 left")
+
+
+def test_mark_of_the_magnet_is_never_that_of_another_place(show, folder):
+    """Once the pointer moves the mark is gone, and an answer about where it was is not shown."""
+    view = show(Annotator(folder))
+    view.press("m")
+    view.until("a.app.magnet")
+    view.page.mouse.move(*view.place(22, 15))
+    view.until("a.app.snap !== null")
+    view.kernel.stop(hold=True)
+    view.page.mouse.move(*view.place(55, 34))
+    view.until("a.app.snap === null && a.app.landing.waiting > 0")
+    view.page.mouse.move(*view.place(34, 39))
+    view.kernel.go_on()
+    view.until("a.app.snap !== null")
+    snap = view.read("[a.app.snap.x, a.app.snap.y]")
+    assert snap == pytest.approx(BLOBS[2], abs=0.3)
+    view.wheel(34, 39, -300)
+    view.until(f"a.app.snap !== null && Math.abs(a.app.snap.x - {snap[0]}) < 0.5")
+    view.page.mouse.move(*view.place(22, 15))
+    view.press("m")
+    view.until("!a.app.magnet && a.app.snap === null")
+
+
+def test_magnet_waits_for_the_word_that_it_fits(show, folder):
+    """Until Python has compared it with the clicks it is off: no click is moved unasked."""
+    view = show(Annotator(folder))
+    view.kernel.stop(hold=True)
+    view.press("m")
+    view.click(22, 15)
+    view.kernel.go_on()
+    view.until("a.app.magnet")
+    assert view.saved(1)[0].tolist() == pytest.approx((22, 15), abs=0.6)

@@ -269,6 +269,63 @@ test("a review begins with what is nearest to its threshold", () => {
   assert.deepEqual(order.map(({ x }) => x), [2, 3, 4, 1]);
 });
 
+test("blobs are reviewed from the faintest on, wherever the slider is", () => {
+  const rows = new Float32Array([1, 1, 0, 0.3, 2, 2, 0, 0.2, 3, 3, 0, 0.9]);
+  const blobs = js.readSuggestions(rows, ["a"], [0.3]);
+  assert.deepEqual(js.leastCertainFirst(blobs, false).map((one) => one.x), [2, 1, 3]);
+  assert.deepEqual(js.leastCertainFirst(blobs).map((one) => one.x), [1, 2, 3]);
+});
+
+test("at a spot all classes can be had: those found, the best first, then the others without a score", () => {
+  const head = { id: "s", label: "b", x: 1, y: 1, score: 0.9, margin: 0.4,
+    others: [{ id: "t", label: "c", x: 2, y: 1, score: 0.5 }, { id: "u", label: "c", x: 3, y: 1, score: 0.4 }] };
+  const choices = js.choicesAt(head, ["a", "b", "c", "d"]);
+  assert.deepEqual(choices.map(({ label, x, score }) => [label, x, score]), [["b", 1, 0.9], ["c", 2, 0.5], ["a", 1, null], ["d", 1, null]]);
+  const c = js.shownAs(head, choices[1]);
+  assert.deepEqual([c.id, c.label, c.x, c.score, c.margin, c.others.map((one) => one.label)], ["s", "c", 2, 0.5, 0.4, ["b"]]);
+  const a = js.shownAs(head, choices[2]);
+  assert.equal(js.pointWords(a), "a, or b 0.90, c 0.50, c 0.40 (c)");
+});
+
+test("of questions about the pointer only the newest counts, and one is under way", () => {
+  const sent = [];
+  const asker = new js.Asker((question) => sent.push(question));
+  assert.ok(asker.want({ x: 1 }) && !asker.want({ x: 1 }));
+  asker.next();
+  asker.next();
+  assert.deepEqual(sent, [{ x: 1, t: 1 }]);
+  asker.want({ x: 2 });
+  asker.want({ x: 3 });
+  asker.next();
+  asker.hear(1, "old");
+  assert.equal(asker.answer, null);
+  assert.deepEqual(sent.slice(1), [{ x: 3, t: 2 }]);
+  asker.hear(1, "older");
+  asker.hear(2, "new");
+  assert.equal(asker.answer, "new");
+  asker.want(null);
+  assert.equal(asker.answer, null);
+  asker.next();
+  assert.equal(sent.length, 2);
+  asker.want({ x: 3 });
+  asker.next();
+  assert.deepEqual(sent.slice(2), [{ x: 3, t: 3 }]);
+});
+
+test("a lost answer does not keep the next question from being asked", () => {
+  const sent = [];
+  const asker = new js.Asker((question) => sent.push(question.t));
+  asker.want({ x: 1 });
+  asker.next();
+  asker.forget();
+  asker.want({ x: 1 });
+  asker.next();
+  asker.hear(1, "late");
+  assert.equal(asker.answer, null);
+  asker.hear(2, "right");
+  assert.deepEqual([sent, asker.answer], [[1, 2], "right"]);
+});
+
 test("a point and a suggestion say what they are", () => {
   assert.equal(js.pointWords({ label: "weed", source: "hand", score: null }), "weed");
   assert.equal(js.pointWords({ label: "weed", source: "ghost", score: 0.734 }), "weed, suggested at 0.73");
