@@ -801,6 +801,34 @@ MUTANTS = [
         "answer = (sigma**2) *",
         unit("annotate/blobs"),
     ),
+    Mutant(
+        "held-back points teach too",
+        "annotate/lesson.py",
+        "for chosen, areas in ((~is_held, around), (is_held, within))",
+        "for chosen, areas in ((is_held | True, around), (is_held, within))",
+        unit("annotate/lesson"),
+    ),
+    Mutant(
+        "what was held back is forgotten",
+        "annotate/lesson.py",
+        'boxes = known["boxes"] + ([box] if box else [])',
+        "boxes = [box] if box else []",
+        unit("annotate/lesson"),
+    ),
+    Mutant(
+        "a click makes an image done",
+        "annotate/steps.py",
+        'return "started" if self.mark == "started" else "labelled"',
+        'return "labelled"',
+        unit("annotate/ledger"),
+    ),
+    Mutant(
+        "a region is written and not announced",
+        "annotate/store.py",
+        "if text.saved != saved:",
+        'if text.saved != saved and self._op(name, text) == "save":',
+        unit("annotate/ledger"),
+    ),
 ]
 
 
