@@ -302,6 +302,32 @@ def convert(  # noqa: PLR0913, PLR0917 - an option each
             "corner. For the source; for the target if the source is txt."
         ),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns of a table, by name or number: image=Name,x=Column,y=Row,label=Species; "
+            "also score, left, top, right, bottom, width, height."
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Multiply the file's numbers by this to get pixels.")
+    ] = None,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(help="Size of a pixel in the file's unit, such as 0.25 (micrometres)."),
+    ] = None,
+    empty_is: Annotated[
+        str,
+        typer.Option(help="What images listed without points are: empty (looked) or unlabelled."),
+    ] = "empty",
+    flatten: Annotated[
+        bool,
+        typer.Option("--flatten", help="cam1/0001.jpg becomes cam1_0001.jpg, if names are equal."),
+    ] = False,
+    unturned: Annotated[
+        bool,
+        typer.Option("--unturned", help="Points were made on photos as stored, EXIF not applied."),
+    ] = False,
     box: Annotated[float | None, typer.Option(help="Side of the boxes written, px.")] = None,
     link: Annotated[bool, typer.Option("--link", help="Link images, do not copy.")] = False,
     skip: Annotated[
@@ -314,6 +340,7 @@ def convert(  # noqa: PLR0913, PLR0917 - an option each
 ):
     """Convert another tool's points into a dataset folder, or the other way round."""
     from pointlib.formats import convert as convert_folder
+    from pointlib.formats.shared.columns import parse_columns
 
     with progress() as (bar, show):
         result = convert_folder(
@@ -324,6 +351,12 @@ def convert(  # noqa: PLR0913, PLR0917 - an option each
             images=images,
             classes=parse_map(renamed),
             convention=convention,
+            columns=parse_columns(columns) if columns else None,
+            scale=scale,
+            pixel_size=pixel_size,
+            empty_is=empty_is,
+            flatten=flatten,
+            unturned=unturned,
             box=box,
             link=link,
             skip=skip,

@@ -11,6 +11,7 @@ the keypoint, or after the category if that has at most one. Without keypoints t
 is the point, without that the centroid of the polygons; a mask (RLE) alone is refused. An image
 without annotations counts as empty. A crowd (`iscrowd` 1: many objects in one outline) or an
 instance without a labelled keypoint makes no point: an image with nothing else stays not labelled.
+If all annotations are crowds, they are the masks of single objects, as some programs export them.
 
 A list of results (`image_id`, `category_id`, `score`) names no images: they and the categories come
 from the one other COCO file beside it; without one, `image_id` must be an image's name (or its
@@ -55,9 +56,13 @@ _WHOLE = -1  # keypoint index of a box, an area or a single keypoint: named afte
 def read(source, pictures, form):
     """Yield a Record for each image that the file lists, in its order."""
     path = one_json(source, pictures, looks)
-    marks, lists = _Marks(path), _Lists(path)
-    for section, index, item in stream_items(path, {**_LISTS, "annotations": _MARKS, "": _MARKS}):
-        (lists if section in _LISTS else marks).add(section, index, item)
+    marks, lists = _stream(path)
+    if marks.n_crowds and not marks.n_points:
+        marks, lists = _stream(path, crowds=True)
+        pictures.notes.append(
+            f"All {marks.n_points} annotations of {path} are crowds (iscrowd 1), as some programs "
+            "mark the masks of single objects: each is taken as one object."
+        )
     if marks.results:
         lists = _truth(path) or _guess(marks, pictures)
     names = marks.names(lists)
@@ -69,13 +74,21 @@ def read(source, pictures, form):
         yield Record(image, shape, points, names[marks.kind_of[rows]], None if unscored else scores)
 
 
+def _stream(path, *, crowds=False):
+    """Return the annotations and the lists of a file."""
+    marks, lists = _Marks(path, crowds=crowds), _Lists(path)
+    for section, index, item in stream_items(path, {**_LISTS, "annotations": _MARKS, "": _MARKS}):
+        (lists if section in _LISTS else marks).add(section, index, item)
+    return marks, lists
+
+
 def write(folder, records, form):
     """Write annotations.json."""
     classes = class_names([record.labels for record in records])
     numbers = {"": 1} | {name: number for number, name in enumerate(classes, start=1)}
     images, marks = [], []
     for image, record in enumerate(records, start=1):
-        name, (height, width) = record.image.name, record.shape
+        name, (height, width) = record.name, record.shape
         images.append({"id": image, "file_name": name, "width": width, "height": height})
         for label, mark in _instances(record, form):
             kind = {"image_id": image, "category_id": numbers[label]}
@@ -125,8 +138,9 @@ class _Lists:
 class _Marks:
     """The annotations as columns: a few numbers per point, however long its outline."""
 
-    def __init__(self, path):
+    def __init__(self, path, *, crowds):
         self.path, self.results = path, False
+        self.n_crowds, self._crowds = 0, crowds  # how many, and whether they are objects
         self.images, self.kinds = {}, {}  # {id: (code, where)}, {(category, ...): (code, where)}
         self._numbers, self._image_of, self._kind_of = array("d"), array("q"), array("q")
         self._unplaced = set()  # images with an annotation that makes no point
@@ -139,7 +153,10 @@ class _Marks:
         category = None if item.get("category_id") is None else item["category_id"]
         category = category if category is None else _identity(item, "category_id", where)
         score = read_score(item.get("score"), where)
-        places = _places(item, where, hidden=self.results)
+        is_crowd = item.get("iscrowd") not in (0, None)
+        self.n_crowds += is_crowd
+        left_out = is_crowd and not self._crowds
+        places = [] if left_out else _places(item, where, hidden=self.results)
         for slot, count, x, y, boxed in places:
             kind = category, slot, count
             self._kind_of.append(self.kinds.setdefault(kind, (len(self.kinds), where))[0])
@@ -147,6 +164,11 @@ class _Marks:
             self._numbers.extend((x, y, boxed, np.nan if score is None else score))
         if not places:
             self._unplaced.add(image)
+
+    @property
+    def n_points(self):
+        """Number of points so far."""
+        return len(self._image_of)
 
     def names(self, lists):
         """Return the label of each kind of point; sets `table` and `kind_of`."""
@@ -178,8 +200,6 @@ def _identity(item, key, where):
 
 def _places(item, where, *, hidden):
     """Return [(keypoint, number of keypoints, x, y, measured from the edge)] of an annotation."""
-    if item.get("iscrowd") not in (0, None):
-        return []
     if item.get("keypoints"):
         return _keypoints(need(item, "keypoints", list, where), where, hidden=hidden)
     if item.get("bbox"):
@@ -292,6 +312,7 @@ FORMAT = Format(
     write,
     looks,
     decimals=6,
+    lists_all=True,
     carries=frozenset({"labels", "empty", "scores"}),
     checked="pycocotools",
     box=16.0,

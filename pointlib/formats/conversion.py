@@ -15,10 +15,12 @@ from typing import Any
 
 from pointlib.errors import InputError
 from pointlib.files import keep_copy, make_temporary, move, need_place, write_atomic
+from pointlib.formats.shared.archives import is_archive, unpacked
 from pointlib.formats.shared.base import Format, Pictures
 from pointlib.formats.shared.outcome import Conversion, draw_check, place, show_example
 from pointlib.formats.shared.records import (
     check_records,
+    drop_empty,
     find_classes,
     find_losses,
     find_oddities,
@@ -26,6 +28,9 @@ from pointlib.formats.shared.records import (
 )
 from pointlib.formats.table import find_format, recognise, why_unknown
 from pointlib.splits import PARTS, find_lists, read_list
+
+OWN = ("txt", "origin")  # datasets, which have images in subfolders too
+TABLES = ("csv",)  # formats whose columns a user may name
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,13 @@ class Options:
     convention : "centre" or "corner", to override what the other tool's format declares: that of
         the source, or of the target if the source is the kit's own txt
     box : side, pixels, of the boxes that a box format writes
+    columns : {role: name or number} of a table's columns, such as {"image": "Name", "x": "Column",
+        "y": "Row"}; roles are image, x, y, label, score, left, top, right, bottom, width, height
+    scale : what the file's numbers are multiplied by to give pixels
+    pixel_size : size of a pixel in the file's unit, such as micrometres: the same as 1 / scale
+    empty_is : "empty" or "unlabelled": what images listed without points are
+    flatten : put a folder's name in front of an image's, where names are equal, and keep no folders
+    unturned : points were made on images as stored, not as their EXIF orientation says
     link : link to the images instead of copying them
     overwrite : keep an existing target as TARGET.bak; otherwise it is an error
     skip : leave out missing images and points outside their images; otherwise they are errors
@@ -52,6 +64,12 @@ class Options:
     classes: dict = field(default_factory=dict)
     convention: str | None = None
     box: float | None = None
+    columns: dict | None = None
+    scale: float | None = None
+    pixel_size: float | None = None
+    empty_is: str = "empty"
+    flatten: bool = False
+    unturned: bool = False
     link: bool = False
     overwrite: bool = False
     skip: bool = False
@@ -102,28 +120,30 @@ def convert(
     """
     options = Options(**options)
     source, target = Path(source), Path(target)
+    if is_archive(source):
+        with unpacked(source, options.images) as (inside, images):
+            return _convert(inside, target, from_, to, replace(options, images=images))
+    return _convert(source, target, from_, to, options)
+
+
+def _convert(source, target, from_, to, options):
+    """Convert a file or folder, as `convert` does."""
     reader, writer, notes = _choose(source, from_, to, options)
     _check_target(target, options)
-    pictures = Pictures(source, options.images, strict=False)
-    _check_place(target, pictures, options)
-    records, more = check_records(
-        reader.read(source, pictures, reader),
-        pictures,
-        skip=options.skip,
-        on_image=options.on_image,
+    pictures = Pictures(
+        source,
+        options.images,
+        strict=False,
+        below=reader.name in OWN,
+        flatten=options.flatten,
+        unturned=options.unturned,
     )
-    if pictures.guessed:
-        own = {record.image for record in records}
-        pictures.drop([p for p in pictures.paths if p not in own and not pictures.is_named(p)])
-    if not records and not pictures.missing:
-        raise InputError(
-            f"read as {reader.name}, {source} mentions no image in {pictures.folder}. "
-            f"Is it another format? {why_unknown(source, but=reader.name)}"
-        )
+    _check_place(target, pictures, options)
+    records, more = _read(source, pictures, reader, options)
     records, renamed = rename_classes(records, options.classes)
     lists, listed = _find_lists(pictures, records, options.skip)
     notes += [f"Images: {pictures.folder}.", *more, *renamed, *listed]
-    notes += [*pictures.notes, *find_oddities(records, reader)]
+    notes += [*pictures.all_notes(), *find_oddities(records, reader)]
     result = _count(target, pictures, records, reader, writer)._replace(notes=tuple(notes))
     for sentence in (*result.notes, *result.lost) if options.log else ():
         options.log(sentence)
@@ -134,8 +154,37 @@ def convert(
     return result
 
 
+def _read(source, pictures, reader, options):
+    """Return the checked records of a source, and sentences on what was found and left out."""
+    records, notes = check_records(
+        reader.read(source, pictures, reader),
+        pictures,
+        skip=options.skip,
+        upright=reader.upright,
+        on_image=options.on_image,
+    )
+    if pictures.guessed:
+        own = {record.image for record in records}
+        pictures.drop([p for p in pictures.paths if p not in own and not pictures.is_named(p)])
+    if not records and not pictures.missing:
+        raise InputError(
+            f"read as {reader.name}, {source} mentions no image in {pictures.folder}. "
+            f"Is it another format? {why_unknown(source, but=reader.name)}"
+        )
+    pictures.settle_names()
+    records = [record._replace(called=pictures.name_of(record.image)) for record in records]
+    if options.empty_is == "unlabelled":
+        records, dropped = drop_empty(records)
+        notes += dropped
+    return records, notes
+
+
 def _choose(source, from_, to, options):
     """Return the Formats to read and to write, and sentences on how they were chosen."""
+    if options.empty_is not in ("empty", "unlabelled"):
+        raise InputError(f"empty_is is {options.empty_is!r}; expected empty or unlabelled.")
+    if options.columns and not from_:
+        from_ = "csv"
     reader = find_format(from_) if from_ else recognise(source)
     writer = find_format(to)
     notes = [] if from_ else [f"Recognised as {reader.name}."]
@@ -149,6 +198,7 @@ def _choose(source, from_, to, options):
                 f"{writer.name} files have no boxes, so box has no meaning: leave it out."
             )
         writer = replace(writer, box=float(options.box))
+    reader = _scaled(reader, options)
     if options.convention:
         other = writer if reader.name == "txt" else reader
         if other.name == "txt":
@@ -160,6 +210,30 @@ def _choose(source, from_, to, options):
     unverified = dict.fromkeys(form.name for form in (reader, writer) if not form.checked)
     notes += [f"{name} is unverified: check before you rely on it." for name in unverified]
     return reader, writer, notes
+
+
+def _scaled(reader, options):
+    """Return the Format with the columns and the scale that the user names, or raise InputError."""
+    if options.columns:
+        if reader.name not in TABLES:
+            raise InputError(
+                f"--columns is for tables; {reader.name} files are none: leave it out."
+            )
+        reader = replace(reader, columns=options.columns)
+    given = {"scale": options.scale, "pixel_size": options.pixel_size}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return reader
+    if len(given) > 1:
+        raise InputError("scale and pixel_size mean the same thing, 1 / each other: give one.")
+    ((name, value),) = given.items()
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} is {value}; expected a number above 0.")
+    if reader.unit != "pixels":
+        raise InputError(
+            f"{reader.name} files hold {reader.unit} numbers, not pixels: leave out {name}."
+        )
+    return replace(reader, scale=value if name == "scale" else 1 / value)
 
 
 def _check_target(target, options):
@@ -204,7 +278,8 @@ def _write(target, pictures, records, lists, *, writer, options):
     try:
         folder = temporary / "dataset"
         if writer.brings_images:
-            _bring_images(pictures.paths, folder / "images", options)
+            _bring_images(pictures, folder / "images", options)
+        _check_folders(records, writer)
         writer.write(folder, records, writer)
         for name, names in lists.items():
             write_atomic(folder / f"{name}.txt", "".join(f"{line}\n" for line in names))
@@ -217,16 +292,28 @@ def _write(target, pictures, records, lists, *, writer, options):
     return kept
 
 
-def _bring_images(paths, folder, options):
+def _check_folders(records, writer):
+    """Raise InputError if names have folders, and the format's files lie in one folder."""
+    deep = next((record.name for record in records if "/" in record.name), None)
+    if deep and not writer.nests:
+        raise InputError(
+            f"{deep} is in a folder, and {writer.name} files lie in one folder: --flatten puts the "
+            "folders' names in front of the images'."
+        )
+
+
+def _bring_images(pictures, folder, options):
     folder.mkdir(parents=True)
     can_link = options.link
-    for number, path in enumerate(paths, start=1):
+    for number, path in enumerate(pictures.paths, start=1):
+        place = folder / pictures.name_of(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
         if can_link:
-            can_link = _link(path, folder / path.name, options)
+            can_link = _link(path, place, options)
         if not can_link:
-            shutil.copyfile(path, folder / path.name)
+            shutil.copyfile(path, place)
         if options.on_image:
-            options.on_image(path.name, number, len(paths))
+            options.on_image(path.name, number, len(pictures.paths))
 
 
 def _link(path, target, options):
@@ -256,7 +343,7 @@ def _find_lists(pictures, records, skip):
     if None in parts.values() or len(set(parts.values())) < 2:
         return {}, []
     for part in PARTS:
-        lists[part] = [path.name for path, own in parts.items() if own == part]
+        lists[part] = [pictures.name_of(path) for path, own in parts.items() if own == part]
     told = ", ".join(f"{len(names)} in {part}.txt" for part, names in lists.items() if names)
     return {part: names for part, names in lists.items() if names}, [f"Split by folders: {told}."]
 
@@ -267,7 +354,7 @@ def _listed(path, pictures, skip):
     strange = [name for name, image in found.items() if image is None]
     if strange and not skip:
         raise InputError(f"{path} names {strange[0]!r}, which is not in {pictures.folder}.")
-    return [image.name for image in found.values() if image is not None]
+    return [pictures.name_of(image) for image in found.values() if image is not None]
 
 
 def _part(path, folder):

@@ -71,7 +71,7 @@ def write(folder, records, form):
     )
     lines = [_HEAD.format(size=len(records), labels=labels)]
     for number, record in enumerate(records):
-        name, (height, width) = xml_text(record.image.name), record.shape
+        name, (height, width) = xml_text(record.name), record.shape
         lines.append(f'  <image id="{number}" name="{name}" width="{width}" height="{height}">\n')
         lines.extend(_polygons(record, form))
         values = form.from_points(record.points, record.shape).tolist()
@@ -184,6 +184,7 @@ FORMAT = Format(
     looks,
     convention="corner",
     decimals=6,
+    lists_all=True,
     carries=frozenset({"labels", "empty", "regions"}),
     checked="Datumaro 1.13.12, globox 2.9",
 )

@@ -45,9 +45,10 @@ def read(source, pictures, form):
 def write(folder, records, form):
     """Write points.pnt beside the images, where the tool looks for them."""
     classes = class_names([record.labels for record in records])
-    points = {image.name: {} for image in list_images(folder / "images")}
+    images = folder / "images"
+    points = {image.relative_to(images).as_posix(): {} for image in list_images(images)}
     for record in records:
-        found = points[record.image.name] = {name: [] for name in classes}
+        found = points[record.name] = {name: [] for name in classes}
         values = np.round(form.from_points(record.points, record.shape), form.decimals).tolist()
         for (x, y), label in zip(values, record.labels, strict=True):
             found[str(label) or classes[0]].append({"x": x, "y": y})

@@ -50,7 +50,7 @@ def write(folder, records, form):
         x, y = to_pixels(form.from_points(record.points, record.shape), record.shape).T
         dots = np.zeros((height, width, 3), dtype=np.uint8)
         dots[y, x, 0] = 255
-        write_image(folder / FOLDER / f"{record.image.stem}.png", dots)
+        write_image(folder / FOLDER / f"{record.stem}.png", dots)
 
 
 def looks(source):
@@ -100,4 +100,5 @@ FORMAT = Format(
     decimals=0,
     carries=frozenset({"empty"}),
     merges=True,
+    nests=False,
 )

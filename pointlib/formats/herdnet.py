@@ -59,7 +59,7 @@ def write(folder, records, form):
         scores = [""] * len(values) if record.scores is None else record.scores.tolist()
         for pair, label, score in zip(values, record.labels.tolist(), scores, strict=True):
             name = label or "point"
-            row = [to_cell(record.image.name), *pair, numbers[name], *([to_cell(name)] * named)]
+            row = [to_cell(record.name), *pair, numbers[name], *([to_cell(name)] * named)]
             rows.append([*row, *([f"{score:.6f}" if score != "" else ""] * scored)])
     csv.writer(text := io.StringIO(), lineterminator="\n").writerows(rows)
     write_atomic(folder / TABLE, text.getvalue())

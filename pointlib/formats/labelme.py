@@ -42,7 +42,7 @@ def read(source, pictures, form):
         name = need(data, "imagePath", str, path) if data.get("imagePath") else path.stem
         if PureWindowsPath(name).name not in names and path.stem in stems:  # handles both slashes
             name = path.stem
-        image = pictures.find(name, path)
+        image = pictures.find(name, path, near=path.parent)
         size = read_size(data, ("imageHeight", "imageWidth"))
         values, labels, _ = points_table(rows)
         yield Record(image, size, form.to_points(values, size or pictures.shape(image)), labels)
@@ -58,9 +58,9 @@ def write(folder, records, form):
             {"label": str(label), "points": [value], **rest}
             for value, label in zip(values, record.labels, strict=True)
         ]
-        data = {"version": _VERSION, "flags": {}, "shapes": shapes, "imagePath": record.image.name}
+        data = {"version": _VERSION, "flags": {}, "shapes": shapes, "imagePath": record.name}
         data |= {"imageData": None, "imageHeight": record.shape[0], "imageWidth": record.shape[1]}
-        path = (folder / "images" / record.image.name).with_suffix(".json")
+        path = (folder / "images" / record.name).with_suffix(".json")
         write_atomic(path, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
 
 
@@ -99,5 +99,6 @@ FORMAT = Format(
     looks,
     convention="corner",
     decimals=6,
+    upright=True,
     checked="labelme 6.3.1",
 )

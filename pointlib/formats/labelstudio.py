@@ -1,4 +1,4 @@
-"""`labelstudio`, the tasks of Label Studio: its export "JSON", its "JSON-MIN", and its import.
+"""`labelstudio`, the tasks of Label Studio: its exports JSON, JSON-MIN, CSV, TSV, and its import.
 
 Percent of the width and height stated in the file, from the image's edge (corner): the pages on the
 tags say "percentage of the image size (0-100)"; that a pixel's centre is half a pixel on is how
@@ -7,7 +7,8 @@ browsers count, unverified for what is drawn. `image_rotation` must be 0.
 A keypoint is its x, y (`width` is the size of its dot); a rectangle, which is rotated about its
 first corner, and an ellipse are their centres, a polygon the centroid of its area. Brushes and
 other shapes are refused. Results without a position (choices, texts, ratings, relations) are
-ignored. A region's class is its label, in the same result or in one with the same `id`.
+ignored. A region's class is its label, in the same result or in one with the same `id`. A box that
+holds keypoints is no object of its own.
 
 A task with an annotation is labelled, even if its `result` is empty; cancelled (skipped)
 annotations and drafts do not count. Of several annotations, by several people, the one marked as
@@ -31,6 +32,7 @@ from pointlib.errors import InputError
 from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.jsons import (
+    files_in,
     heads,
     one_json,
     read_score,
@@ -40,18 +42,20 @@ from pointlib.formats.shared.jsons import (
 from pointlib.formats.shared.labelled import names_region, regions_of_areas
 from pointlib.formats.shared.parts import area_centre
 from pointlib.formats.shared.safe import load_json, need, points_table, read_numbers
+from pointlib.formats.shared.tables import read_table as read_cells
 from pointlib.images import IMAGE_SUFFIXES, list_images
 from pointlib.points import class_names
 
 _IMAGE = re.compile(rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})($|[?&#])", re.IGNORECASE)
+TABLES = (".csv", ".tsv")
 _FRAMES = ("polygon", "rectangle")  # kinds that may be regions
 _DOT = 0.5  # percent of the width, of the dots written
 
 
 def read(source, pictures, form):
     """Yield a Record for each task that has an annotation or, if none has, a prediction."""
-    path = one_json(source, pictures, looks)
-    tasks = load_json(path)
+    path = _file(source, pictures)
+    tasks = _table_tasks(path) if path.suffix.lower() in TABLES else load_json(path)
     tasks = tasks if isinstance(tasks, list) else [tasks]
     tasks = [_task(task, f"{path}, task [{index}]") for index, task in enumerate(tasks)]
     kind = "annotations" if any(task["annotations"] for task in tasks) else "predictions"
@@ -66,6 +70,7 @@ def read(source, pictures, form):
             shape = stated or pictures.shape(image)
             frames = [r for r in regions if r["kind"] in _FRAMES and names_region(r["label"])]
             objects = [r for r in regions if r not in frames]
+            objects = _without_holders(objects, pictures)
             rows = [(*_centre(r, shape), r["label"], r["score"]) for r in objects]
             values, labels, scores = points_table(rows)
             labelled = regions_of_areas([[_corners(r)] for r in frames], form, shape)
@@ -74,13 +79,14 @@ def read(source, pictures, form):
 
 def write(folder, records, form):
     """Write tasks.json, a task for each image, and labeling_config.xml."""
-    known = {record.image.name: record for record in records}
+    known = {record.name: record for record in records}
     kind = "annotations" if all(r.scores is None for r in records) else "predictions"
     tasks = []
     for image in list_images(folder / "images"):
-        served = f"/data/local-files/?d=images/{quote(image.name)}"
+        name = image.relative_to(folder / "images").as_posix()
+        served = f"/data/local-files/?d=images/{quote(name)}"
         tasks.append({"data": {"image": served}})
-        if record := known.get(image.name):
+        if record := known.get(name):
             tasks[-1][kind] = [{"result": list(_results(record, form))}]
     lines = ",\n".join(map(json.dumps, tasks))
     write_atomic(folder / "tasks.json", f"[\n{lines}\n]\n")
@@ -94,12 +100,69 @@ def write(folder, records, form):
 
 
 def looks(source):
-    """Return whether a JSON file, or one in a folder, has tasks of either export."""
+    """Return whether a file, or one in a folder, has tasks of one of the exports."""
+    if any(_is_table(head) for head in heads(source, *TABLES)):
+        return True
     return any(
         all(f'"{key}"' in head for key in keys) and head[0] in "[{"
         for head in heads(source, ".json")
         for keys in (("data", "result"), ("annotation_id", "lead_time"))
     )
+
+
+def _is_table(head):
+    names = head.partition("\n")[0]
+    return all(name in names for name in ("annotation_id", "lead_time", "annotator"))
+
+
+def _file(source, pictures):
+    """Return the export that a user means: the file, or the one in a folder."""
+    if source.is_dir():
+        tables = [path for path in files_in(source, *TABLES) if looks(path)]
+        if len(tables) == 1 and not files_in(source, ".json"):
+            return tables[0]
+    return one_json(source, pictures, looks)
+
+
+def _table_tasks(path):
+    """Return the rows of the export "CSV" or "TSV" as tasks of "JSON-MIN", whose cells they are."""
+    table = read_cells(path)
+    tasks = []
+    for line, cells in table.rows:
+        task = {}
+        for name, cell in zip(table.header or (), cells, strict=False):
+            task[name] = _parsed(cell, name, table.where(line)) if cell[:1] == "[" else cell
+        tasks.append({key: value for key, value in task.items() if value})
+    return tasks
+
+
+def _parsed(cell, name, where):
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: {name} is not JSON ({error}). Export it again.") from error
+
+
+def _without_holders(regions, pictures):
+    """Return regions without boxes that hold keypoints: those are no objects of their own."""
+    parents = {region["parent"] for region in regions} - {None}
+    places = [_centre(r, (1, 1)) for r in regions if r["kind"] == "keypoint"]
+    kept = []
+    for region in regions:
+        is_box = region["kind"] == "rectangle" and not region["value"].get("rotation")
+        holds = region["key"] in parents or (is_box and places and _contains(region, places))
+        if not (is_box and holds):
+            kept.append(region)
+    n_left = len(regions) - len(kept)
+    if n_left:
+        pictures.note("Boxes that hold keypoints are no points of their own", n_left)
+    return kept
+
+
+def _contains(region, places):
+    """Return whether a box contains one of some places, percent."""
+    (left, top), _, (right, bottom), _ = _corners(region)
+    return any(left <= x <= right and top <= y <= bottom for x, y in places)
 
 
 def _task(task, where):
@@ -192,6 +255,7 @@ def _regions(said, where, *, scored):
         score = read_score(result.get("score", said.get("score")), here) if scored else None
         size = read_size(result, ("original_height", "original_width"))
         place = {"kind": _kind(result, value), "value": value, "where": here, "size": size}
+        place |= {"key": key, "parent": result.get("parentID")}
         yield {**place, "label": names.get(key, ""), "score": score}
 
 
@@ -259,7 +323,7 @@ def _results(record, form):
 
 FORMAT = Format(
     "labelstudio",
-    "Label Studio's tasks: exports JSON and JSON-MIN",
+    "Label Studio's tasks: exports JSON, JSON-MIN, CSV",
     read,
     write,
     looks,

@@ -73,7 +73,7 @@ def write(folder, records, form):
         wide = len(x) >= 2**16
         mask = np.zeros(record.shape, dtype=np.uint32 if wide else np.uint16)
         mask[y, x] = np.arange(1, len(x) + 1)
-        name = f"{record.image.stem}{'.tif' if wide else '.png'}"
+        name = f"{record.stem}{'.tif' if wide else '.png'}"
         write_image(folder / FOLDER / name, mask)
 
 
@@ -117,7 +117,7 @@ def _without_pickles(found):
 
 def _is_by_product(path, pictures):
     match = _BY_PRODUCT.fullmatch(path.stem)
-    return bool(match and pictures.lookup(match[1]))
+    return bool(match and pictures.has(match[1]))
 
 
 def _centre(file, shape):
@@ -161,4 +161,5 @@ FORMAT = Format(
     carries=frozenset({"empty"}),
     checked="scikit-image",
     merges=True,
+    nests=False,
 )

@@ -29,7 +29,7 @@ def write(folder, records, form):
     for record in records:
         pairs = form.from_points(record.points, record.shape)
         lines = [f"{x:.10f},{y:.10f}\n" for x, y in pairs]
-        write_atomic(text_path(folder / "images" / record.image.name), "".join(lines))
+        write_atomic(text_path(folder / "images" / record.name), "".join(lines))
 
 
 def _read_pairs(path):

@@ -40,7 +40,7 @@ def read(source, pictures, form):
     """Yield a Record for each file."""
     for path in one_each(source, pictures, (".geojson", ".json"), looks):
         features = list(_features(path))
-        image = pictures.find(path.stem, path)
+        image = pictures.find(path.stem, path, near=path.parent)
         shape = pictures.shape(image)
         objects, areas = _sort(features)
         rows = [row for where, feature in objects for row in _rows(feature, where)]
@@ -58,7 +58,7 @@ def write(folder, records, form):
         runs = groupby(rows, key=lambda row: (row[1][0], row[0] if row[1][1] is not None else None))
         features = _outlines(record, form) + [_feature([row for _, row in run]) for _, run in runs]
         text = ",\n".join(map(json.dumps, features))
-        path = (folder / "images" / record.image.name).with_suffix(".geojson")
+        path = (folder / "images" / record.name).with_suffix(".geojson")
         write_atomic(path, f'{{"type": "FeatureCollection", "features": [\n{text}\n]}}\n')
 
 

@@ -52,7 +52,7 @@ def write(folder, records, form):
         cell = np.empty((1, 1), dtype=object)
         cell[0, 0] = info
         savemat(data := io.BytesIO(), {"image_info": cell}, do_compression=True)
-        write_atomic(folder / FOLDER / f"GT_{record.image.stem}.mat", data.getvalue())
+        write_atomic(folder / FOLDER / f"GT_{record.stem}.mat", data.getvalue())
 
 
 def looks(source):
@@ -102,4 +102,5 @@ FORMAT = Format(
     looks,
     convention="corner",
     carries=frozenset({"empty"}),
+    nests=False,
 )

@@ -21,8 +21,8 @@ from functools import partial
 
 from pointlib.errors import InputError, to_cell
 from pointlib.files import write_atomic
-from pointlib.formats.points_csv import SYNONYMS
 from pointlib.formats.shared.base import Format, Record
+from pointlib.formats.shared.columns import RANKS, plain
 from pointlib.formats.shared.companions import find_companions, has_companions
 from pointlib.formats.shared.safe import peek, points_table, read_numbers, read_rows
 
@@ -30,7 +30,8 @@ PLACES = {"suffixes": (".csv",), "folders": ("spotiflow_results", "points", "csv
 DELIMITERS = ",;\t"
 CLASSES = ("class_name", "class", "label", "category", "channel")
 SCORES = ("probability", "score")
-OTHERS = {"image", "images", "scorer", *(k for k, v in SYNONYMS.items() if v == "image")}
+# columns of other programs' tables: of the image (not those that may be anything), and ImageJ's
+OTHERS = RANKS["image"].keys() - {"name", "path"} | {"scorer", "slice", "area", "positionx"}
 
 
 def read(source, pictures, form):
@@ -62,7 +63,7 @@ def write(folder, records, form):
             for *values, label in zip(*columns, record.labels.tolist(), strict=True)
         ]
         csv.writer(text := io.StringIO(), lineterminator="\n").writerows([head, *rows])
-        write_atomic((folder / "images" / record.image.name).with_suffix(".csv"), text.getvalue())
+        write_atomic((folder / "images" / record.name).with_suffix(".csv"), text.getvalue())
 
 
 def looks(source):
@@ -73,14 +74,24 @@ def looks(source):
 def _image_names(pictures, file, _alone):
     """Return possible names of a table's image; [] if it is not a table of points."""
     names = [file.stem, f"{file.stem}.ome"]
-    return names if any(map(pictures.lookup, names)) or _is_table(file) else []
+    if any(map(pictures.has, names)):
+        return [] if _is_foreign(file) else names
+    if not _is_table(file):
+        return []
+    only = pictures.only()  # napari calls its tables Points.csv
+    is_taken = only is None or (file.parent / f"{only.stem}.csv").exists()
+    return names if is_taken else [*names, only.name]
 
 
 def _is_table(file):
     names = set(_header(file))
-    return (
-        bool(names & {"y", "axis-0"}) and bool(names & {"x", "axis-1"}) and not names & OTHERS
-    )  # fmt: skip
+    has_both = bool(names & {"y", "axis-0"}) and bool(names & {"x", "axis-1"})
+    return has_both and not _is_foreign(file)
+
+
+def _is_foreign(file):
+    """Return whether a table has columns of other programs."""
+    return bool(set(map(plain, _header(file))) & OTHERS)
 
 
 def _header(file):

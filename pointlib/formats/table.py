@@ -4,8 +4,8 @@ Not about the contents of a format (one file each, in this folder), nor about co
 (conversion.py).
 """
 
-import contextlib
 import importlib
+import os
 import pkgutil
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,11 @@ from pathlib import Path
 from pointlib.errors import InputError, suggest
 from pointlib.files import need_file
 from pointlib.formats.shared.base import Format
+from pointlib.formats.shared.columns import why_not
 from pointlib.formats.shared.outcome import place
+from pointlib.formats.shared.programs import way_out
+from pointlib.formats.shared.tables import SUFFIXES as TABLES
+from pointlib.formats.shared.tables import read_head
 
 OTHERS = {"conversion", "shared", "table"}  # modules that are not formats
 
@@ -27,7 +31,10 @@ def _found():
 
 
 FORMATS = _found()
+DEEP = ("crowd", "imagej", "labelme", "qupath", "spotiflow", "voc")  # a file per image
+GENERAL = "csv"  # reads tables of all kinds, where no other format knows better
 MOST_LISTED, MOST_TRIED = 10_000, 30  # of a folder's entries, to suggest their format
+MOST_FOLDERS = 50  # below a folder, to recognise its format
 COLUMNS = ("format", "files", "axes", "unit", "(0, 0) is")
 CARRIED = {"empty": "empty images", "labels": "classes", "scores": "scores", "regions": "regions"}
 
@@ -73,13 +80,34 @@ def formats_table(*, markdown=False):
 
 
 def _looks_like(source):
-    return [form.name for form in FORMATS.values() if form.looks(source)]
+    """Return the names of the formats that a source may be of; tables of a program come first."""
+    names = [form.name for form in FORMATS.values() if form.looks(source)]
+    if not names and source.is_dir():
+        names = _looks_below(source)
+    if source.is_dir() and (source / "points.csv").is_file():  # the kit's own table
+        return names
+    return [name for name in names if name != GENERAL] or names
+
+
+def _looks_below(folder):
+    """Return the names of formats of a file per image that lie in a folder's subfolders."""
+    for top, subfolders, _ in islice(os.walk(folder), MOST_FOLDERS):
+        subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
+        below = Path(top)
+        names = [name for name in DEEP if below != folder and FORMATS[name].looks(below)]
+        if names:
+            return names
+    return []
 
 
 def why_unknown(source, but=None):
     """Return a hint for a source of unknown format: its entries may be of a known one."""
     if names := [name for name in _looks_like(source) if name != but]:
         return f"It looks like {' or '.join(names)}: use --from {names[0]}."
+    if told := way_out(source):
+        return told
+    if source.is_file() and source.suffix.lower() in TABLES and (table := read_head(source)):
+        return why_not(table)
     inside = [source]
     if source.is_dir():
         inside = sorted(islice(source.iterdir(), MOST_LISTED))
@@ -88,12 +116,6 @@ def why_unknown(source, but=None):
         if told:
             return f"{', '.join(told[:5])}: convert {'each' if told[1:] else 'that'} by itself."
     for path in inside[:MOST_TRIED]:
-        if _is_utf16(path):
-            return f"{path.name} is UTF-16 text: save it as UTF-8."
+        if path.suffix.lower() in TABLES[:3] and (table := read_head(path)):
+            return f"{path.name}: {why_not(table)}"
     return f"Name its format with --from: {', '.join(FORMATS)}. `pointlib formats` describes them."
-
-
-def _is_utf16(path):
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-    return False

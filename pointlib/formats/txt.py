@@ -30,7 +30,7 @@ def read(_source, pictures, _form):
 def write(folder, records, _form):
     """Write a text file beside each record's image."""
     for record in records:
-        path = text_path(folder / "images" / record.image.name)
+        path = text_path(folder / "images" / record.name)
         write_points(path, record.points, record.shape, labels=record.labels)
         if record.regions:
             write_regions(regions_path(path), record.regions)
@@ -42,15 +42,17 @@ def note_strays(pictures):
     for folder in sorted({path.parent for path in texts}):
         for path in sorted(set(folder.glob("*.txt")) - texts):
             if _LINE.fullmatch(peek(path).strip().partition("\n")[0]):
-                pictures.find(path.stem, path)
+                pictures.find(path.stem, path, near=folder)
 
 
 def looks(source):
     """Return whether a folder has images whose text files begin with x,y[,label] from 0 to 1."""
     folder = source / "images" if (source / "images").is_dir() else source
-    entries = list(islice(folder.iterdir(), MOST_LISTED)) if folder.is_dir() else []
-    stems = {path.stem for path in entries if path.suffix.lower() in IMAGE_SUFFIXES}
-    texts = [path for path in entries if path.suffix == ".txt" and path.stem in stems]
+    if not folder.is_dir():
+        return False
+    entries = list(islice(folder.rglob("*"), MOST_LISTED))
+    images = {p.with_suffix("") for p in entries if p.suffix.lower() in IMAGE_SUFFIXES}
+    texts = [p for p in entries if p.suffix == ".txt" and p.with_suffix("") in images]
     lines = [peek(path).strip().partition("\n")[0] for path in texts[:MOST_READ]]
     return any(lines) and all(map(_LINE.fullmatch, filter(None, lines)))
 
@@ -66,5 +68,6 @@ FORMAT = Format(
     decimals=8,
     carries=frozenset({"labels", "empty", "regions"}),
     checked="pointlib",
+    upright=True,
     forbids=",\r\n",
 )

@@ -76,9 +76,9 @@ def write(folder, records, form):
             for label, box in zip(record.labels.tolist(), boxes, strict=True)
         ]
         height, width = record.shape
-        head = _HEAD.format(xml_text(record.image.name), width, height)
+        head = _HEAD.format(xml_text(record.name), width, height)
         text = "".join([head, *objects, "</annotation>\n"])
-        write_atomic(folder / FOLDER / f"{record.image.stem}.xml", text)
+        write_atomic(folder / FOLDER / f"{record.stem}.xml", text)
 
 
 def looks(source):
@@ -114,9 +114,11 @@ def _parse(path):
 
 def _image(path, named, pictures):
     """Return the image of an XML file: the one with its stem, else the one in <filename>."""
-    image, other = pictures.lookup(path.stem), pictures.lookup(named) if named else None
+    near = path.parent
+    image = pictures.lookup(path.stem, near=near)
+    other = pictures.lookup(named, near=near) if named else None
     if image is None:
-        return pictures.find(named or path.stem, path)
+        return pictures.find(named or path.stem, path, near=near)
     if other not in (None, image):
         raise InputError(
             f"{path} names {named!r}, but {image.name} is here as well. Rename the file or fix "

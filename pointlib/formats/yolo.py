@@ -80,7 +80,7 @@ def write(folder, records, form):
         if record.scores is not None:
             scored = zip(lines, record.scores.tolist(), strict=True)
             lines = [f"{line} {score:.6f}" for line, score in scored]
-        path = folder / "labels" / f"{record.image.stem}.txt"
+        path = folder / "labels" / f"{record.stem}.txt"
         write_atomic(path, "".join(f"{line}\n" for line in lines))
     data = {"train": "images", "val": "images", "names": dict(enumerate(names))}
     text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
@@ -100,18 +100,25 @@ def looks(source):
 
 def _texts(source, pictures):
     """Return {image: path of its text file, existing or not}; note files without an image."""
-    if source.is_file() and source.suffix == ".txt" and source.name not in OTHERS:
+    if source.is_file() and source.suffix.lower() == ".txt" and source.name not in OTHERS:
         return {pictures.find(source.stem, source): source}
     folders = {folder: _folder(folder, pictures) for folder in {p.parent for p in pictures.paths}}
     texts = {image: folders[image.parent] / f"{image.stem}.txt" for image in pictures.paths}
+    texts = {image: _in_capitals(path) for image, path in texts.items()}
     expected = set(texts.values())
     tops = {pictures.home / "labels", *(f for f in folders.values() if "labels" in f.parts[-2:])}
     for path in sorted({path for top in tops for path in top.rglob("*.txt")}):
         if path not in expected and path.name not in OTHERS:
-            if image := pictures.lookup(path.stem):
+            if image := pictures.lookup(path.stem, near=path.parent):
                 raise InputError(f"{path} has no image, but {image} has that name. Move one.")
-            pictures.find(path.stem, path)  # notes that it is missing
+            pictures.find(path.stem, path, near=path.parent)  # notes that it is missing
     return texts
+
+
+def _in_capitals(path):
+    """Return the path of a text file, NAME.TXT if only that exists."""
+    capital = path.with_suffix(".TXT")
+    return capital if not path.exists() and capital.exists() else path
 
 
 def _folder(folder, pictures):

@@ -89,9 +89,19 @@ def test_coco_names_keypoints_and_leaves_out_unlabelled_ones(tmp_path):
 )
 def test_coco_does_not_call_an_image_empty_that_is_not(tmp_path, mark):
     """A crowd, or an instance without a keypoint, is no point; alone, nothing is known of it."""
-    assert list(read("coco", write(tmp_path / "alone", mark))) == ["b.png"]
+    other = {"image_id": IMAGES[1]["id"], "category_id": 2, "bbox": [1, 2, 3, 4]}
+    assert list(read("coco", write(tmp_path / "alone", mark, other))) == ["b.png"]
     found = read("coco", write(tmp_path / "both", mark, point(5, 6)))
     assert found["a.png"].points.tolist() == [[5, 6]]
+
+
+def test_coco_of_crowds_alone_holds_masks_of_objects(tmp_path):
+    """Programs that write each mask with iscrowd 1 mean objects: their boxes' centres, with a note."""
+    mark = {**ONE, "iscrowd": 1, "bbox": [4, 6, 2, 4], "segmentation": {"counts": [5]}}
+    folder = write(tmp_path / "masks", mark)
+    assert read("coco", folder)["a.png"].points.tolist() == [[4.5, 7.5]]
+    notes = convert(folder, tmp_path / "new").notes
+    assert any("are crowds" in note for note in notes)
 
 
 def test_coco_sections_come_in_any_order(tmp_path):

@@ -253,8 +253,7 @@ def test_recognise_tells_what_lies_inside(tmp_path):
     with pytest.raises(InputError, match="not recognised. train in it looks like csv: convert"):
         recognise(tmp_path / "all")
     (tmp_path / "all" / "train" / "points.csv").rename(tmp_path / "all" / "clicks.csv")
-    with pytest.raises(InputError, match=r"clicks\.csv in it looks like csv"):
-        recognise(tmp_path / "all")
+    assert recognise(tmp_path / "all").name == "csv"
 
 
 def test_recognise_knows_naparis_points_by_their_columns(tmp_path):
@@ -265,11 +264,11 @@ def test_recognise_knows_naparis_points_by_their_columns(tmp_path):
     assert recognise(tmp_path / "points.csv").name == "spotiflow"
 
 
-def test_recognise_knows_utf16(tmp_path):
-    """What Windows calls Unicode is named, and what to do."""
-    (tmp_path / "clicks.csv").write_text("image,x,y\na.png,1,2\n", encoding="utf-16")
-    with pytest.raises(InputError, match=r"clicks\.csv is UTF-16 text: save it as UTF-8"):
-        recognise(tmp_path / "clicks.csv")
+def test_convert_reads_utf16(tmp_path):
+    """What Windows calls Unicode is read as any other table."""
+    source = make_csv(tmp_path / "csv", "")
+    (source / "points.csv").write_text("image,x,y\na.png,1,2\n", encoding="utf-16")
+    assert convert(source, tmp_path / "new").n_points == 1
 
 
 def test_recognise_tells_a_table_of_many_images_from_one_beside_each(tmp_path):
@@ -367,10 +366,16 @@ def test_convert_gives_the_box_to_the_writer(folder, tmp_path):
         convert(folder, tmp_path / "other", from_="txt", to="csv", box=9)
 
 
-def test_convert_warns_of_fractions(tmp_path):
-    """Points that all lie in the first pixel look like fractions."""
+def test_convert_takes_numbers_from_0_to_1_as_fractions(tmp_path):
+    """They are never written as pixels, and that is said; with a scale of 1 they are pixels."""
     source = make_csv(tmp_path / "csv", "image,x,y\na.png,0.25,0.5\nb.png,0.9,0.1\n")
-    assert any("may hold fractions" in note for note in convert(source, tmp_path / "new").notes)
+    found = convert(source, tmp_path / "new")
+    assert any("are taken as fractions" in note for note in found.notes)
+    points, _ = read_points(tmp_path / "new" / "images" / "a.txt", SHAPE)
+    np.testing.assert_allclose(points, [[0.25 * SHAPE[1] - 0.5, 0.5 * SHAPE[0] - 0.5]], atol=1e-5)
+    convert(source, tmp_path / "whole", scale=1)
+    points, _ = read_points(tmp_path / "whole" / "images" / "a.txt", SHAPE)
+    np.testing.assert_allclose(points, [[0.25, 0.5]], atol=1e-5)
 
 
 def test_convert_tells_swapped_axes(tmp_path):
@@ -524,20 +529,17 @@ def test_convert_csv_takes_the_file_itself(tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("", r"points\.csv has no column image, x, y among none"),
-        ("image,x\n", r"has no column y among image, x"),
-        ("image x y\na.png 1 2\n", r"no column image, x, y among image x y.*commas or semicolons"),
-        (
-            "image;x;y\na.png;1,5;2\n",
-            r"line 2: .*'1,5'; expected numbers x, y. Write them with a d",
-        ),
+        ("", r"points\.csv has no columns of positions that are known.*it has no line"),
+        ("image,x\n", r"Its columns are 'image', 'x'; it has no line. Name them: --columns"),
+        ("a,b,c\nd,1,2\n", r"first line is 'd | 1 | 2'. Name them: --columns 'image=a,x=b,y=c'"),
+        ('image,x,y\na.png,"1,5,2",2\n', r"line 2: '1,5,2' in the column x; expected a number"),
         (
             "image,x,y\na.png,1,2\na.png,1\n",
             r"points\.csv, line 3 does not have 3 fields: image, x, y",
         ),
         ("image,x,y\na.png,1,2,3\n", r"line 2 does not have 3 fields"),
-        ("image,x,y\na.png,1,two\n", r"line 2: could not convert.*'two'; expected numbers x, y"),
-        ("image,x,y\na.png,nan,2\n", r"line 2: \[nan, 2.0\]; expected finite numbers"),
+        ("image,x,y\na.png,1,two\n", r"line 2: 'two' in the column y; expected a number"),
+        ("image,x,y\na.png,nan,2\n", r"line 2: 'nan' in the column x; expected a number"),
         ("image,x,y\nc.png,1,2\n", r"line 2: image 'c\.png' is not in .*images. Did you mean"),
         ("image,x,y\na.png,1,2\nx/a.png,1,2\n", r"'a\.png' and 'x/a\.png' both mean a\.png"),
         ("image,x,y\na.png,200,2\n", r"a\.png: points\[0\] is .200.0, 2.0., outside the image"),
@@ -650,8 +652,8 @@ def test_convert_csv_takes_what_pandas_writes(tmp_path):
         ("scorer,me,me\nbodyparts,a,a\na.png,1,2\n", "lacks its lines bodyparts and coords"),
         ("scorer,me,me\ncoords,x,y\na.png,1,2\n", "lacks its lines bodyparts and coords"),
         (COLLECTED + "labeled-data,v,c.png,1,2\n", "line 6 has 5 fields, unlike the first"),
-        (COLLECTED.replace("10.5", "left"), "line 4: .*'left'; expected numbers x, y"),
-        (COLLECTED.replace("20.25", ""), "line 4: .*; expected numbers x, y"),
+        (COLLECTED.replace("10.5", "left"), "line 4: 'left' in the column x; expected a n"),
+        (COLLECTED.replace("20.25", ""), "line 4: '' in the column y; expected a num"),
     ],
 )
 def test_convert_csv_names_what_is_wrong_in_deeplabcuts(tmp_path, table, message):
@@ -734,23 +736,40 @@ def test_pictures_of_other_kinds_are_no_images(tmp_path):
     assert [path.parent.name for path in Pictures(tmp_path).paths] == ["raw"]
 
 
-def test_pictures_of_one_name_are_refused(tmp_path):
-    """Two subfolders with the same name in them are converted one at a time."""
+def test_pictures_of_one_name_keep_their_folders(tmp_path):
+    """Equal names in two subfolders are told apart by folder, and by nothing less."""
+    make_images(tmp_path, "images/train/a.png", "images/val/a.png", "images/val/b.png")
+    pictures = Pictures(tmp_path)
+    pictures.settle_names()
+    names = [pictures.name_of(path) for path in pictures.paths]
+    assert names == ["train/a.png", "val/a.png", "val/b.png"]
+    assert pictures.find("set/val/a.png", "here").parent.name == "val"
+    with pytest.raises(InputError, match=r"'a\.png' may be train/a\.png or val/a\.png"):
+        pictures.find("a.png", "here")
+    assert pictures.lookup("a.png", near=tmp_path / "labels" / "val").parent.name == "val"
+    assert len(Pictures(tmp_path, tmp_path / "images" / "val").paths) == 2
+
+
+def test_pictures_of_one_name_are_flattened_on_request(tmp_path):
+    """With flatten the folder's name is put in front; two that then collide are refused."""
     make_images(tmp_path, "images/train/a.png", "images/val/a.png")
-    with pytest.raises(InputError, match=r"flat folder. Convert one folder at a time, as --images"):
-        Pictures(tmp_path)
-    assert len(Pictures(tmp_path, tmp_path / "images" / "val").paths) == 1
+    pictures = Pictures(tmp_path, flatten=True)
+    pictures.settle_names()
+    assert [pictures.name_of(path) for path in pictures.paths] == ["train_a.png", "val_a.png"]
+    make_images(tmp_path, "images/train_a.png")
+    pictures = Pictures(tmp_path, below=True, flatten=True)
+    with pytest.raises(InputError, match="would have the same name in the new folder"):
+        pictures.settle_names()
 
 
 def test_pictures_of_subfolders_are_found_by_their_whole_name(tmp_path):
-    """Beside images at the top, those below are found by folder and name, and only then."""
+    """Beside images at the top, those below are found by folder and name; a note tells of them."""
     make_images(tmp_path, "images/a.png", "images/deep/b.png", "images/deep/a.png")
     pictures = Pictures(tmp_path)
     assert len(pictures.paths) == 1
+    assert "2 images below" in pictures.notes[0]
     assert pictures.find("set/deep/b.png", "here").parent.name == "deep"
     assert len(pictures.paths) == 2
-    with pytest.raises(InputError, match="flat folder"):
-        pictures.find("deep/a.png", "here")
 
 
 def test_convert_takes_only_the_named_images_from_a_guessed_folder(tmp_path):

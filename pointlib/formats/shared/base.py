@@ -6,7 +6,7 @@ them and, to be recognised, a `looks`; `formats/table.py` finds it. Not about an
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,17 @@ class Record(NamedTuple):
     labels: np.ndarray  # (N,) str, "" for no class
     scores: np.ndarray | None = None  # (N,) in [0, 1]; None if clicked or not stated
     regions: Regions | None = None  # what of the image is labelled; None if all, or not stated
+    called: str = ""  # the image's name in the new dataset, with folders if any; "" for its own
+
+    @property
+    def name(self):
+        """The image's name in the new dataset."""
+        return self.called or self.image.name
+
+    @property
+    def stem(self):
+        """That name without its suffix."""
+        return self.name[: len(self.name) - len(PurePosixPath(self.name).suffix)]
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,12 @@ class Format:
     merges : whether points with equal (rounded) positions become one in its files
     brings_images : whether the images are copied beside its files
     box : side, pixels, of the boxes that it writes around points; None if it has no boxes
+    nests : whether its files can follow images into folders of equal names
+    lists_all : whether its files list images that nobody may have looked at, so that "without
+        points" may mean "never opened"
+    upright : whether its program applies the EXIF orientation; None if that is not known
+    columns : {role: name or number} of a table, as the user names them; None if they do not
+    scale : what the file's numbers are multiplied by to give pixels; None if the user gives none
     """
 
     name: str
@@ -73,6 +90,11 @@ class Format:
     merges: bool = False
     box: float | None = None
     brings_images: bool = True
+    nests: bool = True
+    lists_all: bool = False
+    upright: bool | None = None
+    columns: dict | None = None
+    scale: float | None = None
 
     def __post_init__(self):
         """Raise InputError for values that are not listed above."""
@@ -89,15 +111,15 @@ class Format:
         values = check_points(values, name="values")
         values = values if self.axes == "xy" else values[:, ::-1]
         with np.errstate(over="ignore"):  # infinite values are refused later
-            return values * self._scale(shape) - (0.5 if self.convention == "corner" else 0)
+            return values * self._size(shape) - (0.5 if self.convention == "corner" else 0)
 
     def from_points(self, points, shape):
         """Return kit points (N, 2) as the format's numbers; the inverse of `to_points`."""
         values = check_points(points) + (0.5 if self.convention == "corner" else 0)
-        values = values / self._scale(shape)
+        values = values / self._size(shape)
         return values if self.axes == "xy" else values[:, ::-1]
 
-    def _scale(self, shape):
+    def _size(self, shape):
         if self.unit == "pixels":
-            return np.ones(2)
+            return np.full(2, self.scale or 1.0)
         return np.array([shape[1], shape[0]]) / (100 if self.unit == "percent" else 1)

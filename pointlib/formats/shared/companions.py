@@ -47,7 +47,7 @@ def find_companions(source, pictures, *, suffixes, folders, names):
         found = near or _claim(dict.fromkeys(places), parents, suffixes, names)
     if not found and source.is_dir() and not places:
         raise InputError(_why_none(home, pictures, suffixes, folders))
-    return [(pictures.find(_likeliest(keys, pictures), str(file)), file)
+    return [(pictures.find(_likeliest(keys, pictures), str(file), near=file.parent), file)
             for file, keys in found.items()]  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def _own_folders(top, folders):
 
 
 def _likeliest(keys, pictures):
-    return next((key for key in keys if pictures.lookup(key)), keys[0])
+    return next((key for key in keys if pictures.has(key)), keys[0])
 
 
 def _why_none(home, pictures, suffixes, folders):

@@ -112,7 +112,7 @@ def write_places(path, records, driver):
         parts.append(np.column_stack(change.transform(*place.to_map(record.points).T)))
     places = np.concatenate(parts)
     n_each = [len(part) for part in parts]
-    names = np.repeat([record.image.name for record in full], n_each)
+    names = np.repeat([record.name for record in full], n_each)
     scores = [np.full(len(r.points), np.nan) if r.scores is None else r.scores for r in full]
     fields = {
         "image": names.astype(object),

@@ -71,7 +71,7 @@ def show_example(records, form):
         points = record.points[:EXAMPLES]
         values = form.from_points(points, record.shape)
         lines += [
-            f"{record.image.name}: {a:.6g}, {b:.6g} is x = {x:.6g}, y = {y:.6g} here"
+            f"{record.name}: {a:.6g}, {b:.6g} is x = {x:.6g}, y = {y:.6g} here"
             for (a, b), (x, y) in zip(values, points, strict=True)
         ]
     return tuple(lines)
@@ -103,7 +103,7 @@ def draw_check(path, records):
     labels = np.where(record.labels == "", "point", record.labels)
     ax = show_image(image[::step, ::step], figure.subplots())
     show_points(record.points / step, labels, ax)
-    ax.set_title(f"{record.image.name}: {len(labels)} points", parse_math=False)
+    ax.set_title(f"{record.name}: {len(labels)} points", parse_math=False)
     with warnings.catch_warnings(action="ignore"):  # about characters missing from the font
         data = encode_figure(figure, dpi=DOTS)
     write_atomic(path, data)

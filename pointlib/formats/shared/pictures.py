@@ -18,6 +18,7 @@ FOLDERS = ("images", "jpegimages", "imgs", "img", "image", "frames", "photos", "
 ASIDE = ("annotations", "labels", "ground_truth", "json", "xml", "gt")  # images are beside these
 NO_IMAGES = {"masks", "labels", "overlays", "dots", "ground_truth", "annotations"}  # not searched
 MOST_FOLDERS = 10_000  # searched
+_LAST_DIGITS = re.compile(r"\d{1,15}$")
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # which Label Studio puts before an uploaded file's name
 
 
@@ -36,6 +37,14 @@ class Pictures:
         The folder of the images, instead of searching for it.
     strict : bool
         Whether `find` raises if an image is missing, or notes it in `missing`.
+    below : bool
+        Images below the folder belong to it even if some are directly in it, as in the kit's own
+        datasets. Otherwise they are passed over then, which a note says.
+    flatten : bool
+        Where images of two folders have the same name, give all of them the folder's name in front
+        (cam1_0001.jpg), instead of keeping the folders (cam1/0001.jpg).
+    unturned : bool
+        Points were made on the images as stored, not as their EXIF orientation says.
 
     Attributes
     ----------
@@ -47,11 +56,15 @@ class Pictures:
         All images, by name.
     missing : dict
         ``{name: where}`` of the missing images.
+    turned : list of Path
+        Images whose points were made on them as stored, and have been turned with them.
     guessed : bool
         The folder was found by searching from a source file: only images that it names count.
     """
 
-    def __init__(self, source, images=None, *, strict=True):
+    def __init__(
+        self, source, images=None, *, strict=True, below=False, flatten=False, unturned=False
+    ):
         source = Path(source)
         home = source if source.is_dir() else need_file(source).parent
         self.home = home.parent if home.name == "images" else home
@@ -62,43 +75,100 @@ class Pictures:
                 f"{self.folder} has no images ({', '.join(IMAGE_SUFFIXES)}). Name the images' "
                 "folder with --images FOLDER; export other formats as TIFF or PNG."
             )
-        self.paths = _list_below(self.folder)
+        self.unturned, self.turned = unturned, []
         self.strict, self.missing, self._absent = strict, {}, set()
-        self._known = {path.stem: path for path in self.paths}
-        self._known |= {path.name: path for path in self.paths}
+        self._found, self._named, self._headers, self._known = {}, {}, {}, {}
+        self.notes, self.paths, self._listed = [], [], set()
+        self._flat, self._numbers = True, None
+        self._flatten, self._counted = flatten, {}
+        for path in self._list(below=below):
+            self._add(path)
         self._deep = any(path.is_dir() for path in self.folder.iterdir())
-        self._found, self._named, self._shapes = {}, {}, {}
-        self.notes = []
 
-    def find(self, name, where):
+    def find(self, name, where, *, near=None):
         """Return the path of the image that a file calls `name`; `where` is for messages.
 
-        Folders in the name count only if two images would match. Two names for one image are an
-        error.
+        Folders in the name count only if two images would match; then that one counts whose folder
+        is `near`, or has its name. Two names for one image are an error.
         """
         if not isinstance(name, str):
             raise InputError(f"{where}: image is {name!r:.80}; expected its name.")
-        if name in self._found:
-            return self._found[name]
-        path = self.lookup(name)
+        if (name, near) in self._found:
+            return self._found[name, near]
+        path = self.lookup(name, near=near)
         if path is None:
             path = self._note_missing(name, where)
         elif (other := self._named.setdefault(path, name)) != name:
             raise InputError(f"{where}: {other!r} and {name!r} both mean {path.name}. Rename one.")
-        self._found[name] = path
+        self._found[name, near] = path
         return path
 
-    def lookup(self, name):
-        """Return the path of the image that a file calls `name`, or None."""
+    def lookup(self, name, *, near=None):
+        """Return the path of the image that a file calls `name`, or None; `near` as in `find`."""
         if self._deep and (path := self._below(PureWindowsPath(name).parts)):
             return path
-        return next((self._known[key] for key in _keys(name) if key in self._known), None)
+        found = self._candidates(name)
+        if len(found) > 1 and near is not None:
+            found = [path for path in found if self._is_near(path, near)]
+        if len(found) > 1:
+            named = " or ".join(path.relative_to(self.folder).as_posix() for path in found[:3])
+            raise InputError(
+                f"{name!r} may be {named}. The names in the file need their folders; or convert "
+                f"one folder at a time, as --images {found[0].parent}."
+            )
+        return found[0] if found else None
+
+    def has(self, name):
+        """Return whether some image may be called `name`."""
+        return bool(self._candidates(name))
+
+    def numbered(self, number):
+        """Return the only image whose name ends in a number, or None."""
+        if self._numbers is None:
+            self._numbers = {}
+            for path in self.paths:
+                if found := _LAST_DIGITS.search(path.stem):
+                    self._numbers.setdefault(int(found[0]), []).append(path)
+        found = self._numbers.get(number, [])
+        return found[0] if len(found) == 1 else None
+
+    def only(self):
+        """Return the only image, or None if there are several."""
+        return self.paths[0] if len(self.paths) == 1 else None
+
+    def name_of(self, path):
+        """Return the name of an image in a new dataset; with its folder where names are equal."""
+        if self._flat:
+            return path.name
+        name = path.relative_to(self.folder)
+        return "_".join(name.parts) if self._flatten else name.as_posix()
+
+    def settle_names(self):
+        """Decide whether names need their folders; InputError where two would be equal."""
+        stems = [path.stem for path in self.paths]
+        self._flat = len(set(stems)) == len(stems)
+        seen = {}
+        for path in self.paths:
+            stem = Path(self.name_of(path)).with_suffix("").as_posix()
+            _refuse_twins(seen.setdefault(stem, path), path)
+        if not self._flat and not self._flatten:
+            self.notes.append("Images in different folders have equal names: folders are kept.")
 
     def shape(self, path):
-        """Return (H, W) of an image, from its header; (1, 1) for a missing one."""
-        if path not in self._shapes:
-            self._shapes[path] = (1, 1) if path in self._absent else picture_header(path).shape
-        return self._shapes[path]
+        """Return (H, W) of an image, from its header; (1, 1) for a missing one.
+
+        Upright, or as stored if `unturned`.
+        """
+        shape = self.upright(path)
+        return shape[::-1] if self.unturned and self.turn(path) >= 5 else shape
+
+    def upright(self, path):
+        """Return (H, W) of an image as it is shown, with its EXIF orientation applied."""
+        return (1, 1) if path in self._absent else self._header(path).shape
+
+    def turn(self, path):
+        """Return the EXIF orientation of an image, 1 if it has none."""
+        return 1 if path in self._absent else self._header(path).turn
 
     def is_missing(self, path):
         """Return whether `find` returned this path for a missing image."""
@@ -107,6 +177,14 @@ class Pictures:
     def is_named(self, path):
         """Return whether the source's files name this image."""
         return path in self._named
+
+    def note(self, sentence, number):
+        """Add a number to a note that may come up with each image."""
+        self._counted[sentence] = self._counted.get(sentence, 0) + number
+
+    def all_notes(self):
+        """Return the notes, those with numbers last."""
+        return self.notes + [f"{text}: {number}." for text, number in self._counted.items()]
 
     def note_outside(self, path, n_points, example):
         """Note that points of a file lie in none of the pictures."""
@@ -118,7 +196,8 @@ class Pictures:
         """Remove pictures that are not images of the source, such as the format's own files."""
         dropped = set(paths)
         self.paths = [path for path in self.paths if path not in dropped]
-        self._known = {key: path for key, path in self._known.items() if path not in dropped}
+        for key, known in self._known.items():
+            self._known[key] = [path for path in known if path not in dropped]
 
     def why_missing(self):
         """Return a sentence on the missing images, with a guess at the first."""
@@ -151,12 +230,53 @@ class Pictures:
         return None
 
     def _add(self, path):
-        """Add an image in a subfolder that a name refers to."""
-        if self._known.get(path.name) != path:
-            other = self._known.setdefault(path.stem, path)
-            _refuse_twins(other, path)
-            self._known[path.name] = path
+        """Add an image: listed, or in a subfolder that a name refers to."""
+        for key in dict.fromkeys((path.stem, path.name)):
+            known = self._known.setdefault(key, [])
+            if path not in known:
+                known.append(path)
+        if path not in self._listed:
             self.paths.append(path)
+            self._listed.add(path)
+
+    def _candidates(self, name):
+        return next((self._known[key] for key in _keys(name) if self._known.get(key)), [])
+
+    def _is_near(self, path, near):
+        """Return whether a folder is that of an image, or ends in the names of its folders."""
+        parts = path.parent.relative_to(self.folder).parts
+        return path.parent == near or near.parts[len(near.parts) - len(parts) :] == parts
+
+    def _header(self, path):
+        if path not in self._headers:
+            self._headers[path] = picture_header(path)
+        return self._headers[path]
+
+    def _list(self, *, below):
+        """Return the images directly in the folder, by name; if there are none, those below it."""
+        if _has_image(self.folder) and not below:
+            self._note_passed_over()
+            return list_images(self.folder)
+        paths = sorted(_walk(self.folder), key=lambda path: (path.name, path))
+        if not paths:
+            return list_images(self.folder)  # which says what is there instead
+        check_names(str(path.relative_to(self.folder)) for path in paths)
+        seen = {}
+        for path in paths:
+            other = seen.setdefault(path.with_suffix(""), path)
+            if other != path:
+                raise InputError(f"{other} and {path.name} have the same stem. Rename one.")
+        return paths
+
+    def _note_passed_over(self):
+        """Note images in folders below one that has images itself."""
+        with contextlib.suppress(InputError):  # too many folders to count
+            others = [path for path in _walk(self.folder) if path.parent != self.folder]
+            if others:
+                self.notes.append(
+                    f"{len(others)} images below {self.folder} are passed over, such as "
+                    f"{others[0]}: convert that folder by itself."
+                )
 
 
 def _look_for(home):
@@ -186,18 +306,6 @@ def _has_image(folder):
     return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
 
 
-def _list_below(folder):
-    """Return the images directly in a folder, by name; if there are none, those below it."""
-    paths = [] if _has_image(folder) else sorted(_walk(folder), key=lambda path: (path.name, path))
-    if not paths:
-        return list_images(folder)
-    check_names(str(path.relative_to(folder)) for path in paths)
-    seen = {}
-    for path in paths:
-        _refuse_twins(seen.setdefault(path.stem, path), path)
-    return paths
-
-
 def _walk(folder):
     """Yield the images below a folder; hidden folders and NO_IMAGES are left out."""
     for n_folders, (place, subfolders, files) in enumerate(os.walk(folder)):
@@ -217,8 +325,8 @@ def _walk(folder):
 def _refuse_twins(path, other):
     if path != other:
         raise InputError(
-            f"{path} and {other} would collide in a flat folder. Convert one folder at a time, as "
-            f"--images {path.parent}, or rename one."
+            f"{path} and {other} would have the same name in the new folder. Convert one folder at "
+            f"a time, as --images {path.parent}, or rename one."
         )
 
 

@@ -10,13 +10,15 @@ from collections import Counter
 import numpy as np
 
 from pointlib.errors import InputError, suggest
+from pointlib.formats.shared.units import in_corner
 from pointlib.points import EDGE_SLACK, check_points, class_names
+from pointlib.regions import Regions
 
 SEEN = 0.005  # px: smaller shifts are not reported
 SIGNS = {",": "a comma", "\r": "a line end", "\n": "a line end", '"': "a quotation mark"}
 
 
-def check_records(records, pictures, *, skip=False, on_image=None):
+def check_records(records, pictures, *, skip=False, upright=None, on_image=None):
     """Return records with their images' shapes and all points inside, and sentences on the rest.
 
     Parameters
@@ -26,18 +28,24 @@ def check_records(records, pictures, *, skip=False, on_image=None):
         Not strict, so that all missing images are counted.
     skip : bool
         Leave out missing images and points outside, instead of raising.
+    upright : bool, optional
+        Whether the source's program applies the EXIF orientation; None if that is not known.
     on_image : callable, optional
         Called with (name, number done, number of all) after each.
     """
-    kept = {}
+    kept, doubtful = {}, []
     for record in records:
         if pictures.is_missing(record.image):
             continue
         if record.image in kept:
-            raise InputError(f"{record.image.name} occurs twice in the source. Merge the two.")
-        kept[record.image] = _check_record(record, pictures.shape(record.image))
+            raise InputError(f"{record.name} occurs twice in the source. Merge the two.")
+        turn = pictures.turn(record.image)
+        told = record.shape is not None and turn >= 5
+        if turn > 1 and not told and len(record.points):
+            doubtful.append(record.image)
+        kept[record.image] = _check_record(record, pictures)
         if on_image:
-            on_image(record.image.name, len(kept), len(pictures.paths))
+            on_image(record.name, len(kept), len(pictures.paths))
     notes = []
     if pictures.missing:
         if not skip:
@@ -46,6 +54,7 @@ def check_records(records, pictures, *, skip=False, on_image=None):
                 "leave it out with --skip."
             )
         notes.append(f"Left out: {len(pictures.missing)} missing images.")
+    notes += _of_turns(pictures.turned, [] if upright else doubtful)
     records, n_outside = _put_inside(list(kept.values()), skip)
     notes += [f"Left out: {n_outside} points outside their images."] if n_outside else []
     return records, notes
@@ -122,37 +131,107 @@ def find_losses(records, writer):
     return lost
 
 
+def drop_empty(records):
+    """Return records without those that have no points, and sentences on it."""
+    full = [record for record in records if len(record.points) or record.regions]
+    n_dropped = len(records) - len(full)
+    return full, [f"{n_dropped} images without points are taken as not labelled yet."]
+
+
 def find_oddities(records, reader):
     """Return sentences on what is valid but looks wrong, or should be known."""
+    notes = []
+    n_empty = sum(not len(record.points) and not record.regions for record in records)
+    if reader.lists_all and n_empty:
+        notes.append(
+            f"{n_empty} images are listed without points and taken as looked at, nothing there. If "
+            "they were never opened: --empty-is unlabelled."
+        )
     if n_parts := sum(record.regions is not None for record in records):
-        return [
-            f"{n_parts} images are labelled in part, by areas around their points: regions.",
-            *_odd_points(records, reader),
-        ]
-    return _odd_points(records, reader)
+        notes.append(
+            f"{n_parts} images are labelled in part, by areas around their points: regions."
+        )
+    return [*notes, *_odd_points(records, reader)]
 
 
 def _odd_points(records, reader):
-    """Return a sentence on points that look like fractions."""
+    """Return a sentence on points that look like fractions, or are in a corner."""
+    if reader.unit != "pixels" or reader.scale:
+        return []
     points = np.concatenate([np.empty((0, 2)), *(record.points for record in records)])
-    if reader.unit == "pixels" and len(points) > 1 and (points >= -0.5).all() and points.max() <= 1:
+    if len(points) > 1 and (points >= -0.5).all() and points.max() <= 1:
         return ["All points are in the first pixel: the file may hold fractions, not pixels."]
+    if reach := in_corner([(record.points, record.shape) for record in records]):
+        note = (
+            f"All points lie in the left {reach[0]:.0%} and upper {reach[1]:.0%} of their images. "
+            "If they are in micrometres, give the size of a pixel: --pixel-size 0.25, say; if they "
+            "were made on images of another size: --scale."
+        )
+        return [note]
     return []
 
 
-def _check_record(record, shape):
-    name = record.image.name
-    if record.shape is not None and tuple(record.shape) != shape:
+def _check_record(record, pictures):
+    """Return a record with its image's shape and its points upright, or raise InputError."""
+    name, image = record.name, record.image
+    shape, turn = pictures.upright(image), pictures.turn(image)
+    made_on = pictures.shape(image) if record.shape is None else tuple(record.shape)
+    stored = shape[::-1] if turn >= 5 else shape
+    unturned = turn > 1 and made_on == stored and (pictures.unturned or stored != shape)
+    if made_on != shape and not unturned:
         raise InputError(
             f"{name} is {shape[1]} x {shape[0]}, but its points were made on "
-            f"{record.shape[1]} x {record.shape[0]}. Use the image they were made on."
+            f"{made_on[1]} x {made_on[0]}. Use the image they were made on."
         )
     points = check_points(record.points, name=f"{name}: points")
     scores = None if record.scores is None else np.asarray(record.scores, dtype=float)
     if scores is not None and len(wrong := scores[~((scores >= 0) & (scores <= 1))]):
         raise InputError(f"{name}: score {wrong[0]:g}; expected 0 to 1. Rescale or remove them.")
+    regions = record.regions
+    if unturned:
+        points = turn_points(points, stored, turn)
+        pictures.turned.append(image)
+        if regions:
+            areas = [[turn_points(ring, stored, turn) for ring in area] for area in regions.areas]
+            regions = Regions(areas)
     labels = np.asarray(record.labels, dtype=str)
-    return record._replace(shape=shape, points=points, labels=labels, scores=scores)
+    return record._replace(
+        shape=shape, points=points, labels=labels, scores=scores, regions=regions
+    )
+
+
+def turn_points(points, shape, turn):
+    """Return points (N, 2) of an image as stored, of `shape` (H, W), as they are when upright.
+
+    `turn` is the EXIF orientation, 1 to 8. Source: TIFF 6.0, page 36: from 5 on rows and columns
+    are exchanged; then 3, 4, 7 and 8 count from the bottom, 2, 3, 6 and 7 from the right.
+    """
+    x, y = points.T
+    height, width = shape
+    if turn >= 5:
+        x, y, height, width = y, x, width, height
+    if turn in (3, 4, 7, 8):
+        y = height - 1 - y
+    if turn in (2, 3, 6, 7):
+        x = width - 1 - x
+    return np.column_stack([x, y])
+
+
+def _of_turns(turned, doubtful):
+    """Return sentences on images with an EXIF orientation: how their points were taken."""
+    note = ""
+    if turned:
+        note = (
+            f"{len(turned)} images, such as {turned[0].name}, are stored turned (EXIF), and their "
+            "points were made on them as stored: they are turned with them."
+        )
+    elif doubtful:
+        note = (
+            f"{len(doubtful)} images, such as {doubtful[0].name}, are stored turned (EXIF), and "
+            "the file does not say which way up its points were made: taken as shown. If they are "
+            "elsewhere in check.png: --unturned."
+        )
+    return [note] if note else []
 
 
 def _put_inside(records, skip):
@@ -181,7 +260,7 @@ def _why_outside(records, outside):
         rest = f"all but {swapped}" if swapped else "all"
         hint = f" With x and y swapped {rest} would fit: does the file count y first?"
     return (
-        f"{record.image.name}: points[{row}] is {record.points[row].tolist()}, outside the image "
+        f"{record.name}: points[{row}] is {record.points[row].tolist()}, outside the image "
         f"of width {record.shape[1]} and height {record.shape[0]}, as are {n_outside} of all "
         f"{n_all} points.{hint} Leave them out with --skip."
     )
