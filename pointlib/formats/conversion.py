@@ -26,7 +26,7 @@ from pointlib.formats.shared.records import (
     find_oddities,
     rename_classes,
 )
-from pointlib.formats.table import find_format, recognise, why_unknown
+from pointlib.formats.table import find_format, parts_of, recognise, why_unknown
 from pointlib.splits import PARTS, find_lists, read_list
 
 OWN = ("txt", "origin")  # datasets, which have images in subfolders too
@@ -157,7 +157,7 @@ def _convert(source, target, from_, to, options):
 def _read(source, pictures, reader, options):
     """Return the checked records of a source, and sentences on what was found and left out."""
     records, notes = check_records(
-        reader.read(source, pictures, reader),
+        _records(source, pictures, reader),
         pictures,
         skip=options.skip,
         upright=reader.upright,
@@ -177,6 +177,15 @@ def _read(source, pictures, reader, options):
         records, dropped = drop_empty(records)
         notes += dropped
     return records, notes
+
+
+def _records(source, pictures, reader):
+    """Yield the records of a source, or of each of its parts."""
+    home = pictures.home
+    for part in parts_of(source) or [source]:
+        pictures.home = home if part == source else part
+        yield from reader.read(part, pictures, reader)
+    pictures.home = home
 
 
 def _choose(source, from_, to, options):

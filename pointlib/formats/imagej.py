@@ -31,7 +31,7 @@ from roifile import ROI_TYPE, ImagejRoi
 from pointlib.errors import InputError, brief
 from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
-from pointlib.formats.shared.columns import Columns
+from pointlib.formats.shared.columns import IMAGEJ_PLACES, Columns, is_results
 from pointlib.formats.shared.jsons import files_in
 from pointlib.formats.shared.parts import area_centre
 from pointlib.formats.shared.rows import image_of, read_marks
@@ -43,8 +43,6 @@ FOLDER = "rois"
 FOLDERS = (FOLDER, "roi", "roisets", "roi_sets")
 TABLES = (".csv", ".tsv", ".txt", ".xls")  # an .xls of ImageJ is text
 SUFFIXES = (*TABLES, ".xml", ".roi", ".zip")
-PLACES = (("X", "Y"), ("XM", "YM"), ("BX", "BY", "Width", "Height"))
-OWN = {"Area", "Mean", "Min", "Max", "Slice", "Counter", "Count", "Ch", "Frame", "Pos", "Type"}
 CLASSES = ("Counter", "Type")
 _MADE_UP = re.compile(r"\d+(-\d+)+|Point( \d+)?|roi[-_ ]?\d*|", re.IGNORECASE)
 MOST_ROIS, MOST_ROI_BYTES = 100_000, 200_000_000
@@ -113,7 +111,7 @@ def _is_own(path):
     if suffix == ".xml":
         return "<CellCounter_Marker_File" in peek(path)
     table = read_head(path) if suffix in TABLES else None
-    return table is not None and _is_results(table.header or [])
+    return table is not None and is_results(table)
 
 
 def _names(path):
@@ -126,21 +124,15 @@ def _names(path):
     return names if all(name.lower().endswith(".roi") for name in names) else []
 
 
-def _is_results(header):
-    names = set(header)
-    has_places = any(set(places) <= names for places in PLACES)
-    return has_places and bool(names & OWN) and (header[0] == "" or "Label" in names)
-
-
 def _read_results(file, pictures, form):
     """Yield (image, (points, labels)) of a Results table."""
     table = read_table(file)
     header = table.header or []
-    if not _is_results(header):
+    if not is_results(table):
         raise InputError(
             f"{file} is not a Results table with X and Y (Analyze > Set Measurements: centroid)."
         )
-    places = next(own for own in PLACES if set(own) <= set(header))
+    places = next(own for own in IMAGEJ_PLACES if set(own) <= set(header))
     roles = ("x", "y") if len(places) == 2 else ("left", "top", "width", "height")
     of = {role: header.index(name) for role, name in zip(roles, places, strict=True)}
     if "Label" in header:

@@ -56,6 +56,8 @@ def read(source, pictures, form):
         marks = read_marks(table, columns, pictures, own, fractions=not listed)
         parts.append(marks)
         pictures.notes += marks.notes
+        if not listed and columns.kind == "points" and marks.form.unit == "pixels":
+            pictures.note(_counted_from(marks.form), 1)
     images = {image for marks in parts for image in marks.rows}
     for image in sorted(images | listed.keys()):
         shape = listed.get(image) or pictures.shape(image)
@@ -145,6 +147,13 @@ def _understand(path, form):
     if names >= TRACKMATE and not form.columns:  # whose labels are names of single spots
         columns = columns._replace(of={k: v for k, v in columns.of.items() if k != "label"})
     return table, columns, replace(form, convention="corner") if names >= QUPATH else form
+
+
+def _counted_from(form):
+    """Return a sentence on where a table's numbers count from."""
+    if form.convention == "corner":
+        return "Tables whose x, y count from a pixel's corner"
+    return "Tables whose x, y count from a pixel's centre (--convention corner: its corner)"
 
 
 def _join(own):

@@ -32,6 +32,7 @@ from pointlib.formats.shared.safe import load_json, need, points_table
 from pointlib.regions import Regions
 
 _SCORES = ("score", "probability", "detection probability")
+_OWN = {"objectType", "classification", "isLocked", "measurements"}  # properties that QuPath writes
 SURE = 3  # how many areas inside another make it a region; a point or a detection counts as many
 _POINTS, _AREAS = ("Point", "MultiPoint"), ("Polygon", "MultiPolygon")
 
@@ -45,6 +46,7 @@ def read(source, pictures, form):
         objects, areas = _sort(features)
         rows = [row for where, feature in objects for row in _rows(feature, where)]
         values, labels, scores = points_table(rows)
+        _need_pixels(path, image, [feature for _, feature, _ in features], values, shape)
         regions = regions_of_areas(areas, form, shape)
         yield Record(image, None, form.to_points(values, shape), labels, scores, regions)
 
@@ -93,6 +95,24 @@ def _features(path):
         kind = "" if rooted else need(need(feature, "geometry", dict, where), "type", str, where)
         if not rooted:
             yield where, feature, bool(inside) and kind in _AREAS
+
+
+def _need_pixels(path, image, features, values, shape):
+    """Raise InputError for map coordinates: of another program, and outside or hardly apart."""
+    known = [feature.get("properties") or {} for feature in features]
+    if not len(values) or any(_OWN & properties.keys() for properties in known):
+        return
+    outside = ((values < 0) | (values > shape[::-1])).any(axis=1).all()
+    degrees = (np.abs(values) <= (180, 90)).all() and (np.round(values, 4) != values).any()
+    alike = degrees and len(values) > 1 and np.ptp(values, axis=0).max() < 1
+    if outside or alike:
+        place = ", ".join(f"{value:.10g}" for value in values[0])
+        raise InputError(
+            f"{path}: {place} is no pixel of {image.name}, {shape[1]} x {shape[0]}, and the file "
+            "is not QuPath's: it looks like map coordinates. Give the GeoTIFF with --images, and "
+            "the points with their reference system: GeoPackage, or GeoJSON with `crs`, as QGIS "
+            "writes them; or --from geojson for longitude and latitude."
+        )
 
 
 def _sort(features):

@@ -22,9 +22,10 @@ from functools import partial
 from pointlib.errors import InputError, to_cell
 from pointlib.files import write_atomic
 from pointlib.formats.shared.base import Format, Record
-from pointlib.formats.shared.columns import RANKS, plain
+from pointlib.formats.shared.columns import RANKS, is_results, plain
 from pointlib.formats.shared.companions import find_companions, has_companions
 from pointlib.formats.shared.safe import peek, points_table, read_numbers, read_rows
+from pointlib.formats.shared.tables import read_head
 
 PLACES = {"suffixes": (".csv",), "folders": ("spotiflow_results", "points", "csv", "images")}
 DELIMITERS = ",;\t"
@@ -78,6 +79,8 @@ def _image_names(pictures, file, _alone):
         return [] if _is_foreign(file) else names
     if not _is_table(file):
         return []
+    if begun := pictures.begun(file.stem):
+        return [begun]
     only = pictures.only()  # napari calls its tables Points.csv
     is_taken = only is None or (file.parent / f"{only.stem}.csv").exists()
     return names if is_taken else [*names, only.name]
@@ -91,7 +94,10 @@ def _is_table(file):
 
 def _is_foreign(file):
     """Return whether a table has columns of other programs."""
-    return bool(set(map(plain, _header(file))) & OTHERS)
+    if set(map(plain, _header(file))) & OTHERS:
+        return True
+    table = read_head(file)
+    return table is not None and is_results(table)
 
 
 def _header(file):

@@ -18,6 +18,7 @@ from pointlib.formats.shared.outcome import place
 from pointlib.formats.shared.programs import way_out
 from pointlib.formats.shared.tables import SUFFIXES as TABLES
 from pointlib.formats.shared.tables import read_head
+from pointlib.splits import PARTS
 
 OTHERS = {"conversion", "shared", "table"}  # modules that are not formats
 
@@ -53,12 +54,26 @@ def recognise(source):
     source = Path(source)
     if not source.is_dir():
         need_file(source, "file or folder of points")
-    names = _looks_like(source)
+    parts = parts_of(source)
+    names = _looks_like(parts[0] if parts else source)
     if len(names) == 1:
         return FORMATS[names[0]]
     if names:
         raise InputError(f"{source} may be {' or '.join(names)}. Choose one: --from {names[0]}.")
     raise InputError(f"{source} is not recognised. {why_unknown(source)}")
+
+
+def parts_of(source):
+    """Return the folders train, valid, test and the like in a folder, each of one same format.
+
+    Roboflow's exports are such. [] if the folder itself is recognised, or they are not.
+    """
+    if not source.is_dir() or any(form.looks(source) for form in FORMATS.values()):
+        return []
+    inside = sorted(path for path in source.iterdir() if path.is_dir())
+    parts = [path for path in inside if path.name.lower().startswith(PARTS)]
+    kinds = {tuple(_looks_like(path)) for path in parts}
+    return parts if len(parts) > 1 and len(kinds) == 1 and len(kinds.pop()) == 1 else []
 
 
 def formats_table(*, markdown=False):

@@ -131,7 +131,8 @@ def _folder(folder, pictures):
             places.append(home.joinpath(*parts[:last], "labels", *parts[last + 1 :]))
     if folder.is_relative_to(pictures.folder):
         places.append(home / "labels" / folder.relative_to(pictures.folder))
-    places += [home / "labels", folder if folder.is_relative_to(home) else home]
+    places.append(home / "labels")
+    places += [folder] if folder.is_relative_to(home) else [home / "obj_train_data", home]
     return next((place for place in places if place.is_dir()), places[-1])
 
 

@@ -5,12 +5,27 @@ how a table is written (tables.py).
 """
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from pointlib.errors import InputError, suggest
 from pointlib.formats.shared.tables import is_blank, is_number, looks_like_image
 from pointlib.formats.shared.units import is_length
 
+IMAGEJ_PLACES = (("X", "Y"), ("XM", "YM"), ("BX", "BY", "Width", "Height"))
+IMAGEJ_OWN = {
+    "Area",
+    "Mean",
+    "Min",
+    "Max",
+    "Slice",
+    "Counter",
+    "Count",
+    "Ch",
+    "Frame",
+    "Pos",
+    "Type",
+}
 EDGES = ("left", "top", "right", "bottom")
 SPANS = ("left", "top", "width", "height")
 ROLES = ("image", "x", "y", *EDGES, "width", "height", "label", "score", "frame")
@@ -20,17 +35,19 @@ NAMES = {
     "image": (
         "image imagename imagefile imagefilename imagepath imagefilepath images filename file "
         "filepath img imgname imgpath imgfile picture picturename photo photoname path "
-        "relativepath name imageid imgid"
+        "relativepath bild dateiname datei imagen archivo fichier name imageid imgid"
     ),
     "x": (
         "x pointx xpoint posx xpos positionx xposition coordx xcoord xcoordinate xpixel xpixels "
         "pixelx xpx pxx cx xc xcenter xcentre centerx centrex centroidx xcentroid locationx "
-        "xlocation locationcenterx locx col column axis1 centroid1 weightedcentroid1 xm"
+        "xlocation locationcenterx locx col column axis1 centroid1 weightedcentroid1 xm xrel relx "
+        "xnorm normx xnormalized xfraction xpercent xpct spalte columna colonne"
     ),
     "y": (
         "y pointy ypoint posy ypos positiony yposition coordy ycoord ycoordinate ypixel ypixels "
         "pixely ypx pxy cy yc ycenter ycentre centery centrey centroidy ycentroid locationy "
-        "ylocation locationcentery locy row axis0 centroid0 weightedcentroid0 ym"
+        "ylocation locationcentery locy row axis0 centroid0 weightedcentroid0 ym yrel rely "
+        "ynorm normy ynormalized yfraction ypercent ypct zeile fila ligne"
     ),
     "left": "left xmin minx x1 xtl bboxx bboxleft bboxxmin boxleft xleft x0 bx tlx topleftx",
     "top": "top ymin miny y1 ytl bboxy bboxtop bboxymin boxtop ytop y0 by tly toplefty",
@@ -40,7 +57,8 @@ NAMES = {
     "height": "bboxheight bboxh boxheight boxh bh height h",
     "label": (
         "label labelname labels class classname classlabel category categoryname species "
-        "speciesname classification type celltype taxon kind group annotation objecttype name"
+        "speciesname classification type celltype taxon kind group annotation objecttype klasse "
+        "art classe clase espece especie name"
     ),
     "score": "score scores confidence conf probability prob likelihood detectionscore",
     "frame": "frame frameidx frameindex slice z t positionz timepoint plane",
@@ -78,7 +96,8 @@ class Columns(NamedTuple):
 
 def plain(name):
     """Return a column's name in lower case, letters and digits only, without its unit."""
-    return re.sub(r"[^a-z0-9]", "", _UNIT.sub("", name.strip().lower()))
+    letters = unicodedata.normalize("NFKD", _UNIT.sub("", name.strip().lower()))
+    return re.sub(r"[^a-z0-9]", "", letters)
 
 
 def parse_columns(text):
@@ -124,6 +143,17 @@ def named_columns(table, named):
 def find_columns(table):
     """Return the Columns of a table, or None if its coordinates are not recognised."""
     return _by_names(table) if table.header else _by_content(table)
+
+
+def is_results(table):
+    """Return whether a table is ImageJ's Results: numbered from 1 under a blank, or labelled."""
+    header = table.header or [""]
+    names = set(header)
+    if not any(set(places) <= names for places in IMAGEJ_PLACES):
+        return False
+    own = bool(names & IMAGEJ_OWN)
+    numbered = header[0] == "" and bool(table.rows) and table.rows[0][1][0] == "1"
+    return numbered or (own and (header[0] == "" or "Label" in names))
 
 
 def why_not(table):
@@ -241,6 +271,8 @@ def _unit(table, of):
         unit = (found["in"] or found["bare"] or "").strip() if found else ""
         if is_length(unit):
             return unit
+        if unit == "%" or plain(name).endswith(("percent", "pct")):
+            return "%"
     return ""
 
 

@@ -122,6 +122,12 @@ class Pictures:
         """Return whether some image may be called `name`."""
         return bool(self._candidates(name))
 
+    def begun(self, stem):
+        """Return the longest stem of an image that a file's stem begins with, or None."""
+        stems = {path.stem for path in self.paths if path.stem and stem.startswith(path.stem)}
+        whole = [own for own in stems if not stem[len(own) :][:1].isalnum()]
+        return max(whole, key=len, default=None)
+
     def numbered(self, number):
         """Return the only image whose name ends in a number, or None."""
         if self._numbers is None:

@@ -65,6 +65,8 @@ PROGRAMS = (
             (".json",), holds=('"attribute"', '"metadata"', '"vid"')),
     Program("Zooniverse's classifications", "extract the points with `panoptes aggregate`, and "
             "give that table", (".csv",), holds=(r"^[^\n]*classification_id[^\n]*subject_data",)),
+    Program("a table with all points of an image in one cell", "write one line per point: image, "
+            "x, y", (".csv",), holds=(r"^[^\n]*(?:locations|points)", r"\[\([\d. ]+, ?[\d. ]+\)")),
     # XML
     Program("dlib's imglab XML", "convert it to Pascal VOC or COCO first",
             (".xml",), holds=("<dataset", "<images", r"<image file=")),

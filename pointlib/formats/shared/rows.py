@@ -51,12 +51,14 @@ def read_marks(table, columns, pictures, form, *, fractions=True):
     """
     unit, rows = _below_units(table, columns)
     form = form if columns.kind == "points" else replace(form, convention="corner")
-    found, frames, notes = {}, {}, [*table.notes, *columns.notes]
+    notes = [*table.notes, *columns.notes]
+    columns = _by_frames(table, columns, pictures)
     default = None if "image" in columns.of else image_of(table.path, pictures, notes)
+    found, frames = {}, {}
     for line, cells in rows:
         where = table.where(line)
         _check_width(table, cells, columns, where)
-        image = default or _image(cells, columns.of["image"], pictures, where)
+        image = default or _image(cells, columns.of["image"], pictures, where, notes)
         marks = found.setdefault(image, [])
         if (mark := _mark(cells, columns, where)) is not None:
             marks.append(mark)
@@ -64,6 +66,8 @@ def read_marks(table, columns, pictures, form, *, fractions=True):
     marks = Marks(form, _without_names(found, notes), notes)
     if table.header is None and columns.kind == "points":
         marks = _ordered(table, columns, marks, pictures)
+    if columns.unit == "%":
+        return marks._replace(form=replace(form, unit="percent", convention="corner"))
     if fractions and _are_fractions(marks):
         notes.append(
             f"{table.path}: all numbers lie from 0 to 1 and are taken as fractions of the images' "
@@ -74,6 +78,19 @@ def read_marks(table, columns, pictures, form, *, fractions=True):
     return marks
 
 
+def _by_frames(table, columns, pictures):
+    """Return Columns whose frames name the images, if only those can: by their numbers."""
+    index = columns.of.get("frame")
+    is_one = pictures.only() is not None or pictures.has(table.path.stem)
+    if "image" in columns.of or index is None or is_one:
+        return columns
+    numbers = {cells[index].removesuffix(".0") for _, cells in table.rows if index < len(cells)}
+    if not all(n.isdecimal() and pictures.numbered(int(n)) for n in numbers):
+        return columns
+    of = {role: at for role, at in columns.of.items() if role != "frame"}
+    return columns._replace(of={**of, "image": index})
+
+
 def image_of(file, pictures, notes):
     """Return the image that a file without an image's name belongs to; InputError if unclear.
 
@@ -82,10 +99,8 @@ def image_of(file, pictures, notes):
     stem, near = file.stem, file.parent
     if pictures.has(stem):
         return pictures.find(stem, file, near=near)
-    stems = {path.stem for path in pictures.paths}
-    begun = [own for own in stems if stem.startswith(own) and not stem[len(own)].isalnum()]
-    if begun:
-        return pictures.find(max(begun, key=len), file, near=near)
+    if begun := pictures.begun(stem):
+        return pictures.find(begun, file, near=near)
     image = pictures.only()
     if image is None:
         raise InputError(
@@ -108,7 +123,7 @@ def _check_width(table, cells, columns, where):
         )
 
 
-def _image(cells, index, pictures, where):
+def _image(cells, index, pictures, where, notes):
     """Return the image that a row names, by its name or, if that is a number, by its number."""
     name = cells[index] if index < len(cells) else ""
     if is_blank(name):
@@ -116,6 +131,9 @@ def _image(cells, index, pictures, where):
     if not pictures.has(name) and name.removesuffix(".0").isdecimal():
         numbered = pictures.numbered(int(name.removesuffix(".0")))
         if numbered is not None:
+            note = f"Images are named by numbers: {name} is taken for {numbered.name}"
+            if not any(text.startswith("Images are named by numbers") for text in notes):
+                notes.append(f"{note}, and so on.")
             return numbered
     return pictures.find(name, where)
 
