@@ -20,14 +20,14 @@ from PIL import Image, PngImagePlugin
 
 from pointlib.errors import InputError, brief
 from pointlib.files import need_file, need_folder, write_atomic
-from pointlib.tiff import check_strips, open_tiff
+from pointlib.tiff import check_strips, missing_codec, open_tiff
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MAX_BYTES = 600_000_000  # of an image's pixels, all channels, computed from the header
 MAX_SCANNED = 4e9  # px: a JPEG's pixels times its scans; ten are usual, each one takes time
 # Pillow reads whatever it recognises, and starts Ghostscript for PostScript
 PILLOW_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-_ORIENTATION = 274  # EXIF and TIFF tag: 1 upright ... 8 (TIFF 6.0, page 36); from 5 on its side
+ORIENTATION = 274  # EXIF and TIFF tag: 1 upright ... 8 (TIFF 6.0, page 36); from 5 on its side
 _MODES = {"1": "L", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
 # For 16-bit colour PNG Pillow unpacks the high bytes ("raw mode" 16B); 16L, meant for the other
 # byte order, gives the low ones. Grey and alpha, two bytes each, are read whole as RGBA.
@@ -296,7 +296,7 @@ def _check_bytes(path, size, kind, *, most=None):
         )
 
 
-def _plain_upright(array, turn):
+def plain_upright(array, turn):
     """Return the array in a dtype of the kit, rotated and flipped by EXIF orientation `turn`."""
     if array.dtype.kind == "c":
         raise TypeError("complex pixels; expected real ones, save the magnitude")
@@ -324,9 +324,12 @@ def _open_tiff(path):
         more = [i for i, name in enumerate(axes) if name not in "YX" and shape[i] > 1]
         if others or "".join(axes[i] for i in more) not in ("", "C", "S"):
             what = f"{len(tiff.pages)} pages, axes {axes} of {shape}; expected YX, CYX or YXC"
-            raise InputError(f"{path} has {what}. Save one page, or name the axis of channels.")
+            raise InputError(
+                f"{path} has {what}. `pointlib pages FOLDER OUT` makes a maximum projection of "
+                "each stack, or takes its --page N; channels need an axis of that name."
+            )
         y, x = axes.index("Y"), axes.index("X")
-        turn = int(getattr(series.keyframe.tags.get(_ORIENTATION), "value", 1))
+        turn = int(getattr(series.keyframe.tags.get(ORIENTATION), "value", 1))
         pillow = series.keyframe.photometric in _BY_PILLOW
         kind = (np.uint8, 3) if pillow else (series.dtype, shape[more[0]] if more else 1)
         _check_bytes(path, (shape[y], shape[x]), kind)
@@ -340,20 +343,30 @@ def _read_tiff(path, series, order, turn):
             raise EOFError("it lists planes that it does not contain")
         check_strips(part)
     pillow = page.photometric in _BY_PILLOW
+    told = ""
     try:
         array = None if pillow else series.asarray()
-    except ValueError:  # a compression that Pillow may know
+    except (ValueError, ImportError) as error:  # a compression that Pillow may know
+        told = missing_codec(path, page, error)
         if page.bitspersample * page.samplesperpixel > 32:  # Pillow would lose bits or bands
-            raise
+            raise InputError(told) if told else error from error
         pillow = True
     if pillow:
-        with _open_pillow(path) as (*_, read):
-            return read()
+        return _read_by_pillow(path, told)
     array = array.transpose(order + [i for i in range(array.ndim) if i not in order])
     array = array.reshape([series.shape[axis] for axis in order])
     if page.photometric == 0 and array.dtype.kind == "u":  # white is zero
         array = np.iinfo(array.dtype).max - array
-    return _plain_upright(array, turn)
+    return plain_upright(array, turn)
+
+
+def _read_by_pillow(path, told):
+    """Return a TIFF's pixels; `told` is a sentence if Pillow does not know its compression."""
+    try:
+        with _open_pillow(path) as (*_, read):
+            return read()
+    except OSError as error:
+        raise InputError(told) if told else error from error
 
 
 @contextmanager
@@ -396,20 +409,20 @@ def _read_pillow(path, image):
         array = array.astype(np.uint16)
     turn = _orientation(path, image)  # Pillow may have rotated a TIFF by now
     image.close()  # before the next copy: three of a large image take too much memory
-    return _plain_upright(array, turn)
+    return plain_upright(array, turn)
 
 
 def _orientation(path, image):
     """Return the EXIF orientation; a PNG, which may have it after the pixels, is not decoded."""
     if image.format != "PNG":
-        return image.getexif().get(_ORIENTATION, 1)
+        return image.getexif().get(ORIENTATION, 1)
     exif = Image.Exif()
     for kind, place, size in _png_chunks(path):
         if kind == b"eXIf":
             with path.open("rb") as file:
                 file.seek(place)
                 exif.load(file.read(size))
-    return exif.get(_ORIENTATION, 1)
+    return exif.get(ORIENTATION, 1)
 
 
 def _png_chunks(path):

@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointlib.errors import InputError, suggest
+from pointlib.errors import InputError, suggest, user_line
 from pointlib.matching import check_amount, check_column, radius_of
 from pointlib.metrics import rank_images, running_sums
+from pointlib.points import check_points
 from pointlib.thresholds import DEFAULT_DISTANCE, DEFAULT_THRESHOLD, FLOOR, Candidates
 
 TRIED = tuple(k / 20 for k in range(1, 20))  # thresholds for rules that must be called at each
@@ -268,6 +269,25 @@ def _together(of_classes):
     true = np.concatenate([np.reshape(true, (-1, 2)) for true, _ in of_classes])
     columns = zip(*(found for _, found in of_classes), strict=True)
     return true, Candidates(*map(np.concatenate, columns))  # `sweep` ranks them
+
+
+def call_rule(threshold_fn, heatmap, **settings):
+    """Return the points and scores of a thresholding function; InputError if they do not fit."""
+    name, found = getattr(threshold_fn, "__name__", threshold_fn), None
+    try:
+        found = threshold_fn(heatmap, **settings)
+        points, scores = found
+        points = check_points(points, shape=heatmap.shape)
+        scores = check_column(scores, len(points), "scores")
+    except (TypeError, ValueError) as error:
+        if user_line(error):  # its own fault inside
+            raise
+        kind = "something unfit" if isinstance(error, InputError) else type(found).__name__
+        raise InputError(
+            f"thresholding: {name} returned {kind}; expected threshold_fn(heatmap, *, threshold, "
+            f"min_distance) -> points, scores ({error})."
+        ) from error
+    return points, scores
 
 
 def find_at_each(images, find, *, one_pass, thresholds=TRIED):

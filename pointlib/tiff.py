@@ -16,6 +16,7 @@ from pointlib.errors import InputError
 
 MAX_PAGES = 10_000  # of one file
 ROOM = 200_000_000  # bytes that tiles may take beyond four times their image, for small images
+NEEDS_CODECS = "pip install 'pointlib[large]'"
 SLACK = 4096  # bytes by which a strip may be too large
 # attributes of OME-XML: tifffile makes lists of these lengths
 _COUNTS = {"SizeZ", "SizeC", "SizeT", "FirstZ", "FirstC", "FirstT", "IFD"}
@@ -38,6 +39,19 @@ def open_tiff(path):
         tiff.close()
         raise
     return tiff
+
+
+def missing_codec(path, page, error):
+    """Return a sentence if an error only says that a decompressor is not installed, else ""."""
+    # tifffile asks for the package, or for the standard library's of a newer Python
+    if not (isinstance(error, ImportError) or "imagecodecs" in str(error)):
+        return ""
+    name = getattr(page.compression, "name", page.compression)
+    bits = page.bitspersample * page.samplesperpixel
+    return (
+        f"{path} is compressed with {name} ({bits} bits a pixel), which needs imagecodecs: "
+        f"{NEEDS_CODECS}. Or save it uncompressed, or with Deflate."
+    )
 
 
 def check_strips(page):

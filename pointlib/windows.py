@@ -19,7 +19,7 @@ import numpy as np
 from pointlib.errors import InputError, brief
 from pointlib.images import Header, ImageTooLargeError, image_header, plain_dtype, read_image
 from pointlib.regions import Regions
-from pointlib.tiff import open_tiff
+from pointlib.tiff import missing_codec, open_tiff
 
 MAX_CHUNK = 256_000_000  # bytes of one tile or strip, which is decoded whole
 TIFFS = (".tif", ".tiff", ".svs")
@@ -220,7 +220,7 @@ def _open_tiff(path, level):
             raise InputError(f"{path} {odd}, and so is not read in parts. Save it anew.")
         array = zarr.open(series.aszarr(level=level), mode="r")
         order = _order(path, chosen.axes, chosen.shape)
-        read = _slicer(path, array, order, invert=page.photometric == 0)
+        read = _slicer(path, array, order, page=page)
         full = _layout(series.levels[0].shape, _order(path, series.axes, series.shape))
         return Picture(
             path=path,
@@ -300,7 +300,8 @@ def _order(path, axes, shape):
     more = [i for i, name in enumerate(axes) if name not in "YX" and shape[i] > 1]
     if {"Y", "X"} - set(axes) or len(more) > 1 or {axes[i] for i in more} - COLOURS:
         raise InputError(
-            f"{path} has axes {axes} of {tuple(shape)}; expected YX, YXC or CYX. Save one plane."
+            f"{path} has axes {axes} of {tuple(shape)}; expected YX, YXC or CYX. `pointlib pages "
+            "FOLDER OUT` makes a maximum projection, or takes one --page N."
         )
     return [axes.index("Y"), axes.index("X"), *more]
 
@@ -310,8 +311,9 @@ def _layout(shape, order):
     return tuple(int(shape[axis]) for axis in order)
 
 
-def _slicer(path, array, order, *, invert=False):
-    """Return read(top, bottom, left, right) of a zarr array."""
+def _slicer(path, array, order, *, page=None):
+    """Return read(top, bottom, left, right) of a zarr array; `page` is that of a TIFF."""
+    invert = page is not None and page.photometric == 0
 
     def read(top, bottom, left, right):
         index = [0] * array.ndim
@@ -320,8 +322,10 @@ def _slicer(path, array, order, *, invert=False):
         try:
             part = np.asarray(array[tuple(index)])
         except Exception as error:  # decoders raise their own kinds
-            hint = NEEDS_LARGE if "imagecodecs" in str(error) else "Copy or export it again."
-            raise InputError(f"{path} cannot be read ({brief(error)}). {hint}") from error
+            if page is not None and (told := missing_codec(path, page, error)):
+                raise InputError(told) from error
+            what = f"{path} cannot be read ({brief(error)})"
+            raise InputError(f"{what}. Copy or export it again.") from error
         kept = sorted(order)
         part = part.transpose([kept.index(axis) for axis in order])
         if part.dtype.kind == "b":

@@ -217,7 +217,9 @@ def test_read_image_knows_imagej_ome_and_planar_files(tmp_path, options):
 def test_read_image_refuses_many_pages(tmp_path, options):
     """A stack is refused with its axes named: no page is chosen in silence."""
     tifffile.imwrite(tmp_path / "a.tif", make_image((5, 20, 30), np.uint16), **options)
-    with pytest.raises(InputError, match=r"a\.tif has 5 pages, axes .YX.*expected YX.*Save one"):
+    with pytest.raises(
+        InputError, match=r"a\.tif has 5 pages, axes .YX.*expected YX.*pointlib pages"
+    ):
         read_image(tmp_path / "a.tif")
     with pytest.raises(InputError, match="has 5 pages"):
         image_shape(tmp_path / "a.tif")
@@ -243,16 +245,36 @@ def test_read_image_undoes_usual_compressions(tmp_path, compression, dtype):
     assert np.array_equal(read_image(tmp_path / "a.tif"), image)
 
 
-def test_read_image_loses_no_bits_to_a_compression(tmp_path, monkeypatch):
-    """What tifffile cannot undo and Pillow would halve is refused, with the package to install."""
+@pytest.mark.parametrize(
+    "error", [ValueError("requires the 'imagecodecs' package"), ModuleNotFoundError("compression")]
+)
+def test_read_image_loses_no_bits_to_a_compression(tmp_path, monkeypatch, error):
+    """What tifffile cannot undo and Pillow would halve: the package is named, the file is whole."""
     tifffile.imwrite(tmp_path / "a.tif", make_image((20, 30, 3), np.uint16), compression="zlib")
 
     def refuse(*_, **__):
-        raise ValueError("requires the 'imagecodecs' package")
+        raise error
 
     monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", refuse)
-    with pytest.raises(InputError, match=r"a\.tif cannot be read.*'imagecodecs' package"):
+    needed = r"a\.tif is compressed with \w+ \(48 bits a pixel\), which needs imagecodecs: pip inst"
+    with pytest.raises(InputError, match=needed) as told:
         read_image(tmp_path / "a.tif")
+    assert "again" not in str(told.value)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zstd", "lerc", "jpeg2000", "webp"])
+@pytest.mark.parametrize("shape", [(40, 56), (40, 56, 3)])
+def test_read_image_undoes_other_compressions_with_the_extra(tmp_path, compression, shape):
+    """What microscopes and maps use, of 16 bits where the compression has them, to the last bit."""
+    pytest.importorskip("imagecodecs")
+    if compression == "webp" and len(shape) == 2:
+        pytest.skip("WebP has no grey")
+    image = make_image(shape, np.uint8 if compression == "webp" else np.uint16)
+    exact = {"jpeg2000": {"reversible": True}, "webp": {"lossless": True}}.get(compression)
+    colours = "rgb" if len(shape) == 3 else "minisblack"
+    options = {"compression": compression, "compressionargs": exact, "photometric": colours}
+    tifffile.imwrite(tmp_path / "a.tif", image, **options)
+    assert np.array_equal(read_image(tmp_path / "a.tif"), image)
 
 
 def test_read_image_reads_a_jpeg_inside_a_tiff(tmp_path):

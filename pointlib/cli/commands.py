@@ -371,6 +371,23 @@ def convert(  # noqa: PLR0913, PLR0917 - an option each
 
 
 @app.command()
+def pages(
+    source: Annotated[Path, typer.Argument(help="Folder of stacks (TIFF), or one.")],
+    target: Annotated[Path, typer.Argument(help="Folder to create.")],
+    page: Annotated[
+        int | None, typer.Option(help="Take this page, from 1; default: the maximum of all.")
+    ] = None,
+):
+    """Make single images of stacks: their maximum projection, or one page of each."""
+    from pointlib.formats.stacks import flatten_stacks
+
+    with progress() as (_, show):
+        n_stacks = flatten_stacks(source, target, page=page, on_image=show)
+    what = "maximum projections" if page is None else f"page {page} of each"
+    say(f"{target}: {n_stacks} stacks ({what}); what was no stack is copied")
+
+
+@app.command()
 def formats(
     markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
 ):

@@ -63,10 +63,16 @@ def looks(source):
     """Return whether a file, or one in a folder or its `images`, is a .pnt or its table."""
     places = (source, source / "images") if source.is_dir() else (source,)
     return any(
-        (head[:1] == "{" and '"classes"' in head) or head.startswith("survey id,image,class,x,y")
+        (head[:1] == "{" and '"classes"' in head) or _is_table(head)
         for place in places
         for head in heads(place, ".pnt", ".csv")
     )
+
+
+def _is_table(head):
+    """Return whether a file begins as the table of points does; a survey's own fields are in it."""
+    names = head.partition("\n")[0].strip().split(",")
+    return names[:2] == ["survey id", "image"] and {"class", "x", "y"} <= set(names)
 
 
 def _file(source, pictures):

@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pointlib.errors import InputError, user_line
+from pointlib.errors import InputError
 from pointlib.images import check_image
-from pointlib.matching import check_column
 from pointlib.model.point_model import PointModel
-from pointlib.points import check_points
 from pointlib.predict.classes import of_classes
 from pointlib.predict.tiles import Tiling, heatmap_size, join_maxima
-from pointlib.sweep import default_settings
+from pointlib.sweep import call_rule, default_settings
 from pointlib.thresholds import FLOOR, Candidates, find_candidates, find_peaks, join_classes
 
 WHOLE = 1280  # px of the heatmap: larger pictures are predicted in tiles
@@ -226,7 +224,7 @@ def read_logits(logits, shape, threshold_fn, settings):
     if threshold_fn is find_peaks:
         reach = {"floor": settings["threshold"], "reach": settings["min_distance"]}
         return candidates_of(logits, ["it"], shape, **reach)["it"].select(**settings)
-    return _find(torch.sigmoid(enlarge(logits, shape)[0]).numpy(), threshold_fn, settings)
+    return call_rule(threshold_fn, torch.sigmoid(enlarge(logits, shape)[0]).numpy(), **settings)
 
 
 def class_settings(info, name, threshold=None, min_distance=None):
@@ -246,7 +244,7 @@ def check_threshold_fn(threshold_fn):
     """Call a thresholding function on one peak; InputError if what it returns does not fit."""
     y, x = np.mgrid[:32, :40]
     peak = np.exp(-((x - 25) ** 2 + (y - 9) ** 2) / 8).astype(np.float32)
-    points, _ = _find(peak, threshold_fn, default_settings())
+    points, _ = call_rule(threshold_fn, peak, **default_settings())
     right, swapped = (np.abs(points - p).sum(axis=1).min(initial=1e9) for p in ((25, 9), (9, 25)))
     if swapped < right:
         name = getattr(threshold_fn, "__name__", threshold_fn)
@@ -254,22 +252,3 @@ def check_threshold_fn(threshold_fn):
             f"thresholding: {name} finds a point at x 25, y 9 at x 9, y 25. Only arrays are "
             "[y, x]; points are x, y: return points[:, ::-1]."
         )
-
-
-def _find(heatmap, threshold_fn, settings):
-    """Return what a thresholding function finds, or raise InputError if it does not fit."""
-    name, found = getattr(threshold_fn, "__name__", threshold_fn), None
-    try:
-        found = threshold_fn(heatmap, **settings)
-        points, scores = found
-        points = check_points(points, shape=heatmap.shape)
-        scores = check_column(scores, len(points), "scores")
-    except (TypeError, ValueError) as error:
-        if user_line(error):  # its own fault inside
-            raise
-        kind = "something unfit" if isinstance(error, InputError) else type(found).__name__
-        raise InputError(
-            f"thresholding: {name} returned {kind}; expected threshold_fn(heatmap, *, threshold, "
-            f"min_distance) -> points, scores ({error})."
-        ) from error
-    return points, scores

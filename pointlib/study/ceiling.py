@@ -18,7 +18,7 @@ from pointlib.heatmaps import draw_gaussians
 from pointlib.matching import check_amount, match_points, radius_of
 from pointlib.metrics import precision_recall_f1
 from pointlib.points import check_points
-from pointlib.sweep import choose_settings, find_at_each
+from pointlib.sweep import call_rule, choose_settings, find_at_each
 from pointlib.thresholds import ONE_PASS, find_peaks
 
 
@@ -80,9 +80,10 @@ def ceiling(
     one_pass = getattr(threshold_fn, "func", threshold_fn) in ONE_PASS
     matches = []
     for name in sorted({str(label) for _, labels, _ in images for label in labels}):
-        find = partial(threshold_fn, min_distance=_distance_of(name, min_distance))
+        distance = _distance_of(name, min_distance)
+        find = partial(call_rule, threshold_fn, min_distance=distance)
         of_class = [(points[labels == name], shape) for points, labels, shape in images]
-        drawn = ((true, np.asarray(heatmap_fn(true, at, sigma=sigma))) for true, at in of_class)
+        drawn = ((own, np.asarray(heatmap_fn(own, shape, sigma=sigma))) for own, shape in of_class)
         runs = list(find_at_each(drawn, find, one_pass=one_pass).values())
         within = radius_of(radius, name)
         choices = [choose_settings(run, radius=within, distances=[0.0]) for run in runs]

@@ -172,3 +172,14 @@ def test_ceiling_refuses_truth_that_does_not_fit():
             ceiling(truth, sigma=2, radius=3)
     with pytest.raises(InputError, match=r"min_distance names \['b'\], but not 'point'"):
         ceiling([([[1, 1]], SHAPE)], sigma=2, radius=3, min_distance={"b": 1})
+
+
+def test_ceiling_tells_a_rule_without_scores():
+    """A thresholding function that returns points alone is told as elsewhere, not unpacked."""
+
+    def bare(heatmap, *, threshold, min_distance):
+        return find_peaks(heatmap, threshold=threshold, min_distance=min_distance)[0]
+
+    needed = r"bare returned ndarray; expected threshold_fn\(heatmap, \*, threshold, min_distance\)"
+    with pytest.raises(InputError, match=needed):
+        ceiling([([[10, 10], [13, 10], [40, 20]], (40, 60))], sigma=3, radius=1, threshold_fn=bare)

@@ -54,11 +54,13 @@ def read_marks(table, columns, pictures, form, *, fractions=True):
     notes = [*table.notes, *columns.notes]
     columns = _by_frames(table, columns, pictures)
     default = None if "image" in columns.of else image_of(table.path, pictures, notes)
-    found, frames = {}, {}
+    found, frames, known = {}, {}, {}
     for line, cells in rows:
         where = table.where(line)
         _check_width(table, cells, columns, where)
-        image = default or _image(cells, columns.of["image"], pictures, where, notes)
+        name = "" if default else _cell(cells, columns.of["image"])
+        image = known.get(name) or default or _image(name, pictures, where, notes)
+        known[name] = image
         marks = found.setdefault(image, [])
         if (mark := _mark(cells, columns, where)) is not None:
             marks.append(mark)
@@ -123,9 +125,12 @@ def _check_width(table, cells, columns, where):
         )
 
 
-def _image(cells, index, pictures, where, notes):
+def _cell(cells, index):
+    return cells[index] if index is not None and index < len(cells) else ""
+
+
+def _image(name, pictures, where, notes):
     """Return the image that a row names, by its name or, if that is a number, by its number."""
-    name = cells[index] if index < len(cells) else ""
     if is_blank(name):
         raise InputError(f"{where} names no image. Fill the cell, or remove the line.")
     if not pictures.has(name) and name.removesuffix(".0").isdecimal():
@@ -140,12 +145,7 @@ def _image(cells, index, pictures, where, notes):
 
 def _mark(cells, columns, where):
     """Return (x, y, label, score) of a row; None if it says that there is nothing."""
-
-    def cell(role):
-        index = columns.of.get(role)
-        return cells[index] if index is not None and index < len(cells) else ""
-
-    texts = [cell(role) for role in columns.places]
+    texts = [_cell(cells, columns.of[role]) for role in columns.places]
     if all(map(is_blank, texts)):
         return None
     numbers = [
@@ -158,8 +158,8 @@ def _mark(cells, columns, where):
             numbers[2] += numbers[0]
             numbers[3] += numbers[1]
         numbers = box_centre(numbers, where)
-    label = cell("label")
-    score = cell("score")
+    label = _cell(cells, columns.of.get("label"))
+    score = _cell(cells, columns.of.get("score"))
     score = (
         None if is_blank(score) else read_numbers([score.replace(",", ".")], where, ["score"])[0]
     )
