@@ -18,7 +18,14 @@ import numpy as np
 
 from pointlib.cache import KEPT_BYTES, Cache
 from pointlib.errors import InputError, suggest
-from pointlib.images import check_image, image_folder, list_images, read_image, to_channels
+from pointlib.images import (
+    check_image,
+    image_folder,
+    list_images,
+    read_image,
+    relative_name,
+    to_channels,
+)
 from pointlib.points import (
     check_points,
     class_names,
@@ -91,9 +98,10 @@ class ImagePointDataset:
         n_channels: int | None = None,
     ) -> None:
         self.folder = image_folder(folder)
-        paths = {path.name: path for path in list_images(self.folder)}
+        paths = {relative_name(p, self.folder): p for p in list_images(self.folder)}
         labelled = [name for name, path in paths.items() if label_state(path) != "unlabelled"]
         self.n_unlabelled = len(paths) - len(labelled)
+        _need_small_letters(paths[name] for name in paths.keys() - set(labelled))
         started = read_started(self.folder)
         names = labelled if names is None else list(names)
         files = list(dict.fromkeys(map(file_name, names)))
@@ -101,7 +109,7 @@ class ImagePointDataset:
         self.n_started = sum(file in started for file in files)
         items, dtypes, self.n_outside = {}, [], 0
         for file in files:
-            dtype, items[file], n_outside = open_items(paths[file])
+            dtype, items[file], n_outside = open_items(paths[file], name=file)
             dtypes.append((paths[file], dtype))
             self.n_outside += n_outside
         _check_depths(dtypes)
@@ -207,11 +215,11 @@ class Item(NamedTuple):
         return read_part(self.path, self.piece.box) if self.is_part else read_image(self.path)
 
 
-def open_items(path):
+def open_items(path, *, name):
     """Return an image's dtype, its items, and how many of its points are in none of them."""
     header, regions = picture_header(path), read_regions(regions_path(path))
     points, labels = read_points(text_path(path), header.shape)
-    items = cut_items(path, header, regions, points, labels)
+    items = cut_items(path, header, regions, points, labels, name=name)
     if not items:
         raise InputError(
             f"{regions_path(path)} has no pixel of {path.name}, {header.shape[1]} x "
@@ -221,7 +229,7 @@ def open_items(path):
     return header.dtype.name, items, n_outside
 
 
-def cut_items(path, header, regions, points, labels):
+def cut_items(path, header, regions, points, labels, *, name):
     """Return the items of an image with these regions, points and labels: itself, or its pieces."""
     pieces = pieces_of(header.shape, regions, side=SIDE if is_cut(path, header) else None)
     items = []
@@ -230,12 +238,12 @@ def cut_items(path, header, regions, points, labels):
         width, height = (stop - start).tolist()
         shape, (left, top) = (height, width), piece.box[:2]
         is_part = shape != header.shape
-        name = f"{path.name}{AT}{left},{top},{width},{height}" if is_part else path.name
+        own = f"{name}{AT}{left},{top},{width},{height}" if is_part else name
         near = np.flatnonzero(((points >= start - 1) & (points <= stop)).all(axis=1))
         if piece.regions:
             places = _off_edges(points[near], header.shape)
             near = near[piece.regions.contains(places - start)]
-        items.append(Item(name, path, shape, piece, is_part, points[near] - start, labels[near]))
+        items.append(Item(own, path, shape, piece, is_part, points[near] - start, labels[near]))
     return items
 
 
@@ -424,6 +432,17 @@ def _elsewhere(folder):
         for path in sorted(folder.glob(pattern))[:1]:
             return f"Found {path}: text files belong beside the images and end in .txt."
     return "Annotate first, or convert another tool's labels."
+
+
+def _need_small_letters(paths):
+    """Raise InputError if an image without a text file has one that ends in .TXT."""
+    for path in sorted(paths):
+        capital = path.with_suffix(".TXT")
+        if capital.exists():
+            raise InputError(
+                f"{capital} ends in .TXT, expected .txt, so {path.name} would count as not "
+                "labelled. Rename it."
+            )
 
 
 def _check_names(names, paths, labelled, folder):

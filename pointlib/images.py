@@ -9,6 +9,7 @@ Not about points on the image, nor about scaling values for a network (model).
 
 import io
 import logging
+import os
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ from pointlib.files import need_file, need_folder, write_atomic
 from pointlib.tiff import check_strips, missing_codec, open_tiff
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# subfolders that hold other pictures than a dataset's
+NO_IMAGES = {"masks", "labels", "overlays", "dots", "ground_truth", "annotations"}
+MOST_FOLDERS = 10_000  # searched
 MAX_BYTES = 600_000_000  # of an image's pixels, all channels, computed from the header
 MAX_SCANNED = 4e9  # px: a JPEG's pixels times its scans; ten are usual, each one takes time
 # Pillow reads whatever it recognises, and starts Ghostscript for PostScript
@@ -57,7 +61,9 @@ def image_folder(folder):
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """Return the image files directly in `folder`, sorted by name; hidden ones are left out.
+    """Return the image files in `folder` and below it, sorted by `relative_name`.
+
+    Left out are hidden files and folders, models, and folders called as one of NO_IMAGES.
 
     Examples
     --------
@@ -68,17 +74,42 @@ def list_images(folder: str | Path) -> list[Path]:
     ['a.png', 'b.png']
     """
     folder = need_folder(folder, "folder of images")
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    # broken links are included: opening one is an error, so that no image is missing silently
-    paths = sorted(path for path in paths if path.name[0] != "." and not path.is_dir())
+    paths = list_files(folder, IMAGE_SUFFIXES)
     if not paths:
         raise InputError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).{_hint(folder)}")
-    check_names(path.name for path in paths)
+    check_names(relative_name(path, folder) for path in paths)
     stems = {}
     for path in paths:
-        if (other := stems.setdefault(path.stem, path)) is not path:
+        if (other := stems.setdefault(path.with_suffix(""), path)) is not path:
             raise InputError(f"{other} and {path.name} would share {path.stem}.txt. Rename one.")
     return paths
+
+
+def relative_name(path, folder):
+    """Return an image's name in a dataset: its path from the images' folder, with slashes."""
+    return Path(path).relative_to(folder).as_posix()
+
+
+def list_files(folder, suffixes):
+    """Return the files of a dataset folder with one of the suffixes, sorted by `relative_name`.
+
+    Broken links are included: opening one is an error, so that no image is missing silently.
+    """
+    found = []
+    for n_folders, (place, inside, names) in enumerate(os.walk(folder)):
+        if n_folders > MOST_FOLDERS:
+            raise InputError(
+                f"{folder} has more than {MOST_FOLDERS:,} folders. Name the folder of the images."
+            )
+        inside[:] = sorted(name for name in inside if is_read(Path(place, name)))
+        found += [Path(place, name) for name in names if Path(name).suffix.lower() in suffixes]
+    return sorted((p for p in found if p.name[0] != "."), key=lambda p: relative_name(p, folder))
+
+
+def is_read(folder):
+    """Return whether images in a subfolder belong to a dataset: not hidden, masks or a model."""
+    is_other = folder.name.lower() in NO_IMAGES or (folder / "pointlib.json").is_file()
+    return folder.name[0] != "." and not is_other
 
 
 def check_names(names):
@@ -94,9 +125,6 @@ def _hint(folder):
     """Return what a folder contains instead of images, and what to do."""
     if (folder / "pointlib.json").is_file():
         return " It is a model: name a folder of images."
-    for inside in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside.iterdir()):
-            return f" Did you mean {inside}?"
     others = sorted({path.suffix for path in folder.iterdir() if path.suffix and path.is_file()})
     return f" Its files are {', '.join(others[:5])}: export them as TIFF or PNG." if others else ""
 

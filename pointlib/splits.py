@@ -22,10 +22,11 @@ from pointlib.dataset import (
 )
 from pointlib.errors import InputError
 from pointlib.files import need_file, need_folder
-from pointlib.images import image_folder, list_images
+from pointlib.images import image_folder, list_images, relative_name
 from pointlib.points import read_text, text_path
 
 PARTS = ("train", "val", "test")
+DEPTH = 4  # folders above an image that may hold the lists that name it
 GROUPS = "group.txt"
 LISTS = (*(f"{part}.txt" for part in PARTS), GROUPS)
 FEW = 5  # fewer labelled images than this are split by crops
@@ -358,7 +359,8 @@ def read_lists(folder):
     """Return {part: names} of train.txt, val.txt, test.txt; no image may be in two of them."""
     images = list_images(image_folder(folder))
     lists = {part: read_list(path) for part, path in find_lists(folder, images).items()}
-    if stray := stray_list(folder, {path.name for path in images}):
+    top = image_folder(folder)
+    if stray := stray_list(folder, {relative_name(path, top) for path in images}):
         raise InputError(f"{stray} {why_stray(stray)}")
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         if both := sorted(set(lists.get(one, ())) & set(lists.get(other, ()))):
@@ -392,14 +394,22 @@ def why_stray(path):
 
 def part_of(paths):
     """Return "test" if a test list names any of the files, else the list that names all, or ""."""
-    lists = {path.parent: _lists(path.parent) for path in paths if path is not None}
-    named = [
-        {part for part in PARTS if path is not None and path.name in lists[path.parent][part]}
-        for path in paths
-    ]
+    lists = {}
+    named = [set() if path is None else _parts_naming(path, lists) for path in paths]
     if any("test" in parts for parts in named):
         return "test"
     return next((part for part in PARTS if all(part in parts for parts in named)), "")
+
+
+def _parts_naming(path, lists):
+    """Return the parts whose lists name a file; `lists` keeps those of folders seen before."""
+    parts = set()
+    for folder in list(path.absolute().parents)[:DEPTH]:
+        if folder not in lists:
+            lists[folder] = _lists(folder)
+        name = relative_name(path.absolute(), folder)
+        parts |= {part for part in PARTS if name in lists[folder][part]}
+    return parts
 
 
 def _lists(folder):

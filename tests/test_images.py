@@ -86,10 +86,11 @@ def test_list_images_refuses_two_images_of_one_stem(tmp_path):
 
 
 def test_list_images_names_the_suffixes_of_an_empty_folder(tmp_path):
-    """An empty folder is an error that says what was looked for, and where it may be."""
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "a.png").touch()
-    with pytest.raises(InputError, match=r"holds no image \(\.bmp.*\.webp\).*Did you mean.*images"):
+    """A folder without images is an error that says what was looked for, and what is there."""
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.png").touch()
+    (tmp_path / "a.pdf").touch()
+    with pytest.raises(InputError, match=r"holds no image \(\.bmp.*\.webp\).*files are \.pdf"):
         list_images(tmp_path)
 
 

@@ -17,7 +17,7 @@ import threading
 from pointlib.annotate.steps import edit_lines
 from pointlib.annotate.store import Store
 from pointlib.errors import InputError
-from pointlib.images import image_folder, list_images
+from pointlib.images import image_folder, list_images, relative_name
 
 TICK = 0.4  # seconds between two rounds of the background thread
 MAX_WAITING = 20  # notices kept for the first listener
@@ -43,7 +43,7 @@ def open_ledger(folder, *, classes=None):
         annotated elsewhere, `read_only` says so. InputError if images or text files are invalid.
     """
     folder = image_folder(folder).resolve()
-    names = [path.name for path in list_images(folder)]
+    names = [relative_name(path, folder) for path in list_images(folder)]
     with _registry:
         ledger = _open_ledgers.get(folder)
         if ledger and (ledger.read_only or ledger.names != names):  # a new folder of that name?

@@ -10,7 +10,6 @@ Not about users' edits, threads and listeners: ledger.py.
 """
 
 import itertools
-import os
 import shutil
 import threading
 from collections import Counter
@@ -40,7 +39,7 @@ from pointlib.annotate.texts import (
 from pointlib.dataset import STARTED
 from pointlib.errors import InputError, plural, suggest
 from pointlib.files import keep_copy, move, write_atomic
-from pointlib.images import check_names, image_shape, list_images
+from pointlib.images import check_names, image_shape, list_files, list_images, relative_name
 from pointlib.points import read_points, text_path
 from pointlib.regions import regions_path
 
@@ -65,7 +64,7 @@ class Store:
 
     def __init__(self, folder, session, classes):
         self.folder, self.lock, self.unsaved, self.news = folder, threading.RLock(), set(), []
-        self.paths = {path.name: path for path in list_images(folder)}
+        self.paths = {relative_name(path, folder): path for path in list_images(folder)}
         check_names((str(folder), *self.paths))
         self._texts, self._areas = {}, {}  # what is known about the files of each image
         self._listed = -1  # the step up to which the list of started images holds
@@ -76,9 +75,9 @@ class Store:
             self.history = History()
             self.journal = Journal(folder, session, on_step=self.history.take_read)
         try:
-            texts, known = set(os.listdir(folder)), self._journalled()
+            texts, known = set(list_files(folder, (".txt",))), self._journalled()
             new = {n: p for n, p in self.paths.items() if n not in known}
-            new = {n: p for n, p in new.items() if text_path(n).name in texts}
+            new = {n: p for n, p in new.items() if text_path(p) in texts}
             self._raw = read_labels(new)
             self.set_classes(classes)
             self._open(session)
@@ -217,7 +216,7 @@ class Store:
 
     def _save_file(self, name, annotation, text, path, content, upto):
         """Bring one of an image's files up to date."""
-        saved, ready = Saved(digest(content), upto), self.journal.path.with_name(path.name)
+        saved, ready = Saved(digest(content), upto), self._ready(path)
         is_new = text.disk.digest != saved.digest
         if is_new and content is not None:
             write_atomic(ready, content)
@@ -235,6 +234,11 @@ class Store:
         with self.lock:
             text.disk, text.signature = saved, None  # None: look compares digests next
             text.is_theirs = False
+
+    def _ready(self, path):
+        """Return where a file is written before it is put in its place: beside the journal."""
+        own = relative_name(path, self.folder).replace("/", "%2F")  # one name for each
+        return self.journal.path.with_name(own)
 
     def _is_put_aside(self, name):
         """Return whether an image was skipped and has no file: there is nothing to write."""
@@ -335,7 +339,10 @@ class Store:
         if lines and name not in self._raw:
             moved = f"{len(added)} points added, {len(gone)} removed"
             change = moved if added or gone else f"now {lines[0]['mark']}"
-            self.notice("warning", f"{path.name} was changed by another program: {change}.")
+            self.notice(
+                "warning",
+                f"{relative_name(path, self.folder)} was changed by another program: {change}.",
+            )
 
     def _take_over_regions(self, name, annotation, areas, path):
         """Journal and apply what another program wrote into the regions' file of an image."""
@@ -360,7 +367,10 @@ class Store:
         areas.signature, areas.error, areas.is_theirs = now, "", bool(found)
         if lines and not is_first:
             change = f"{plural(len(added), 'region')} added, {len(gone)} removed"
-            self.notice("warning", f"{path.name} was changed by another program: {change}.")
+            self.notice(
+                "warning",
+                f"{relative_name(path, self.folder)} was changed by another program: {change}.",
+            )
 
     def _resize(self, name, annotation, text, shape):
         """Move the points of an image that was resized; its text file (fractions) stays valid."""
@@ -408,7 +418,9 @@ class Store:
             if not self._has_labels or not new[0]:
                 raise wrong_label(path, new[0], self.classes)
             self.classes += tuple(new)
-            self.notice("warning", f"{path.name} has a new class: {', '.join(new)}.")
+            self.notice(
+                "warning", f"{relative_name(path, self.folder)} has a new class: {', '.join(new)}."
+            )
         rows = zip(places.tolist(), labels, strict=True)
         return [Point(x, y, str(label), OUTSIDE) for (x, y), label in rows]
 

@@ -182,4 +182,4 @@ def _items(part):
     regions = None if part["areas"] is None else Regions(part["areas"])
     points = np.array(part["points"], dtype=float).reshape(-1, 2)
     labels = np.array(part["labels"], dtype=str)
-    return cut_items(path, picture_header(path), regions, points, labels)
+    return cut_items(path, picture_header(path), regions, points, labels, name=part["name"])

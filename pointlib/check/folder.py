@@ -21,7 +21,6 @@ from pointlib.check.survey import (
     Finding,
     copies,
     file_findings,
-    list_files,
     not_looked_at,
     survey,
 )
@@ -29,7 +28,13 @@ from pointlib.dataset import n_colours, open_items, sample_indices, too_many_cla
 from pointlib.errors import InputError
 from pointlib.files import need_folder
 from pointlib.heatmaps import auto_sigma
-from pointlib.images import image_folder, read_image
+from pointlib.images import (
+    IMAGE_SUFFIXES,
+    image_folder,
+    list_files,
+    read_image,
+    relative_name,
+)
 from pointlib.matching import check_reach
 from pointlib.points import nearest_distances, text_path
 from pointlib.sizes import SizeEstimate, looked_at, match_radius, object_size, usual_radius
@@ -120,13 +125,14 @@ def check_folder(
     """
     folder = need_folder(folder, "dataset folder")
     place = image_folder(folder)
-    paths, texts = list_files(place)
-    images = survey(paths, every_pixel=every_pixel, on_image=on_image)
+    paths, texts = (list_files(place, suffixes) for suffixes in (IMAGE_SUFFIXES, (".txt",)))
+    images = survey(paths, folder=place, every_pixel=every_pixel, on_image=on_image)
     if radius:
         check_reach(radius, [seen.header.shape for seen in images if seen.header])
-    lists, findings = _read_lists(folder, {seen.path.name: seen for seen in images})
-    files = file_findings(images, [path for path in texts if path.name not in LISTS])
-    if stray := stray_list(folder, {seen.path.name for seen in images}):
+    lists, findings = _read_lists(folder, {seen.name: seen for seen in images})
+    texts = {path: relative_name(path, place) for path in texts if path.name not in LISTS}
+    files = file_findings(images, texts)
+    if stray := stray_list(folder, {seen.name for seen in images}):
         findings.append(
             Finding("list that is not read", "problem", stray.name, f"it {why_stray(stray)}")
         )
@@ -146,7 +152,7 @@ def _points(images, near):
     """Yield points on top of each other, and images with far more points than usual."""
     usual = np.median([len(seen.points) for seen in images if len(seen.points)] or [0])
     for seen, distances in zip(images, near, strict=True):
-        n, name = len(seen.points), seen.path.name
+        n, name = len(seen.points), seen.name
         if n > max(50, CROWDED * usual):
             what = f"{n:,} points; the median is {usual:g}."
             yield Finding("far more points than usual", "note", name, what)
@@ -171,11 +177,11 @@ def _classes(images):
             what = (
                 f"its points have {'a' if fewer else 'no'} class, unlike most. Label all, or none."
             )
-            yield Finding("points with and without a class", "problem", seen.path.name, what)
+            yield Finding("points with and without a class", "problem", seen.name, what)
     counts, first, folded = Counter(), {}, {}
     for seen in named:
         counts.update(seen.labels.tolist())
-        first = dict.fromkeys(seen.labels.tolist(), text_path(seen.path).name) | first
+        first = dict.fromkeys(seen.labels.tolist(), seen.text_name) | first
     if words := too_many_classes(counts, counts.total()):
         yield Finding("labels that are not classes", "problem", first[min(counts)], words)
         return
@@ -203,13 +209,13 @@ def _kinds(images):
             fits = kind == "channels" and {value, usual[0][0]} <= {1, 3}
             severity = "problem" if seen.usable and not fits else "note"
             what = f"{value}; most have {usual[0][0]}." + ("" if fits else " Convert them.")
-            yield Finding(f"other {kind}", severity, seen.path.name, what)
+            yield Finding(f"other {kind}", severity, seen.name, what)
     by_side = sorted(readable, key=lambda seen: max(seen.header.shape))
     if readable and max(by_side[-1].header.shape) > UNEVEN * max(by_side[0].header.shape):
         for seen, word in ((by_side[0], "smallest"), (by_side[-1], "largest")):
             height, width = seen.header.shape
             what = f"the {word}: {width} x {height}. Objects should be about the same size in all."
-            yield Finding("sizes far apart", "note", seen.path.name, what)
+            yield Finding("sizes far apart", "note", seen.name, what)
 
 
 def _depth(seen):
@@ -249,9 +255,10 @@ def _read_lists(folder, images):
 def _copies(images, lists):
     """Yield images that are identical files; in two lists they make the score too good."""
     parts = {name: f"{part}.txt" for part, names in lists.items() for name in names}
+    names = {seen.path: seen.name for seen in images}
     for group in copies([seen.path for seen in images if seen.header]):
-        first, *others = (path.name for path in group)
-        listed = sorted({parts[path.name] for path in group if path.name in parts})
+        first, *others = (names[path] for path in group)
+        listed = sorted({parts[names[path]] for path in group if names[path] in parts})
         severity = "problem" if len(listed) > 1 else "note"
         lies = f": they are in {' and '.join(listed)}" if len(listed) > 1 else ""
         for name in others:
@@ -261,7 +268,7 @@ def _copies(images, lists):
 
 def _lacking(images, lists):
     """Yield lists without any point of a class that has ten or more."""
-    used = {seen.path.name: seen.labels.tolist() for seen in images if seen.usable}
+    used = {seen.name: seen.labels.tolist() for seen in images if seen.usable}
     counts = Counter(label for labels in used.values() for label in labels)
     for part, names in lists.items():
         have = {label for name in names for label in used.get(name, ())}
@@ -289,9 +296,9 @@ def _training(images, lists, folder):
 def _parts(seen):
     """Return (name, Seen) of an image, or of the pieces that training cuts it into."""
     if seen.regions is None and not is_cut(seen.path, seen.header):
-        return [(seen.path.name, seen)]
+        return [(seen.name, seen)]
     try:
-        _, items, _ = open_items(seen.path)
+        _, items, _ = open_items(seen.path, name=seen.name)
     except InputError:  # told elsewhere
         return []
     parts = []

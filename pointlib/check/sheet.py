@@ -175,7 +175,7 @@ def _circled(seen, image, report, ax):
     show_sizes(points, report.size, show_image(part, ax), labels=labels, classes=classes)
     height, width = part.shape[:2]
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    ax.set_title(_printable(_short(seen.path.name)), fontsize=10, parse_math=False, y=TOP)
+    ax.set_title(_printable(_short(seen.name)), fontsize=10, parse_math=False, y=TOP)
 
 
 def _closing(report):
@@ -244,7 +244,7 @@ def _regions_said(facts):
 def _n_started(report):
     """Return how many labelled images are started in the annotator, and not marked done."""
     started = read_started(image_folder(report.folder))
-    return sum(seen.state == "labelled" and seen.path.name in started for seen in report.images)
+    return sum(seen.state == "labelled" and seen.name in started for seen in report.images)
 
 
 def _started_said(facts):
@@ -314,7 +314,7 @@ def _telling(report):
 
 
 def _names(seen):
-    return {seen.path.name, seen.path.with_suffix(".txt").name}
+    return {seen.name, seen.text_name}
 
 
 def _thumbnail(one, classes, ax):
@@ -324,7 +324,7 @@ def _thumbnail(one, classes, ax):
         return
     seen, kind, color = one
     n_points = f", {plural(len(seen.points), 'point', ',')}" if seen.usable else ""
-    title = _printable(f"{kind}\n{_short(seen.path.name)}{n_points}")
+    title = _printable(f"{kind}\n{_short(seen.name)}{n_points}")
     ax.set_title(title, color=color, fontsize=10, parse_math=False, y=TOP)
     try:
         seen, image = _around(seen)

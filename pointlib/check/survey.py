@@ -16,11 +16,19 @@ from typing import NamedTuple
 import numpy as np
 
 from pointlib.errors import InputError
-from pointlib.images import IMAGE_SUFFIXES, Header, ImageTooLargeError, open_image
+from pointlib.images import (
+    IMAGE_SUFFIXES,
+    Header,
+    ImageTooLargeError,
+    is_read,
+    open_image,
+    relative_name,
+)
 from pointlib.points import read_points, text_path
 from pointlib.regions import SUFFIX, Regions, read_regions, regions_path
 from pointlib.windows import picture_header
 
+CHECK = "check.png"  # which `convert` draws beside images/
 PIXEL_BYTES = 200_000_000  # of pixels decoded in one survey, if not all: takes some seconds
 BATCHES = 1000  # at most, for the threads: one task per image would cost too much
 TEXT_BYTES = 50_000_000  # a larger text file cannot be clicked points
@@ -45,6 +53,7 @@ class Seen(NamedTuple):
     """An image and its text file, as far as they could be read."""
 
     path: Path
+    called: str = ""  # its name in the dataset, with its folder if any
     header: Header | None = None  # None if the image cannot be read
     error: str = ""  # why the image cannot be read
     decoded: bool = False  # its pixels were read, not only its header
@@ -58,6 +67,16 @@ class Seen(NamedTuple):
     part: object = None  # the dataset.Item of a piece, whose pixels `points` are in
 
     @property
+    def name(self):
+        """Name in the dataset."""
+        return self.called or self.path.name
+
+    @property
+    def text_name(self):
+        """Name of its text file."""
+        return text_path(self.name).as_posix()
+
+    @property
     def usable(self):
         """Whether training could use it."""
         return self.header is not None and self.state in ("empty", "labelled")
@@ -69,8 +88,8 @@ def list_entries(folder):
         return sorted((e for e in entries if e.name[0] != "."), key=lambda entry: entry.name)
 
 
-def list_files(folder):
-    """Return the files with an image's suffix and those with a text file's, sorted.
+def files_directly(folder):
+    """Return the files in a folder with an image's suffix and those with a text file's, sorted.
 
     Broken links are included; hidden files and folders are not.
     """
@@ -79,12 +98,14 @@ def list_files(folder):
     return images, [path for path in paths if path.suffix.lower() == ".txt"]
 
 
-def survey(paths, *, every_pixel=False, on_image=None):
+def survey(paths, *, folder=None, every_pixel=False, on_image=None):
     """Read images and their text files.
 
     Parameters
     ----------
     paths : list of Path
+    folder : Path, optional
+        That names are relative to. Default: that of each image.
     every_pixel : bool
         Decode all images. Otherwise decode those that seem truncated and as many of the others,
         evenly spread, as `PIXEL_BYTES` allows; of the rest only the header is read.
@@ -97,7 +118,7 @@ def survey(paths, *, every_pixel=False, on_image=None):
         In the order of `paths`.
     """
     budget = math.inf if every_pixel else PIXEL_BYTES / max(1, len(paths))
-    look, found = partial(_look, budget=budget), []
+    look, found = partial(_look, folder=folder, budget=budget), []
     step = 1 + len(paths) // BATCHES
     batches = [range(len(paths))[i : i + step] for i in range(0, len(paths), step)]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoders release the GIL
@@ -105,17 +126,17 @@ def survey(paths, *, every_pixel=False, on_image=None):
             for seen in some:
                 found.append(seen)
                 if on_image:
-                    on_image(seen.path.name, len(found), len(paths))
+                    on_image(seen.name, len(found), len(paths))
     return found
 
 
 def file_findings(images, texts):
     """Yield what is wrong with single images and text files, as Findings.
 
-    `images` are Seen; `texts` are paths of all text files beside them.
+    `images` are Seen; `texts` {path: name} all text files beside them.
     """
     for seen in images:
-        name, text = seen.path.name, text_path(seen.path).name
+        name, text = seen.name, seen.text_name
         if seen.error:
             yield Finding("unreadable image", "problem", name, seen.error)
         if seen.text_error:
@@ -135,10 +156,8 @@ def file_findings(images, texts):
         what = "no image has a readable text file: annotate first, or convert other labels."
         yield Finding("nothing labelled", "problem", "", what)
     for state, kind in (("unlabelled", "not labelled yet"), ("empty", "labelled, nothing there")):
-        yield from (
-            Finding(kind, "note", s.path.name) for s in images if s.state == state and s.header
-        )
-    yield from _stems([seen.path for seen in images])
+        yield from (Finding(kind, "note", s.name) for s in images if s.state == state and s.header)
+    yield from _stems(images)
     yield from _texts(texts, {text_path(seen.path) for seen in images})
 
 
@@ -146,31 +165,39 @@ def _of_regions(seen):
     """Yield points outside an image's regions, and regions outside the image."""
     if seen.n_outside:
         what = f"{seen.n_outside} points lie outside its regions and are not used."
-        yield Finding("points outside the regions", "note", seen.path.name, what)
+        yield Finding("points outside the regions", "note", seen.name, what)
     if seen.regions and seen.header and not seen.regions.share(seen.header.shape):
         what = "its polygons have no pixel of the image."
-        yield Finding("regions outside the image", "problem", seen.path.name, what)
+        yield Finding("regions outside the image", "problem", seen.name, what)
 
 
-def _stems(paths):
+def _stems(images):
     """Yield images that would share a text file."""
     first = {}
-    for path in paths:
-        if (other := first.setdefault(path.stem, path)) is not path:
-            what = f"{other.name} and {path.name} would share {path.stem}.txt. Rename one."
-            yield Finding("two images with one stem", "problem", path.name, what)
+    for seen in images:
+        if (other := first.setdefault(seen.text_name, seen)) is not seen:
+            what = f"{other.name} and {seen.name} would share {seen.text_name}. Rename one."
+            yield Finding("two images with one stem", "problem", seen.name, what)
 
 
 def _texts(texts, known):
-    """Yield text files without an image; those with points are problems."""
-    for path in sorted(set(texts) - known):
+    """Yield text files without an image; those with points are problems.
+
+    `known` are the paths of the images' text files, whether they exist or not.
+    """
+    for path in sorted(texts.keys() - known):
+        if path.suffix != ".txt" and (meant := path.with_suffix(".txt")) in known:
+            what = f"it ends in {path.suffix}, expected .txt. Rename it."
+            if not meant.exists():  # it is the same file where capitals do not count
+                yield Finding("unreadable text file", "problem", texts[path], what)
+            continue
         try:
             n_points = len(read_points(path, (1, 1))[0])
         except (InputError, OSError):
             n_points = 0
         what = f"points: {n_points}. Is its image missing, or misnamed?" if n_points else ""
         severity = "problem" if n_points else "note"
-        yield Finding("text file without an image", severity, path.name, what)
+        yield Finding("text file without an image", severity, texts[path], what)
 
 
 def not_looked_at(folder, place, lists):
@@ -183,11 +210,13 @@ def not_looked_at(folder, place, lists):
         if Path(entry).suffix.lower() in NOT_PICTURES:
             what = "save it as PNG or TIFF to use it."
             yield Finding("file of another format", "note", entry.name, what)
-    for other in sorted({folder, *(Path(entry) for entry in entries if entry.is_dir())} - {place}):
+    inside = {Path(entry) for entry in entries if entry.is_dir() and not is_read(Path(entry))}
+    for other in sorted({folder, *inside} - {place}):
         try:
-            images, texts = list_files(other)
+            images, texts = files_directly(other)
         except OSError:  # an unreadable folder is not part of the dataset
             continue
+        images = [path for path in images if path.name != CHECK or other != folder]
         texts = [path for path in texts if path.name not in lists]
         if images or (texts and other != folder):
             what = f"images: {len(images)}, text files: {len(texts)}; only {place} is read."
@@ -208,9 +237,9 @@ def copies(paths):
     return groups
 
 
-def _look(path, k, *, budget):
+def _look(path, k, *, folder, budget):
     """Return Seen of the k-th image; on average `budget` bytes of pixels per image are decoded."""
-    seen = Seen(path)
+    seen = Seen(path, "" if folder is None else relative_name(path, folder))
     try:
         with open_image(path) as (header, read):
             n_bytes = math.prod(header.shape) * header.n_channels * header.dtype.itemsize

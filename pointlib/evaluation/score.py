@@ -22,7 +22,7 @@ from pointlib.dataset import (
 from pointlib.errors import InputError
 from pointlib.evaluation.report import write_report
 from pointlib.files import json_safe, keep_copy, write_atomic
-from pointlib.images import image_folder, image_shape, list_images, read_image
+from pointlib.images import image_folder, image_shape, list_images, read_image, relative_name
 from pointlib.matching import check_reach
 from pointlib.metrics import (
     ImageResult,
@@ -225,19 +225,20 @@ def compare_folders(
     >>> compare_folders("mine", "yours", radius=3)["pooled"]["recall"]
     0.8
     """
-    paths = [p for p in list_images(image_folder(true_folder)) if label_state(p) != "unlabelled"]
-    found_folder = image_folder(found_folder)
-    if paths and found_folder.resolve() == paths[0].parent.resolve():
+    top, found_folder = image_folder(true_folder), image_folder(found_folder)
+    paths = [path for path in list_images(top) if label_state(path) != "unlabelled"]
+    if paths and found_folder.resolve() == top.resolve():
         raise InputError(f"{true_folder} is on both sides and agrees with itself. Name another.")
-    both = [p for p in paths if (found_folder / text_path(p).name).is_file()]
+    names = {path: relative_name(path, top) for path in paths}
+    both = [path for path in paths if text_path(found_folder / names[path]).is_file()]
     if not both:
         raise InputError(
             f"no text file of {found_folder} belongs to a labelled image of {true_folder}."
         )
     sides = ([], [])  # of (points, labels), an image each
-    for side, folder in zip(sides, (paths[0].parent, found_folder), strict=True):
+    for side, folder in zip(sides, (top, found_folder), strict=True):
         for path in both:
-            side.append(read_points(folder / text_path(path).name, image_shape(path)))
+            side.append(read_points(text_path(folder / names[path]), image_shape(path)))
     sides = _same_name(*sides)
     classes = {name for side in sides for name in class_names([labels for _, labels in side])}
     results = []
@@ -246,12 +247,12 @@ def compare_folders(
         pair = [_labelled(regions, *side) for side in both_sides]
         true, found = ((points, np.where(labels == "", "point", labels)) for points, labels in pair)
         shape, scores = image_shape(path), np.ones(len(found[0]))
-        results.append(ImageResult(path.name, shape, *true, *found, scores))
+        results.append(ImageResult(names[path], shape, *true, *found, scores))
     check_reach(radius, [result.shape for result in results])
     metrics = score_images(results, radius=radius, classes=tuple(sorted(classes)))
     metrics["n_left_out"] = len(paths) - len(both)
     if output is not None:
-        place = {path.name: path for path in both}
+        place = {names[path]: path for path in both}
         write_output(output, results, metrics, images=lambda name: read_image(place[name]))
     return metrics
 

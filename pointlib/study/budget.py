@@ -12,7 +12,7 @@ import numpy as np
 from pointlib.dataset import Dataset, PartOf
 from pointlib.errors import InputError
 from pointlib.evaluation.score import evaluate
-from pointlib.images import image_folder, list_images, read_image
+from pointlib.images import image_folder, list_images, read_image, relative_name
 from pointlib.model.point_model import PointModel
 from pointlib.points import label_state
 from pointlib.predict.points import class_settings, predict_candidates
@@ -39,9 +39,10 @@ class Forecast(NamedTuple):
 
 def unlabelled_images(folder):
     """Yield (name, image) of the images of a dataset folder that have no text file yet."""
-    for path in list_images(image_folder(folder)):
+    top = image_folder(folder)
+    for path in list_images(top):
         if label_state(path) == "unlabelled":
-            yield path.name, read_image(path)
+            yield relative_name(path, top), read_image(path)
 
 
 def rank_by_uncertainty(

@@ -13,7 +13,14 @@ import numpy as np
 
 from pointlib.dataset import file_name, image_name, names_of, regions_of, shape_of
 from pointlib.errors import InputError, suggest
-from pointlib.images import check_image, image_folder, image_shape, list_images, read_image
+from pointlib.images import (
+    check_image,
+    image_folder,
+    image_shape,
+    list_images,
+    read_image,
+    relative_name,
+)
 from pointlib.points import check_points, label_state, nearest_distances, read_points, text_path
 from pointlib.regions import Regions, read_regions, regions_path
 
@@ -46,10 +53,13 @@ def list_items(images, *, has_points=False, trained=()):
     """
     if isinstance(images, (str, os.PathLike)):
         folder = Path(images)
-        paths = [folder] if folder.is_file() else list_images(image_folder(folder))
+        top = folder.parent if folder.is_file() else image_folder(folder)
+        paths = [folder] if folder.is_file() else list_images(top)
         seen = set(map(file_name, trained))  # of images labelled in part, pieces are named
-        paths = [path for path in paths if path.name not in seen] or paths
-        items = [_file_item(path, has_points=has_points) for path in paths]
+        paths = [path for path in paths if relative_name(path, top) not in seen] or paths
+        items = [
+            _file_item(path, relative_name(path, top), has_points=has_points) for path in paths
+        ]
     elif _is_dataset(images):
         names = names_of(images)
         items = [_dataset_item(images, i, names[i], has_points) for i in range(len(images))]
@@ -122,7 +132,7 @@ def _is_one_picture(images):
     return n_axes < 3 or (n_axes == 3 and getattr(images, "shape", (9,))[-1] <= 4)
 
 
-def _file_item(path, *, has_points):
+def _file_item(path, name, *, has_points):
     truth, error, regions = None, "", None
     try:
         regions = read_regions(regions_path(path))
@@ -133,7 +143,7 @@ def _file_item(path, *, has_points):
     except InputError as reason:
         error = str(reason)
     read, shape = partial(read_image, path), partial(image_shape, path)
-    return Item(path.name, path, read, shape, truth, error, regions)
+    return Item(name, path, read, shape, truth, error, regions)
 
 
 def _dataset_item(dataset, i, name, has_points):
@@ -157,7 +167,7 @@ def _dataset_item(dataset, i, name, has_points):
 
 def _given_item(image, i, has_points):
     if isinstance(image, (str, os.PathLike)):
-        return _file_item(Path(image), has_points=has_points)
+        return _file_item(Path(image), Path(image).name, has_points=has_points)
     name = image_name(i)
     image = _checked_image(image, name)
     return Item(name, None, lambda: image, lambda: image.shape[:2], None)

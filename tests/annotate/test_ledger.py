@@ -468,6 +468,33 @@ def test_trainings_hear_of_images_that_are_only_started(hand, folder):
     assert "in the annotator" not in describe_check(check_folder(folder))
 
 
+def test_equal_names_in_two_folders_are_two_images(tmp_path):
+    """Points go into their own text, survive a crash, are undone; the other's text stays."""
+    for place in ("cam1", "cam2"):
+        write_image(tmp_path / place / "1.png", np.zeros(SHAPE, dtype=np.uint8))
+    (tmp_path / "cam1" / "1.txt").write_text("0.5,0.5,weed\n")
+    before = (tmp_path / "cam1" / "1.txt").read_bytes()
+    hand = Hand(open_ledger(tmp_path, classes=CLASSES))
+    assert hand.ledger.names == ["cam1/1.png", "cam2/1.png"]
+    hand.add("cam2/1.png", (3, 4))
+    reopened(hand)
+    assert [place[:2] for place in places(hand.ledger, "cam2/1.png").values()] == [(3, 4)]
+    hand.add("cam1/1.png", (1, 1))
+    draw(hand, "cam2/1.png")
+    hand.ledger.flush()
+    assert len(text(tmp_path, "cam2/1.txt")) == 1
+    assert len(text(tmp_path, "cam1/1.txt")) == 2
+    assert regions_path(tmp_path / "cam2" / "1.png").is_file()
+    for _ in range(3):
+        hand.send("undo")
+    hand.ledger.flush()
+    assert (tmp_path / "cam1" / "1.txt").read_bytes() == before.replace(
+        b"0.5,0.5", b"0.50000000,0.50000000"
+    )
+    assert text(tmp_path, "cam2/1.txt") is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".pointlib", "cam1", "cam2"]
+
+
 def test_what_a_model_learnt_from_is_remembered(hand):
     """The last such line is there after a restart; it is no step, and undo passes over it."""
     hand.add("a.png", (1, 1))

@@ -39,6 +39,25 @@ def journal(folder, key):
     return [line[key] for line in map(json.loads, lines) if key in line]
 
 
+# ---- folders
+
+
+def test_images_of_equal_names_in_two_folders_are_two(show, tmp_path):
+    """Each shows its own pixels and takes its own clicks; the text is in its folder."""
+    for place in ("cam1", "cam2"):
+        write_image(tmp_path / place / "1.png", np.full(SHAPE, 90, np.uint8))
+    view = show(Annotator(tmp_path, classes=("weed",)))
+    view.click(20, 14)
+    view.says("cam1/1.png (1 of 2), 1 point, saved")
+    view.press("d")
+    view.click(40, 30)
+    view.says("cam2/1.png (2 of 2), 1 point, saved")
+    view.annotator.flush()
+    for place, point in (("cam1", (20, 14)), ("cam2", (40, 30))):
+        points, _ = read_points(tmp_path / place / "1.txt", SHAPE)
+        assert near(points, [point])
+
+
 # ---- points
 
 

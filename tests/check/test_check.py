@@ -192,7 +192,7 @@ def test_cut_off_image_is_found_where_few_are_decoded(folder, monkeypatch):
 
 def test_survey_keeps_the_order_whatever_the_lots(folder, monkeypatch):
     """Each image is seen once, in order, and told of once, however many a thread takes at once."""
-    paths, told = survey_module.list_files(folder)[0], []
+    paths, told = survey_module.files_directly(folder)[0], []
     for lots in (1, 2, 4, 1000):
         monkeypatch.setattr(survey_module, "BATCHES", lots)
         seen = survey_module.survey(paths, on_image=lambda *which: told.append(which))

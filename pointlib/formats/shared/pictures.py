@@ -11,13 +11,17 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pointlib.errors import InputError, suggest
 from pointlib.files import need_file, need_folder
-from pointlib.images import IMAGE_SUFFIXES, check_names, list_images
+from pointlib.images import (
+    IMAGE_SUFFIXES,
+    MOST_FOLDERS,
+    NO_IMAGES,
+    check_names,
+    list_images,
+)
 from pointlib.windows import picture_header
 
 FOLDERS = ("images", "jpegimages", "imgs", "img", "image", "frames", "photos", "pictures")
 ASIDE = ("annotations", "labels", "ground_truth", "json", "xml", "gt")  # images are beside these
-NO_IMAGES = {"masks", "labels", "overlays", "dots", "ground_truth", "annotations"}  # not searched
-MOST_FOLDERS = 10_000  # searched
 _LAST_DIGITS = re.compile(r"\d{1,15}$")
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # which Label Studio puts before an uploaded file's name
 
@@ -262,7 +266,7 @@ class Pictures:
         """Return the images directly in the folder, by name; if there are none, those below it."""
         if _has_image(self.folder) and not below:
             self._note_passed_over()
-            return list_images(self.folder)
+            return _directly(self.folder)
         paths = sorted(_walk(self.folder), key=lambda path: (path.name, path))
         if not paths:
             return list_images(self.folder)  # which says what is there instead
@@ -304,6 +308,17 @@ def _known_folder(place):
     return next((folder for folder in folders if next(_walk(folder), None)), None)
 
 
+def _directly(folder):
+    """Return the images directly in a folder, by name."""
+    paths = sorted(path for path in _walk(folder, deep=False))
+    check_names(path.name for path in paths)
+    stems = {}
+    for path in paths:
+        if (other := stems.setdefault(path.stem, path)) is not path:
+            raise InputError(f"{other} and {path.name} would share {path.stem}.txt. Rename one.")
+    return paths
+
+
 def _known_place(folder, home):
     return folder.name.lower() in FOLDERS or (folder == home and _has_image(home))
 
@@ -312,8 +327,8 @@ def _has_image(folder):
     return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
 
 
-def _walk(folder):
-    """Yield the images below a folder; hidden folders and NO_IMAGES are left out."""
+def _walk(folder, *, deep=True):
+    """Yield the images in a folder and below; hidden folders and NO_IMAGES are left out."""
     for n_folders, (place, subfolders, files) in enumerate(os.walk(folder)):
         if n_folders > MOST_FOLDERS:
             raise InputError(
@@ -321,7 +336,7 @@ def _walk(folder):
                 "--images FOLDER."
             )
         subfolders[:] = sorted(
-            name for name in subfolders if name[0] != "." and name.lower() not in NO_IMAGES
+            name for name in subfolders if deep and name[0] != "." and name.lower() not in NO_IMAGES
         )
         for name in sorted(files):
             if name[0] != "." and Path(name).suffix.lower() in IMAGE_SUFFIXES:
