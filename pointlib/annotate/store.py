@@ -39,7 +39,7 @@ from pointlib.annotate.texts import (
 from pointlib.dataset import STARTED
 from pointlib.errors import InputError, plural, suggest
 from pointlib.files import keep_copy, move, write_atomic
-from pointlib.images import check_names, image_shape, list_files, list_images, relative_name
+from pointlib.images import check_names, image_shape, list_images, relative_name
 from pointlib.points import read_points, text_path
 from pointlib.regions import regions_path
 
@@ -75,9 +75,9 @@ class Store:
             self.history = History()
             self.journal = Journal(folder, session, on_step=self.history.take_read)
         try:
-            texts, known = set(list_files(folder, (".txt",))), self._journalled()
+            known = self._journalled()
             new = {n: p for n, p in self.paths.items() if n not in known}
-            new = {n: p for n, p in new.items() if text_path(p) in texts}
+            new = {n: p for n, p in new.items() if os.path.lexists(text_path(p))}
             self._raw = read_labels(new)
             self.set_classes(classes)
             self._open(session)
