@@ -10,6 +10,7 @@ Not about users' edits, threads and listeners: ledger.py.
 """
 
 import itertools
+import os
 import shutil
 import threading
 from collections import Counter
