@@ -428,7 +428,7 @@ def _check_depths(dtypes):
 
 def _elsewhere(folder):
     """Return what to do if no image has a text file; they may lie elsewhere."""
-    for pattern in ("*.TXT", "*/*.txt", "../labels/*.txt"):
+    for pattern in ("*/*.txt", "../labels/*.txt"):
         for path in sorted(folder.glob(pattern))[:1]:
             return f"Found {path}: text files belong beside the images and end in .txt."
     return "Annotate first, or convert another tool's labels."

@@ -95,9 +95,13 @@ def list_files(folder, suffixes):
 
     Broken links are included: opening one is an error, so that no image is missing silently.
     """
-    found = []
-    for n_folders, (place, inside, names) in enumerate(os.walk(folder)):
-        if n_folders > MOST_FOLDERS:
+    found, seen = [], set()  # real folders: a link may lead back to one
+    for place, inside, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            inside.clear()
+            continue
+        seen.add(real)
+        if len(seen) > MOST_FOLDERS:
             raise InputError(
                 f"{folder} has more than {MOST_FOLDERS:,} folders. Name the folder of the images."
             )
@@ -125,6 +129,9 @@ def _hint(folder):
     """Return what a folder contains instead of images, and what to do."""
     if (folder / "pointlib.json").is_file():
         return " It is a model: name a folder of images."
+    for inside in sorted(path for path in folder.iterdir() if path.is_dir()):  # passed over
+        if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside.iterdir()):
+            return f" Did you mean {inside}?"
     others = sorted({path.suffix for path in folder.iterdir() if path.suffix and path.is_file()})
     return f" Its files are {', '.join(others[:5])}: export them as TIFF or PNG." if others else ""
 

@@ -86,11 +86,13 @@ def test_list_images_refuses_two_images_of_one_stem(tmp_path):
 
 
 def test_list_images_names_the_suffixes_of_an_empty_folder(tmp_path):
-    """A folder without images is an error that says what was looked for, and what is there."""
-    (tmp_path / "masks").mkdir()
-    (tmp_path / "masks" / "a.png").touch()
+    """A folder without images is an error that says what was looked for, and where it may be."""
     (tmp_path / "a.pdf").touch()
     with pytest.raises(InputError, match=r"holds no image \(\.bmp.*\.webp\).*files are \.pdf"):
+        list_images(tmp_path)
+    (tmp_path / "dots").mkdir()
+    (tmp_path / "dots" / "a.png").touch()
+    with pytest.raises(InputError, match="Did you mean .*dots"):
         list_images(tmp_path)
 
 

@@ -35,6 +35,12 @@ def field(tmp_path):
     return tmp_path / "field"
 
 
+def test_a_link_that_leads_back_is_followed_once(field):
+    """A folder that links to the one above ends, and each image is there once."""
+    (field / "cam1" / "back").symlink_to(field, target_is_directory=True)
+    assert [relative_name(path, field) for path in list_images(field)] == NAMES
+
+
 def test_images_of_subfolders_belong_to_a_dataset(field):
     """Names carry their folder; hidden folders, masks and models are left out."""
     for place in (".old", "masks", "Overlays", "model"):

@@ -25,7 +25,7 @@ from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.columns import RANKS, is_results, plain
 from pointlib.formats.shared.companions import find_companions, has_companions
 from pointlib.formats.shared.safe import peek, points_table, read_numbers, read_rows
-from pointlib.formats.shared.tables import read_head
+from pointlib.formats.shared.tables import looks_like_image, read_head
 
 PLACES = {"suffixes": (".csv",), "folders": ("spotiflow_results", "points", "csv", "images")}
 DELIMITERS = ",;\t"
@@ -97,7 +97,9 @@ def _is_foreign(file):
     if set(map(plain, _header(file))) & OTHERS:
         return True
     table = read_head(file)
-    return table is not None and is_results(table)
+    if table is None or not table.rows:
+        return False
+    return is_results(table) or any(map(looks_like_image, table.rows[0][1]))
 
 
 def _header(file):

@@ -635,6 +635,16 @@ def test_geojson_of_a_map_is_told_from_qupaths(site):
     assert read(site / "new")[0] == ONE
 
 
+def test_a_files_name_is_no_class(tmp_path):
+    """`Label` that holds images' names, in a table called as an image, tells the images."""
+    for name in ("a.jpg", "b.jpg"):
+        save(tmp_path / "set" / name)
+    (tmp_path / "set" / "a.csv").write_text("Label,X,Y\na.jpg,20,30\nb.jpg,70,12\n")
+    convert(tmp_path / "set", tmp_path / "new", picture=False)
+    assert read(tmp_path / "new", "a.jpg") == (ONE, [""])
+    assert read(tmp_path / "new", "b.jpg") == (TWO[1:], [""])
+
+
 def test_napari_saves_points_csv_beside_the_only_image(tmp_path):
     """Its default name is no image's: the only image is meant."""
     save(tmp_path / "set" / "nuclei.png")

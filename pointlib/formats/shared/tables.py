@@ -5,6 +5,7 @@ About text and cells. Not about which column means what: columns.py.
 
 import csv
 import io
+import math
 import re
 from typing import NamedTuple
 
@@ -120,10 +121,10 @@ def is_number(text):
 
 def to_number(text, where, name):
     """Return a cell as a float; a single comma is a decimal comma."""
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    if _COMMA.fullmatch(text):
-        return float(text.replace(",", "."))
+    if is_number(text):
+        number = float(text.replace(",", "."))
+        if math.isfinite(number):
+            return number
     raise InputError(
         f"{where}: {text[:40]!r} in the column {name}; expected a number, with a decimal point. "
         "Correct the cell, or remove the line."
