@@ -22,6 +22,7 @@ not "ok".
 
 import csv
 import io
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -42,6 +43,8 @@ MOST_TABLES = 5_000  # in a folder
 MOST_LOOKED = 20  # of them, to recognise the format
 OTHERS = {"surveyid", "axis0"}  # columns of DotDotGoose's table, and of napari's
 TALL = Columns({"image": 0, "label": 1, "x": 2, "y": 3, "score": 4}, "points")
+BOXES = ("bbox", "box", "boundingbox")  # that may hold four numbers in brackets
+_NUMBERS = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 TRACKMATE = {"positionx", "positiony", "visibility"}
 QUPATH = {"centroidx", "centroidy", "objecttype"}
 
@@ -50,14 +53,15 @@ def read(source, pictures, form):
     """Yield a Record for each image in the tables or their list, by name."""
     paths = [source] if source.is_file() else _tables(pictures.home, pictures.folder, form)
     listed = _listed(pictures.home if source.is_dir() else source.parent, pictures, paths)
-    parts = []
+    parts, notes = [], []
     for path in paths:
         table, columns, own = _understand(path, form)
         marks = read_marks(table, columns, pictures, own, fractions=not listed)
         parts.append(marks)
-        pictures.notes += marks.notes
+        notes += [(note.replace(str(path), "{}"), path) for note in marks.notes]
         if not listed and columns.kind == "points" and marks.form.unit == "pixels":
             pictures.note(_counted_from(marks.form), 1)
+    pictures.notes += _merged(notes)
     images = {image for marks in parts for image in marks.rows}
     for image in sorted(images | listed.keys()):
         shape = listed.get(image) or pictures.shape(image)
@@ -149,6 +153,18 @@ def _understand(path, form):
     return table, columns, replace(form, convention="corner") if names >= QUPATH else form
 
 
+def _merged(notes):
+    """Return sentences of (sentence, table) pairs, each once, with the number of other tables."""
+    tables = {}
+    for note, path in notes:
+        tables.setdefault(note, []).append(path)
+    merged = []
+    for note, paths in tables.items():
+        others = f" So are {len(paths) - 1} other tables." if len(paths) > 1 else ""
+        merged.append(note.replace("{}", str(paths[0])) + others)
+    return merged
+
+
 def _counted_from(form):
     """Return a sentence on where a table's numbers count from."""
     if form.convention == "corner":
@@ -200,8 +216,27 @@ def _unfold(table):
     return table._replace(header=["image", "label", "x", "y", "score"], rows=rows)
 
 
+def _spread(table):
+    """Return the Table with four columns in place of one that holds [x, y, width, height]."""
+    names = list(map(plain, table.header or ()))
+    index = next((names.index(name) for name in BOXES if name in names), None)
+    if index is None:
+        return table
+    rows = []
+    for line, cells in table.rows:
+        text = cells[index] if index < len(cells) else ""
+        numbers = _NUMBERS.findall(text) if text[:1] in ("[", "(") else []
+        if not (is_blank(text) or len(numbers) == 4):
+            return table
+        rows.append((line, [*cells[:index], *cells[index + 1 :], *(numbers or [""] * 4)]))
+    header = [*table.header[:index], *table.header[index + 1 :], "left", "top", "bboxw", "bboxh"]
+    note = f"{table.path}: {table.header[index]} is read as left, top, width, height."
+    return table._replace(header=header, rows=rows, notes=[*table.notes, note])
+
+
 def _melted(table):
     """Return the Table with a line for each point of SLEAP's, with columns PART.x, PART.y."""
+    table = _spread(table)
     names = table.header or []
     parts = [name[:-2] for name in names if name.endswith(".x") and f"{name[:-2]}.y" in names]
     if not parts:

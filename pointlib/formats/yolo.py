@@ -20,6 +20,7 @@ image's edge to keep their centre, and data.yaml, whose `train` and `val` are th
 Ultralytics refuses to train on lines with a score. Points without a class become class `point`.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -105,6 +106,7 @@ def _texts(source, pictures):
     folders = {folder: _folder(folder, pictures) for folder in {p.parent for p in pictures.paths}}
     texts = {image: folders[image.parent] / f"{image.stem}.txt" for image in pictures.paths}
     texts = {image: _in_capitals(path) for image, path in texts.items()}
+    texts = _by_stem(texts, pictures)
     expected = set(texts.values())
     tops = {pictures.home / "labels", *(f for f in folders.values() if "labels" in f.parts[-2:])}
     for path in sorted({path for top in tops for path in top.rglob("*.txt")}):
@@ -113,6 +115,26 @@ def _texts(source, pictures):
                 raise InputError(f"{path} has no image, but {image} has that name. Move one.")
             pictures.find(path.stem, path, near=path.parent)  # notes that it is missing
     return texts
+
+
+def _by_stem(texts, pictures):
+    """Return {image: text}; one that is not in its place is looked for below labels/, by stem.
+
+    Exports without their images have labels/train/a.txt for any a.jpg.
+    """
+    if all(path.is_file() for path in texts.values()):
+        return texts
+    below = {}
+    for path in (pictures.home / "labels").rglob("*.txt"):
+        below.setdefault(path.stem, []).append(path)
+    taken = {path for path in texts.values() if path.is_file()}
+    stems = Counter(image.stem for image in texts)
+    found = {}
+    for image, path in texts.items():
+        others = [other for other in below.get(image.stem, ()) if other not in taken]
+        is_clear = not path.is_file() and stems[image.stem] == len(others) == 1
+        found[image] = others[0] if is_clear else path
+    return found
 
 
 def _in_capitals(path):

@@ -110,6 +110,14 @@ TABLES = {
     "RetinaNet's": ("photos/site_02.jpg,,,,,\nphotos/site_01.jpg,15,25,25,35,bee\n", HALF),
     "no names": ("site_01.jpg,20,30\nsite_01.jpg,70,12\n", TWO),
     "no names, y first": ("30,20,site_01.jpg\n12,70,site_01.jpg\n", TWO),
+    "boxes in one cell": (
+        (
+            "image_id,width,height,bbox,source\n"
+            'site_01,96,64,"[15.0, 25.0, 10.0, 10.0]",x\nsite_02,96,64,,x\n'
+        ),
+        HALF,
+    ),
+    "other capitals": ("image,x,y\nSITE_01.JPG,20,30\n", ONE),
     "QuPath's": (
         (
             "Image\tObject ID\tObject type\tClassification\tCentroid X px\tCentroid Y px\n"
@@ -242,6 +250,16 @@ def test_a_folder_of_tables_is_read_beside_its_images(tmp_path):
     found = convert(tmp_path / "set", tmp_path / "new", picture=False)
     assert read(tmp_path / "new", "a.jpg")[0] == read(tmp_path / "new", "b.jpg")[0] == TWO
     assert any("are read as y, x" in note for note in found.notes)
+
+
+def test_many_tables_say_the_same_thing_once(tmp_path):
+    """Twenty tables without names make one note, with the number of the others."""
+    for number in range(20):
+        save(tmp_path / "set" / f"{number}.jpg")
+        (tmp_path / "set" / f"{number}.csv").write_text("20,30\n40,20\n")
+    notes = convert(tmp_path / "set", tmp_path / "new", picture=False).notes
+    (note,) = (note for note in notes if "are read as x, y" in note)
+    assert "So are 19 other tables." in note
 
 
 def test_frames_and_planes_of_one_image_are_refused(site):
@@ -651,6 +669,14 @@ def test_napari_saves_points_csv_beside_the_only_image(tmp_path):
     (tmp_path / "set" / "Points.csv").write_text("index,axis-0,axis-1\n0,30,20\n1,12,70\n")
     convert(tmp_path / "set", tmp_path / "new", picture=False)
     assert read(tmp_path / "new", "nuclei.png")[0] == TWO
+
+
+def test_yolo_texts_of_a_split_find_images_elsewhere(site):
+    """labels/train/a.txt without images beside: by stem, as in exports without images."""
+    files = {"data.yaml": "names: [bee]", "labels/train/site_01.txt": "0 0.21354167 0.4765625 1 1"}
+    (site / "export.zip").write_bytes(zip_of(files))
+    convert(site / "export.zip", site / "new", images=site / "photos", picture=False)
+    assert read(site / "new") == (ONE, ["bee"])
 
 
 def test_yolo_texts_in_capitals_are_read(tmp_path):

@@ -241,7 +241,8 @@ def _are_boxes(table, of):
     """Return whether x, y, width and height are boxes; not if width and height are the image's."""
     if not {"width", "height"} <= of.keys():
         return False
-    rows = [cells for _, cells in table.rows if len(cells) > max(of["width"], of["height"])]
+    least = max(of[role] for role in ("width", "height", "image") if role in of)
+    rows = [cells for _, cells in table.rows if len(cells) > least]
     sizes = {}
     for cells in rows:
         image = cells[of["image"]] if "image" in of else ""
@@ -302,7 +303,8 @@ def _by_content(table):
 
 def _boxes(of, numeric, values):
     """Return the Columns of four numbers without names: edges, or a corner and a size."""
-    as_edges = all(a <= c and b <= d for a, b, c, d in zip(*values, strict=True))
+    rows = zip(*values, strict=False)  # a blank cell makes one shorter
+    as_edges = all(a <= c and b <= d for a, b, c, d in rows)
     label_first = "label" in of and of["label"] < min(numeric) < of["image"]  # as make-sense has it
     kind = "edges" if as_edges and not label_first else "spans"
     read = "left, top, right, bottom" if kind == "edges" else "left, top, width, height"

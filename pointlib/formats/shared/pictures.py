@@ -83,7 +83,7 @@ class Pictures:
         self.strict, self.missing, self._absent = strict, {}, set()
         self._found, self._named, self._headers, self._known = {}, {}, {}, {}
         self.notes, self.paths, self._listed = [], [], set()
-        self._flat, self._numbers = True, None
+        self._flat, self._numbers, self._folded = True, None, {}
         self._flatten, self._counted = flatten, {}
         for path in self._list(below=below):
             self._add(path)
@@ -250,7 +250,16 @@ class Pictures:
             self._listed.add(path)
 
     def _candidates(self, name):
-        return next((self._known[key] for key in _keys(name) if self._known.get(key)), [])
+        """Return the images that a file may call `name`; capitals count only if they must."""
+        keys = list(_keys(name))
+        found = next((self._known[key] for key in keys if self._known.get(key)), [])
+        if found:
+            return found
+        if len(self._folded) != len(self._known):
+            self._folded = {key: key.casefold() for key in self._known}
+        folded = {key.casefold() for key in keys}
+        alike = [self._known[key] for key, own in self._folded.items() if own in folded]
+        return next(filter(None, alike), [])
 
     def _is_near(self, path, near):
         """Return whether a folder is that of an image, or ends in the names of its folders."""
