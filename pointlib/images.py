@@ -26,7 +26,7 @@ from pointlib.tiff import check_strips, missing_codec, open_tiff
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # subfolders that hold other pictures than a dataset's
 NO_IMAGES = {"masks", "labels", "overlays", "dots", "ground_truth", "annotations"}
-MOST_FOLDERS = 10_000  # searched
+MOST_FOLDERS = 100_000  # searched
 MAX_BYTES = 600_000_000  # of an image's pixels, all channels, computed from the header
 MAX_SCANNED = 4e9  # px: a JPEG's pixels times its scans; ten are usual, each one takes time
 # Pillow reads whatever it recognises, and starts Ghostscript for PostScript
@@ -95,19 +95,27 @@ def list_files(folder, suffixes):
 
     Broken links are included: opening one is an error, so that no image is missing silently.
     """
-    found, seen = [], set()  # real folders: a link may lead back to one
-    for place, inside, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:
-            inside.clear()
-            continue
+    found = [path for path in walk(folder, keep=is_read) if path.suffix.lower() in suffixes]
+    return sorted((p for p in found if p.name[0] != "."), key=lambda p: relative_name(p, folder))
+
+
+def walk(folder, *, keep):
+    """Yield the files of a folder and of those below that `keep(path)` accepts; links count once.
+
+    A folder that cannot be read is an OSError, so that no image is missing silently.
+    """
+    seen = set()  # real folders: a link may lead back to one
+    for place, inside, names in os.walk(folder, onerror=_give_up, followlinks=True):
+        is_new = (real := os.path.realpath(place)) not in seen
         seen.add(real)
         if len(seen) > MOST_FOLDERS:
-            raise InputError(
-                f"{folder} has more than {MOST_FOLDERS:,} folders. Name the folder of the images."
-            )
-        inside[:] = sorted(name for name in inside if is_read(Path(place, name)))
-        found += [Path(place, name) for name in names if Path(name).suffix.lower() in suffixes]
-    return sorted((p for p in found if p.name[0] != "."), key=lambda p: relative_name(p, folder))
+            raise InputError(f"{folder} has over {MOST_FOLDERS:,} folders. Name the images' own.")
+        inside[:] = sorted(name for name in inside if is_new and keep(Path(place, name)))
+        yield from (Path(place, name) for name in names if is_new)
+
+
+def _give_up(error):
+    raise error
 
 
 def is_read(folder):
@@ -340,6 +348,11 @@ def plain_upright(array, turn):
         array = array.astype(plain_dtype(array.dtype), copy=not array.flags.writeable)
     if array.dtype.kind == "f" and not np.isfinite(array).any():
         raise ValueError("no finite pixel: all are NaN or infinite")
+    return turn_upright(array, turn)
+
+
+def turn_upright(array, turn):
+    """Return an array rotated and flipped by EXIF orientation `turn`."""
     array = array.swapaxes(0, 1) if 5 <= turn <= 8 else array
     array = array[::-1] if turn in (3, 4, 7, 8) else array
     return array[:, ::-1] if turn in (2, 3, 6, 7) else array

@@ -150,3 +150,20 @@ def test_without_zarr_small_files_are_read_whole_and_large_ones_say_what_is_miss
     monkeypatch.setattr("pointlib.images.MAX_BYTES", 1000)
     with pytest.raises(InputError, match=r"needs zarr: pip install 'pointlib\[large\]'"):
         open_windows(path)
+
+
+def test_windows_name_the_package_for_a_compression(tmp_path, monkeypatch):
+    """A codec that is missing is no broken file: the sentence names imagecodecs."""
+    zarr = pytest.importorskip("zarr")
+    image = np.arange(48 * 64 * 3, dtype=np.uint16).reshape(48, 64, 3)
+    tifffile.imwrite(tmp_path / "a.tif", image, tile=(16, 16), compression="zlib")
+
+    def refuse(*_, **__):
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", refuse)
+    with open_windows(tmp_path / "a.tif") as picture:
+        if picture.read.__qualname__.startswith("_open_whole"):
+            pytest.skip("a small picture is read whole")
+        with pytest.raises(InputError, match="which needs imagecodecs: pip install"):
+            picture.read(0, 16, 0, 16)

@@ -26,6 +26,7 @@ import {
   ENOUGH, boxRing, cornerAt, outlineAt, withCorner, proposedRing, learningWords, drawRegions, drawDrafts, grabRadius,
 } from "./regions.js";
 import { Asker, choicesAt, leastCertainFirst, readSuggestions, shownAs } from "./suggestions.js";
+import { whatChanged } from "./undone.js";
 
 // ---------------------------------------------------------------------------- constants
 
@@ -675,6 +676,10 @@ function drawTopLayer(app) {
     twice(() => ctx.arc(x, y, Math.max(14, app.suggestions.radius * view.k), 0, 2 * Math.PI), [6, 4]);
   }
   if (app.tip) drawTip(ctx, app);
+  if (app.undone && app.undone.image === app.record?.name) {
+    const { x, y } = toStage(view, app.undone.x, app.undone.y);
+    twice(() => ctx.arc(x, y, 22, 0, 2 * Math.PI), [3, 3]);
+  }
   if (!crosshair) return;
   const { x, y } = toStage(view, crosshair.x, crosshair.y);
   twice(() => [[1, 0], [-1, 0], [0, 1], [0, -1]].forEach(([dx, dy]) => {
@@ -708,7 +713,7 @@ class Annotator extends Display {
   plain = new Set(); // images requested as PNG
   // input; `lifted` are the points being moved
   label = 0; selection = new Set(); lifted = null; band = null;
-  crosshair = null; hidden = false; magnet = false; sigma = 3; dark = null; sizing = false; rate = new Rate();
+  crosshair = null; undone = null; hidden = false; magnet = false; sigma = 3; dark = null; sizing = false; rate = new Rate();
   // regions: the tool in hand, the one being drawn or moved, the corners of a polygon, the chosen one
   tool = "points"; draft = null; corners = null; chosenRegion = null;
   // learning; `proposal` is the rectangle around what is clicked, `declined` when it was not wanted: {name: points}
@@ -1523,6 +1528,7 @@ class Annotator extends Display {
     this.page.top.ariaLabel = `Image ${this.names[this.index]}. Arrow keys move a crosshair, Space adds a point, question mark shows all keys.`;
     this.showPicture(entry);
     this.changed();
+    this.lookAtUndone();
   }
 
   // -------------------------------------------------------------- what changed
@@ -1787,11 +1793,31 @@ class Annotator extends Display {
 
   onAck(content) {
     const edit = this.outbox.settle(content.session, content.edit);
+    const isBack = edit?.op === "undo" || edit?.op === "redo";
+    const undone = isBack && whatChanged(content, content.image === this.record?.name ? this.record.points : null);
     this.onOutcome(content);
     if (edit?.session !== this.session) return;
     if (content.duplicate) this.ask(this.index); // sent twice: the magnet's result is not known here
     if (content.note) this.say(content.note);
-    if (edit.op === "undo" || edit.op === "redo") this.goto(this.names.indexOf(content.image));
+    if (undone) this.showUndone(edit.op, content.image, undone);
+  }
+
+  /** Go where something was undone, and mark the place for a moment: it may be off screen. */
+  showUndone(op, image, { place, words }) {
+    this.goto(this.names.indexOf(image));
+    this.say(`${op === "undo" ? "Undone" : "Redone"}, ${image}: ${words}.`);
+    this.undone = place && { ...place, image };
+    this.lookAtUndone();
+    this.later("undone", 1500, () => {
+      this.undone = null;
+      this.request("top");
+    });
+  }
+
+  lookAtUndone() {
+    if (!this.undone || this.undone.image !== this.record?.name) return;
+    this.reveal(this.undone);
+    this.request("top");
   }
 
   /** An image changed, here or elsewhere. */

@@ -12,7 +12,7 @@ import numpy as np
 
 from pointlib.errors import InputError
 from pointlib.files import make_temporary, move, need_file, need_place
-from pointlib.images import ORIENTATION, list_images, plain_upright, write_image
+from pointlib.images import ORIENTATION, list_images, turn_upright, write_image
 from pointlib.points import text_path
 from pointlib.tiff import check_strips, missing_codec, open_tiff
 
@@ -36,7 +36,8 @@ def flatten_stacks(
     target : str or Path
         A folder that does not exist yet; it is written completely or not at all. Names stay.
     page : int, optional
-        Which page to take, from 1. Default: the maximum over all.
+        Which page to take, from 1; the channels of a plane are one page. Default: the maximum over
+        all.
     on_image : callable, optional
         Called with (name, number done, number of all) after each image.
 
@@ -91,14 +92,19 @@ def read_stack(path: str | Path, *, page: int | None = None) -> np.ndarray | Non
     if path.suffix.lower() not in (".tif", ".tiff"):
         return None
     with open_tiff(path) as tiff:
-        series = tiff.series[0]
+        series, *others = [part for part in tiff.series if not part.keyframe.is_reduced]
+        if others:
+            raise InputError(
+                f"{path} holds {len(others) + 1} images, of {series.shape}, {others[0].shape} and "
+                "so on, which are no stack. Save one as its own file."
+            )
         axes, shape = series.axes, series.shape
         deep = [i for i, name in enumerate(axes) if name not in PLANE and shape[i] > 1]
         if not deep:
             return None
         _need_depth(path, [axes[i] for i in deep], shape, page)
         turn = int(getattr(series.keyframe.tags.get(ORIENTATION), "value", 1))
-        return plain_upright(_planes(path, series, deep, page), turn)
+        return turn_upright(_planes(path, series, deep, page), turn)
 
 
 def _flatten(path, place, page):

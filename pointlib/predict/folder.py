@@ -17,7 +17,7 @@ import torch
 
 from pointlib.errors import InputError, to_cell
 from pointlib.files import keep_copy, move, need_file, need_place, write_atomic
-from pointlib.images import IMAGE_SUFFIXES, check_names, read_image, write_image
+from pointlib.images import IMAGE_SUFFIXES, check_names, read_image, walk, write_image
 from pointlib.model.point_model import PointModel
 from pointlib.points import write_points
 from pointlib.predict.points import (
@@ -47,24 +47,11 @@ def find_images(path):
     path = Path(path)
     if not path.is_dir():
         return [(need_file(path, "image or folder"), path.name)]
-    found = []
-    seen = set()  # folders: a link may lead back to one
-    for folder, subfolders, files in os.walk(path, onerror=_give_up, followlinks=True):
-        if (place := os.path.realpath(folder)) in seen:
-            subfolders.clear()
-            continue
-        seen.add(place)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [Path(folder, name) for name in sorted(files) if _is_image(name)]
+    found = [p for p in walk(path, keep=lambda p: p.name[0] != ".") if _is_image(p.name)]
     if not found:
         raise InputError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
     check_names(str(p) for p in found)
     return [(p, p.relative_to(path).as_posix()) for p in sorted(found)]
-
-
-def _give_up(error):
-    """Raise the error of a subfolder that cannot be read, so that no image is silently missed."""
-    raise error
 
 
 def predict_folder(

@@ -154,6 +154,24 @@ def test_control_click_adds_on_top(view):
     assert near(view.saved(2), [(20, 14)] * 2)
 
 
+def test_undo_shows_what_it_undid_off_screen(view):
+    """Zoomed in elsewhere, the point that comes back is in view, and a sentence names it."""
+    view.click(8, 8)
+    view.saved(1)
+    view.annotator.undo()
+    for _ in range(4):
+        view.wheel(60, 45, -300)
+    assert view.read("a.view.ox + a.view.k * 8.5") < 0
+    view.press("Control+Shift+z")
+    view.shows("Redone, a.png: 1 point brought back.")
+    at = view.read("({x: a.view.ox + a.view.k * 8.5, y: a.view.oy + a.view.k * 8.5})")
+    size = view.stage.bounding_box()
+    assert 0 <= at["x"] <= size["width"]
+    assert 0 <= at["y"] <= size["height"]
+    view.press("Control+z")
+    view.shows("Undone, a.png: 1 point removed.")
+
+
 def test_undo_and_redo_cross_images(view):
     """Ctrl+Z takes back step after step, in whatever image, and goes there; redo likewise."""
     view.click(20, 14)

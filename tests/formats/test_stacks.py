@@ -25,6 +25,23 @@ def test_a_stack_becomes_its_maximum_or_one_page(tmp_path, options):
         read_stack(tmp_path / "a.tif", page=6)
 
 
+def test_values_of_a_stack_stay(tmp_path):
+    """32-bit integers, which float32 cannot hold, come through to the last bit."""
+    stack = np.array([[[16_777_217, 5]], [[3, 9]]], dtype=np.int32)
+    tifffile.imwrite(tmp_path / "a.tif", stack, metadata={"axes": "ZYX"}, photometric="minisblack")
+    flatten_stacks(tmp_path / "a.tif", tmp_path / "flat")
+    assert tifffile.imread(tmp_path / "flat" / "a.tif").tolist() == [[16_777_217, 9]]
+
+
+def test_pages_of_different_sizes_are_no_stack(tmp_path):
+    """Two sizes in one file are refused, not halved or copied."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for plane in (*STACK[:2], STACK[0, :12], STACK[1, :12]):
+            file.write(plane, photometric="minisblack")
+    with pytest.raises(InputError, match="images, of .*which are no stack"):
+        flatten_stacks(tmp_path / "a.tif", tmp_path / "flat")
+
+
 def test_channels_of_a_stack_stay(tmp_path):
     """ZCYX becomes (H, W, C), each channel its own maximum."""
     stack = np.stack([STACK, STACK[::-1] // 2], axis=1)

@@ -520,3 +520,16 @@ test("the line on learning says what, when and how well, with its spread", () =>
   assert.deepEqual(["11:59:59", "11:20:00", "09:00:00"].map((t) => js.ago(`2030-01-01T${t}Z`, now)), ["just now", "40 min ago", "3 hours ago"]);
   assert.equal(js.ago("2029-12-20T12:00:00Z", now), "12 days ago");
 });
+
+test("an undo says what it changed, and where", () => {
+  const before = new Map([["a", { x: 10, y: 20 }], ["b", { x: 30, y: 40 }]]);
+  const gone = js.whatChanged({ changes: [{ id: "a", point: null }, { id: "b", point: null }] }, before);
+  assert.deepEqual(gone, { place: { x: 20, y: 30 }, words: "2 points removed" });
+  const back = js.whatChanged({ changes: [{ id: "c", point: { x: 5, y: 6 } }] }, before);
+  assert.deepEqual(back, { place: { x: 5, y: 6 }, words: "1 point brought back" });
+  const moved = js.whatChanged({ changes: [{ id: "a", point: { x: 1, y: 2 } }] }, before);
+  assert.equal(moved.words, "1 point changed");
+  const region = js.whatChanged({ changes: [], regions: [{ id: "r", rings: [[[0, 0], [4, 0], [4, 2], [0, 2]]] }] }, before);
+  assert.deepEqual(region, { place: { x: 2, y: 1 }, words: "1 region changed" });
+  assert.deepEqual(js.whatChanged({ changes: [], state: "started" }, before), { place: null, words: "now started" });
+});

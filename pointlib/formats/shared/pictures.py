@@ -13,7 +13,6 @@ from pointlib.errors import InputError, suggest
 from pointlib.files import need_file, need_folder
 from pointlib.images import (
     IMAGE_SUFFIXES,
-    MOST_FOLDERS,
     NO_IMAGES,
     check_names,
     list_images,
@@ -22,6 +21,7 @@ from pointlib.windows import picture_header
 
 FOLDERS = ("images", "jpegimages", "imgs", "img", "image", "frames", "photos", "pictures")
 ASIDE = ("annotations", "labels", "ground_truth", "json", "xml", "gt")  # images are beside these
+MOST_FOLDERS = 10_000  # searched
 _LAST_DIGITS = re.compile(r"\d{1,15}$")
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # which Label Studio puts before an uploaded file's name
 
