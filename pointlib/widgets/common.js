@@ -129,7 +129,11 @@ export function stripWindow(left, width, n, cell = CELL) {
 export const plural = (/** @type {number} */ n, /** @type {string} */ word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 /** A file name for a narrow place: without suffix and, if long, without the common prefix. */
-export const shortName = (/** @type {string} */ name, /** @type {string[]} */ names) => distinctPart(name.replace(/\.\w+$/, ""), names);
+export function shortName(/** @type {string} */ name, /** @type {string[]} */ names) {
+  const part = distinctPart(name.replace(/\.\w+$/, ""), names);
+  const rest = part.replace(/^\u2026/, "");
+  return rest.length > 11 ? `${rest.slice(0, 2)}\u2026${rest.slice(-5)}` : part; // the number is at the end
+}
 
 /** A name; if long, without the common prefix of all (sorted) names. */
 export function distinctPart(/** @type {string} */ name, /** @type {string[]} */ names) {

@@ -387,7 +387,9 @@ test("long names lose what all of them begin with, in whole words and numbers", 
   const plots = ["field_2026_plot_001.png", "field_2026_plot_002.png", "field_2026_plot_010.png"];
   assert.equal(js.shortName(plots[1], plots), "\u2026002");
   assert.equal(js.shortName("a_01.png", ["a_01.png", "a_02.png"]), "a_01");
-  assert.equal(js.shortName(plots[0], [plots[0]]), "field_2026_plot_001");
+  assert.equal(js.shortName(plots[0], [plots[0]]), "fi\u2026t_001");
+  const cameras = ["north/IMG_0001.jpg", "north/IMG_0002.jpg", "south/IMG_0001.jpg"];
+  assert.equal(new Set(cameras.map((name) => js.shortName(name, cameras))).size, 3);
   assert.equal(js.shortName("IMG20260501.jpg", ["IMG20260501.jpg", "IMG20260502.jpg"]), "IMG20260501");
 });
 
