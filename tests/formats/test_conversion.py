@@ -770,6 +770,8 @@ def test_pictures_of_subfolders_are_found_by_their_whole_name(tmp_path):
     assert "2 images below" in pictures.notes[0]
     assert pictures.find("set/deep/b.png", "here").parent.name == "deep"
     assert len(pictures.paths) == 2
+    assert pictures.find("deep/a.png", "here").parent.name == "deep"
+    assert pictures.find("a.png", "here").parent.name == "images"
 
 
 def test_convert_takes_only_the_named_images_from_a_guessed_folder(tmp_path):

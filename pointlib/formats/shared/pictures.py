@@ -83,7 +83,8 @@ class Pictures:
         self.strict, self.missing, self._absent = strict, {}, set()
         self._found, self._named, self._headers, self._known = {}, {}, {}, {}
         self.notes, self.paths, self._listed = [], [], set()
-        self._flat, self._numbers, self._folded = True, None, {}
+        self._flat, self._numbers = True, None
+        self._folded, self._n_folded = {}, 0
         self._flatten, self._counted = flatten, {}
         for path in self._list(below=below):
             self._add(path)
@@ -113,7 +114,11 @@ class Pictures:
             return path
         found = self._candidates(name)
         if len(found) > 1 and near is not None:
-            found = [path for path in found if self._is_near(path, near)]
+            found = [path for path in found if self._is_near(path, near)] or found
+        elif (
+            len(found) > 1
+        ):  # a name without folder is that of an image at the top, if there is one
+            found = [path for path in found if path.parent == self.folder] or found
         if len(found) > 1:
             named = " or ".join(path.relative_to(self.folder).as_posix() for path in found[:3])
             raise InputError(
@@ -255,11 +260,11 @@ class Pictures:
         found = next((self._known[key] for key in keys if self._known.get(key)), [])
         if found:
             return found
-        if len(self._folded) != len(self._known):
-            self._folded = {key: key.casefold() for key in self._known}
-        folded = {key.casefold() for key in keys}
-        alike = [self._known[key] for key, own in self._folded.items() if own in folded]
-        return next(filter(None, alike), [])
+        if self._n_folded != len(self._known):
+            self._n_folded = len(self._known)
+            self._folded = {own.casefold(): own for own in self._known}
+        folded = (self._folded.get(key.casefold()) for key in keys)
+        return next((self._known[key] for key in folded if key and self._known.get(key)), [])
 
     def _is_near(self, path, near):
         """Return whether a folder is that of an image, or ends in the names of its folders."""
