@@ -118,11 +118,11 @@ def _texts(source, pictures):
 
 
 def _by_stem(texts, pictures):
-    """Return {image: text}; one that is not in its place is looked for below labels/, by stem.
+    """Return {image: text}, of images elsewhere by stem, in whatever folder below labels/.
 
     Exports without their images have labels/train/a.txt for any a.jpg.
     """
-    if all(path.is_file() for path in texts.values()):
+    if pictures.folder.is_relative_to(pictures.home):
         return texts
     below = {}
     for path in (pictures.home / "labels").rglob("*.txt"):
