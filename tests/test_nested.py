@@ -12,7 +12,6 @@ from pointlib import (
     write_points,
 )
 from pointlib.cli import main
-from pointlib.dataset import ImagePointDataset as Dataset
 from pointlib.errors import InputError
 from pointlib.images import list_images, relative_name
 from pointlib.points import read_points, text_path
@@ -92,7 +91,7 @@ def test_a_text_in_capitals_is_told_by_check_and_training(field):
     if (field / "cam1" / "0002.txt").exists():
         pytest.skip("capitals do not count on this disk")
     with pytest.raises(InputError, match=r"0002\.TXT ends in \.TXT, expected \.txt.*Rename it"):
-        Dataset(field)
+        ImagePointDataset(field)
     found = [f for f in check_folder(field).findings if f.file == "cam1/0002.TXT"]
     assert [f.severity for f in found] == ["problem"]
     assert "ends in .TXT, expected .txt" in found[0].text

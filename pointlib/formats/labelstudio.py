@@ -41,7 +41,13 @@ from pointlib.formats.shared.jsons import (
 )
 from pointlib.formats.shared.labelled import names_region, regions_of_areas
 from pointlib.formats.shared.parts import area_centre
-from pointlib.formats.shared.safe import load_json, need, points_table, read_numbers
+from pointlib.formats.shared.safe import (
+    load_json,
+    need,
+    parse_cell,
+    points_table,
+    read_numbers,
+)
 from pointlib.formats.shared.tables import read_table as read_cells
 from pointlib.images import IMAGE_SUFFIXES, list_images
 from pointlib.points import class_names
@@ -131,16 +137,9 @@ def _table_tasks(path):
     for line, cells in table.rows:
         task = {}
         for name, cell in zip(table.header or (), cells, strict=False):
-            task[name] = _parsed(cell, name, table.where(line)) if cell[:1] == "[" else cell
+            task[name] = parse_cell(cell, name, table.where(line)) if cell[:1] == "[" else cell
         tasks.append({key: value for key, value in task.items() if value})
     return tasks
-
-
-def _parsed(cell, name, where):
-    try:
-        return json.loads(cell)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: {name} is not JSON ({error}). Export it again.") from error
 
 
 def _without_holders(regions, pictures):

@@ -68,12 +68,14 @@ def parts_of(source):
 
     Roboflow's exports are such. [] if the folder itself is recognised, or they are not.
     """
-    if not source.is_dir() or any(form.looks(source) for form in FORMATS.values()):
+    if not source.is_dir():
         return []
     inside = sorted(path for path in source.iterdir() if path.is_dir())
     parts = [path for path in inside if path.name.lower().startswith(PARTS)]
+    if len(parts) < 2 or any(form.looks(source) for form in FORMATS.values()):
+        return []
     kinds = {tuple(_looks_like(path)) for path in parts}
-    return parts if len(parts) > 1 and len(kinds) == 1 and len(kinds.pop()) == 1 else []
+    return parts if len(kinds) == 1 and len(kinds.pop()) == 1 else []
 
 
 def formats_table(*, markdown=False):

@@ -24,7 +24,13 @@ from pointlib.formats.shared.base import Format, Record
 from pointlib.formats.shared.columns import RANKS, plain
 from pointlib.formats.shared.jsons import files_in, heads
 from pointlib.formats.shared.parts import area_centre
-from pointlib.formats.shared.safe import load_json, need, points_table, read_numbers
+from pointlib.formats.shared.safe import (
+    load_json,
+    need,
+    parse_cell,
+    points_table,
+    read_numbers,
+)
 from pointlib.formats.shared.tables import read_table
 from pointlib.points import class_names
 
@@ -136,10 +142,7 @@ def _rows(path):
 
 
 def _parsed(text, name, where):
-    try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: {name} is not JSON ({error}). Export it again.") from error
+    value = parse_cell(text or "{}", name, where)
     if not isinstance(value, dict):
         raise InputError(f"{where}: {name} is a {type(value).__name__}; expected an object.")
     return value

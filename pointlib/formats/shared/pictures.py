@@ -280,17 +280,11 @@ class Pictures:
         """Return the images directly in the folder, by name; if there are none, those below it."""
         if _has_image(self.folder) and not below:
             self._note_passed_over()
-            return _directly(self.folder)
+            return _need_own_stems(sorted(_walk(self.folder, deep=False)), self.folder)
         paths = sorted(_walk(self.folder), key=lambda path: (path.name, path))
         if not paths:
             return list_images(self.folder)  # which says what is there instead
-        check_names(str(path.relative_to(self.folder)) for path in paths)
-        seen = {}
-        for path in paths:
-            other = seen.setdefault(path.with_suffix(""), path)
-            if other != path:
-                raise InputError(f"{other} and {path.name} have the same stem. Rename one.")
-        return paths
+        return _need_own_stems(paths, self.folder)
 
     def _note_passed_over(self):
         """Note images in folders below one that has images itself."""
@@ -322,13 +316,12 @@ def _known_folder(place):
     return next((folder for folder in folders if next(_walk(folder), None)), None)
 
 
-def _directly(folder):
-    """Return the images directly in a folder, by name."""
-    paths = sorted(path for path in _walk(folder, deep=False))
-    check_names(path.name for path in paths)
+def _need_own_stems(paths, folder):
+    """Return the paths of images, or raise InputError if two would share a text file."""
+    check_names(str(path.relative_to(folder)) for path in paths)
     stems = {}
     for path in paths:
-        if (other := stems.setdefault(path.stem, path)) is not path:
+        if (other := stems.setdefault(path.with_suffix(""), path)) is not path:
             raise InputError(f"{other} and {path.name} would share {path.stem}.txt. Rename one.")
     return paths
 

@@ -54,6 +54,14 @@ def load_json(path, *, nan=False):
         raise InputError(f"{path} is not readable JSON: {error}. Export it again.") from None
 
 
+def parse_cell(text, name, where):
+    """Return the JSON in a cell of a table, in the column `name`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: {name} is not JSON ({error}). Export it again.") from error
+
+
 def parse_xml(path, *, tag):
     """Yield each outermost element with a given tag (or tags), complete, and free it afterwards.
 
@@ -121,16 +129,14 @@ def peek(path, size=PIECE):
         return ""
 
 
-def read_rows(path, columns, *, delimiters=",", synonyms=None):
+def read_rows(path, columns, *, delimiters=","):
     """Yield ("file, line n", {column: text}) of a table whose first line names its columns.
 
     Case and surrounding spaces of names are ignored; of two equal names, the first counts. The one
-    of `delimiters` that is most common in the first line separates the columns. `synonyms` {name:
-    column} are alternative names, for columns that are not there by their own name.
+    of `delimiters` that is most common in the first line separates the columns.
     """
     cells = read_cells(path, delimiters=delimiters)
     names = [name.lower() for name in next(cells, ("", []))[1]]
-    names = [_own_name(name, names, synonyms or {}) for name in names]
     if missing := [name for name in columns if name not in names]:
         raise InputError(
             f"{path} has no column {', '.join(missing)} among {', '.join(names)[:300] or 'none'}. "
@@ -208,8 +214,3 @@ def _no_doctype(path, *_):
 
 def _no_constant(word):
     raise ValueError(f"it holds {word}, which JSON does not have")
-
-
-def _own_name(name, names, synonyms):
-    own = synonyms.get(name, name)
-    return name if own in names else own
